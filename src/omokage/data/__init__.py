@@ -1,0 +1,1 @@
+"""From pictures wherever they are to shards of faces."""

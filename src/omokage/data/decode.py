@@ -1,0 +1,59 @@
+"""From the bytes of an untrusted picture to upright RGB pixels."""
+
+import warnings
+from io import BytesIO
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+LARGEST = 50_000_000  # pixels
+
+
+class UnusableError(Exception):
+    """A picture cannot be used; `kind` is counted, the message says more: always the same for the same bytes."""
+
+    def __init__(self, kind: str, more: str) -> None:
+        super().__init__(f"{kind}{more}")
+        self.kind = kind
+
+
+def decode(content: bytes) -> Image.Image:
+    """Return the first frame in RGB, turned as its EXIF says, over white where it is transparent.
+
+    Palettes, grey (also 16-bit) and CMYK are converted; colour profiles are not applied. Raises UnusableError
+    for what is not one of FORMATS, is broken or truncated, or has more than LARGEST pixels (before they are unpacked).
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of Pillow, which then goes on
+            picture = Image.open(BytesIO(content), formats=FORMATS)
+            if picture.width * picture.height > LARGEST:
+                raise UnusableError("too large", f": {picture.width} x {picture.height} pixels")
+            picture.load()
+            return _rgb(_upright(picture))
+    except UnusableError:
+        raise
+    except Image.DecompressionBombError:
+        raise UnusableError("too large", f": more than {LARGEST} pixels") from None
+    except UnidentifiedImageError:
+        raise UnusableError("unknown format", f": not one of {', '.join(FORMATS)}") from None
+    except OSError as error:
+        raise UnusableError("broken", f": {error}") from None
+    except Exception as error:  # decoders of hostile bytes raise anything: struct.error, IndexError, SyntaxError...
+        raise UnusableError("broken", f": {type(error).__name__}") from None
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # a damaged EXIF block says nothing against the pixels
+        return picture
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I"):  # 16-bit grey, which Pillow would clip at 255
+        return Image.fromarray((np.asarray(picture).astype(np.uint32) // 257).astype(np.uint8)).convert("RGB")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    colours = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours).convert("RGB")

@@ -1,0 +1,79 @@
+"""Faces of illustrated people, found by animeface (Takahashi 2013, https://github.com/nya3jp/python-animeface)."""
+
+from dataclasses import dataclass
+
+import animeface
+from PIL import Image, ImageDraw
+
+from omokage.errors import Refused
+
+SMALLEST, LARGEST = 192, 800  # longer side of what animeface sees: below it misses more, above it is only slower
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A face: centre and side of its square box (brow to chin), in pixels of the picture, and how likely it is one."""
+
+    x: float
+    y: float
+    side: float
+    likelihood: float
+
+
+def detect(picture: Image.Image, likelihood: float) -> list[Detection]:
+    """Return the faces of an RGB picture that are at least so likely, from top to bottom."""
+    longer = max(picture.size)
+    scale = min(max(longer, SMALLEST), LARGEST) / longer
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    if (width, height) != picture.size:
+        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
+    boxes = [(face.face.pos, face.likelihood) for face in animeface.detect(picture) if face.likelihood >= likelihood]
+    faces = [
+        Detection(
+            x=(box.x + box.width / 2) / scale,
+            y=(box.y + box.height / 2) / scale,
+            side=max(box.width, box.height) / scale,
+            likelihood=found,
+        )
+        for box, found in boxes
+    ]
+    return sorted(faces, key=lambda face: (face.y, face.x))
+
+
+def check() -> None:
+    """Raise Refused unless the detector finds the one face in a picture drawn here.
+
+    Under Pillow 12 and newer animeface finds nothing and says nothing: all pictures would be dropped.
+    """
+    if len(detect(known_face(), likelihood=0.9)) != 1:
+        raise Refused(
+            "animeface does not find the face in a picture that holds one: it needs Pillow 11, so install the pinned "
+            "packages (make setup), or set crop: whole"
+        )
+
+
+def known_face() -> Image.Image:
+    """Return a simple drawing of a face, RGB, 160 pixels a side."""
+    scale, skin, hair = 4, (253, 226, 205), (90, 60, 40)
+    picture = Image.new("RGB", (160 * scale, 160 * scale), "white")
+    draw = ImageDraw.Draw(picture)
+
+    def ellipse(x: float, y: float, width: float, height: float, colour: tuple[int, int, int]) -> None:
+        edges = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+        draw.ellipse([edge * scale for edge in edges], fill=colour)
+
+    def polygon(points: list[tuple[float, float]], colour: tuple[int, int, int]) -> None:
+        draw.polygon([(x * scale, y * scale) for x, y in points], fill=colour)
+
+    ellipse(80, 75, 112, 130, hair)
+    ellipse(80, 75, 84, 70, skin)
+    polygon([(38, 70), (122, 70), (118, 108), (98, 130), (80, 138), (62, 130), (42, 108)], skin)
+    fringe = [(118, 62), (110, 72), (98, 58), (86, 70), (74, 58), (62, 72), (50, 60)]
+    polygon([(30, 75), (34, 30), (80, 16), (126, 30), (130, 75), *fringe, (42, 75)], hair)
+    for x in (59, 101):
+        ellipse(x, 94, 24, 28, (40, 30, 40))
+        ellipse(x, 95, 16, 24, (60, 90, 160))
+        ellipse(x, 95, 8, 12, (20, 20, 50))
+        ellipse(x - 3, 88, 6, 6, (255, 255, 255))
+    polygon([(74, 121), (86, 121), (80, 125)], (170, 80, 80))
+    return picture.resize((160, 160), Image.Resampling.LANCZOS)

@@ -1,0 +1,43 @@
+"""Where tensors are computed, and how precisely: chosen by itself, recorded, never a parameter."""
+
+import torch
+
+
+def choose() -> torch.device:
+    """Return the best device there is: cuda, else mps, else cpu."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def prepare(threads: int) -> torch.device:
+    """Choose the device, fix the number of CPU threads and ask for repeatable kernels."""
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    return choose()
+
+
+def name(device: torch.device) -> str:
+    """Return the device's kind as a record should show it, such as 'cpu (AMX)' or 'cuda (NVIDIA H100)'."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"cpu ({torch.backends.cpu.get_cpu_capability()})" if device.type == "cpu" else device.type
+
+
+def compute_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """Return bfloat16 or float32 for `precision` (auto, bf16, fp32): auto is bfloat16 where the hardware has it."""
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bf16" else torch.float32
+    if device.type == "cuda":
+        native = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        native = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """Return the layout the UNet runs fastest in: channels last, but on a CPU, whose group norm it slows tenfold."""
+    return torch.contiguous_format if device.type == "cpu" else torch.channels_last

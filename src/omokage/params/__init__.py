@@ -1,0 +1,1 @@
+"""The typed, closed schema of params.yaml: one module a stage, composed in `whole`."""

@@ -1,0 +1,13 @@
+"""Parameters of `evaluate`: how samples are judged."""
+
+from pydantic import Field
+
+from omokage.params.extractor import ExtractorParams
+
+
+class Params(ExtractorParams):
+    kid_subsets: int = Field(ge=1, le=10_000, description="random subsets that KID averages over")
+    kid_subset_size: int = Field(
+        ge=2, le=10_000, description="pictures in each of these subsets, where there are as many"
+    )
+    evaluate_seed: int = Field(ge=0, lt=2**32, description="seed of the random subsets")

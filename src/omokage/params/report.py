@@ -1,0 +1,13 @@
+"""Parameters of `report`."""
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from omokage.params.base import Parameters
+
+
+class Params(Parameters):
+    report_title: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(
+        description="title of the report"
+    )

@@ -1,0 +1,145 @@
+"""The whole of params.yaml: every stage's part composed, one loader, one way to refuse, one way to write.
+
+The stages never import this module: each knows only its own part.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from omokage.errors import Refused
+from omokage.params import download, evaluate, faces, figures, reference, report, sample, train
+from omokage.params.base import Parameters
+
+PARTS: dict[str, type[Parameters]] = {
+    "download": download.Params,
+    "faces": faces.Params,
+    "reference": reference.Params,
+    "train": train.Params,
+    "sample": sample.Params,
+    "evaluate": evaluate.Params,
+    "figures": figures.Params,
+    "report": report.Params,
+}
+
+
+class Params(
+    download.Params,
+    faces.Params,
+    reference.Params,
+    train.Params,
+    sample.Params,
+    evaluate.Params,
+    figures.Params,
+    report.Params,
+):
+    """All parameters, with the conditions that hold between them."""
+
+    @model_validator(mode="after")
+    def _possible_together(self) -> "Params":
+        coarsest = self.patch * 2 ** (len(self.multipliers) - 1)
+        if self.image_size % coarsest:
+            raise ValueError(
+                f"image_size = {self.image_size}: with patch = {self.patch} and {len(self.multipliers)} multipliers "
+                f"it must be a multiple of {coarsest}"
+            )
+        if self.sample_steps > self.timesteps:
+            raise ValueError(
+                f"sample_steps = {self.sample_steps}: expected at most timesteps = {self.timesteps}, "
+                "since a sampler visits each noise level once"
+            )
+        if self.warmup + self.decay > 1:
+            raise ValueError(f"warmup = {self.warmup} and decay = {self.decay}: expected a sum of at most 1")
+        levels = [self.image_size // self.patch // 2**level for level in range(len(self.multipliers))]
+        if strange := [side for side in self.attention if side not in levels]:
+            raise ValueError(f"attention = {strange}: expected resolutions of the UNet, {levels}")
+        if self.source == "folder" and Path(self.folder).is_absolute():
+            raise ValueError(
+                f"folder = {self.folder!r}: expected a path relative to the main checkout, so that no machine's path "
+                f"gets into the results: write {os.path.relpath(self.folder)!r}"
+            )
+        return self
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a parameter file as YAML 1.2 (where 1e-05 is a number), as DVC does.
+
+    Raises Refused if it is missing, not YAML or not a mapping.
+    """
+    try:
+        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refused(f"{path.name} cannot be read ({error}): restore it with `git checkout -- {path.name}`") from error
+    except YAMLError as error:
+        raise Refused(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise Refused(f"{path.name} holds {type(values).__name__}: expected one `key: value` a line")
+    return values
+
+
+def check(values: Mapping[str, Any], name: str = "params.yaml") -> Params:
+    """Check the values against the whole schema; raise Refused naming every wrong key, its value and the choices."""
+    try:
+        return Params.model_validate(dict(values))
+    except ValidationError as error:
+        raise Refused("; ".join(f"{name}: {_complaint(problem)}" for problem in error.errors())) from error
+
+
+def _complaint(problem: Any) -> str:
+    if problem["type"] == "value_error":
+        return str(problem["ctx"]["error"])
+    key = str(problem["loc"][0])
+    if problem["type"] == "missing":
+        return f"{key} is missing: add it ({Params.model_fields[key].description})"
+    if problem["type"] == "extra_forbidden":
+        return f"{key} = {problem['input']!r} is no parameter: known are {', '.join(sorted(Params.model_fields))}"
+    described = Params.model_fields[key].description
+    return f"{key} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]} ({described})"
+
+
+def render(values: Mapping[str, Any], heading: str) -> str:
+    """Write parameters as commented YAML, grouped by stage; the comments come from the schema, their one home."""
+    lines = [f"# {line}".rstrip() for line in heading.splitlines()]
+    written: set[str] = set()
+    for stage, part in PARTS.items():
+        lines += ["", f"# {stage}"]
+        for key, field in part.model_fields.items():
+            if key not in written:
+                lines.append(f"{key}: {_flow(values[key])}  # {_explain(key, field.description or '')}")
+                written.add(key)
+    return "\n".join(lines) + "\n"
+
+
+def _flow(value: Any) -> str:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style, yaml.width = True, 10_000
+    text = io.StringIO()
+    yaml.dump([value], text)
+    return text.getvalue().strip()[1:-1]
+
+
+def _explain(key: str, description: str) -> str:
+    choices = Params.model_json_schema()["properties"][key].get("enum")
+    shown = f"{' | '.join(map(str, choices))}: " if choices and not all(str(c) in description for c in choices) else ""
+    return shown + description
+
+
+def _rewrite(path: Path) -> None:
+    heading = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        heading.append(line.removeprefix("#").strip())
+    path.write_text(render(check(load(path), path.name).values(), "\n".join(heading)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for argument in sys.argv[1:]:
+        _rewrite(Path(argument))

@@ -1,0 +1,144 @@
+"""dvc.yaml as Python sees it: the stages, what each needs and makes, and which no longer fit what is there."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omokage.checkout import main_checkout
+from omokage.params import whole
+
+CHECKOUT = "remote://checkout/"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of dvc.yaml; paths are relative to the checkout, `params` is None where the whole file counts."""
+
+    name: str
+    params: tuple[str, ...] | None
+    deps: tuple[str, ...]
+    outs: tuple[str, ...]
+
+    @property
+    def record(self) -> str:
+        """The stage's record, the last of its outputs to be written."""
+        return f"results/runs/{self.name}.json"
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The project's files that can change what the stage makes."""
+        return tuple(dep for dep in self.deps if dep.startswith("src/"))
+
+    @property
+    def packages(self) -> str:
+        """The list of distributions, with versions, that can change what the stage makes."""
+        return f"workflow/packages/{self.name}.txt"
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """The deps that are neither code nor packages."""
+        return tuple(dep for dep in self.deps if not dep.startswith("src/") and dep != self.packages)
+
+    def chosen(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters this stage declares, out of all."""
+        return dict(values) if self.params is None else {key: values[key] for key in self.params}
+
+
+def read(root: Path) -> dict[str, Stage]:
+    """Return the stages of the checkout's dvc.yaml, in its order."""
+    declared = whole.load(root / "dvc.yaml")["stages"]
+    return {name: _stage(name, entry) for name, entry in declared.items()}
+
+
+def _stage(name: str, entry: Mapping[str, Any]) -> Stage:
+    params = entry.get("params", [])
+    everything = any(isinstance(param, dict) for param in params)
+    outs = [out for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])]
+    return Stage(
+        name=name,
+        params=None if everything else tuple(params),
+        deps=tuple(entry.get("deps", [])),
+        outs=tuple(out if isinstance(out, str) else next(iter(out)) for out in outs),
+    )
+
+
+def upstream(stages: Mapping[str, Stage], name: str) -> list[str]:
+    """Return the stages whose outputs `name` depends on, in the order of dvc.yaml."""
+    return [other.name for other in stages.values() if set(other.outs) & set(stages[name].deps)]
+
+
+def locate(root: Path, path: str, values: Mapping[str, Any]) -> Path:
+    """Return where a declared path lies: in the checkout, or for the user's pictures relative to the main checkout."""
+    if not path.startswith(CHECKOUT):
+        return root / path
+    filled = re.sub(r"\$\{(\w+)\}", lambda match: str(values[match[1]]), path)
+    return main_checkout(root) / filled.removeprefix(CHECKOUT)
+
+
+def digest(path: Path) -> str:
+    """Return the sha256 of a file, or of a folder's file names and contents."""
+    if not path.is_dir():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    tree = hashlib.sha256()
+    for file_path in sorted(entry for entry in path.rglob("*") if entry.is_file()):
+        tree.update(f"{file_path.relative_to(path).as_posix()}\0{digest(file_path)}\n".encode())
+    return tree.hexdigest()
+
+
+def read_record(root: Path, stage: Stage) -> dict[str, Any] | None:
+    """Return what the stage's last run wrote about itself, or None."""
+    path = root / stage.record
+    return json.loads(path.read_text(encoding="utf-8"))[0] if path.is_file() else None
+
+
+def stale(root: Path, values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the stages whose outputs do not fit the parameters, code and inputs that are there, each with the reason.
+
+    Inputs are compared record against record, so no data is read, except for the user's own pictures. Only `params`
+    never makes others stale: what it writes is a constant.
+    """
+    stages = read(root)
+    reasons: dict[str, str] = {}
+    made: dict[str, str] = {}
+    for stage in stages.values():
+        record = read_record(root, stage)
+        made.update(record["outs"] if record else {})
+        if reason := _reason(root, stage, stages, values, record, made, reasons):
+            reasons[stage.name] = reason
+    return reasons
+
+
+def _reason(
+    root: Path,
+    stage: Stage,
+    stages: Mapping[str, Stage],
+    values: Mapping[str, Any],
+    record: dict[str, Any] | None,
+    made: Mapping[str, str],
+    reasons: Mapping[str, str],
+) -> str | None:
+    if record is None:
+        return "has not run yet"
+    if missing := [out for out in stage.outs if not (root / out).exists()]:
+        return f"{missing[0]} is missing"
+    now = json.loads(json.dumps(stage.chosen(values)))
+    if changed := [key for key in now.keys() | record["params"].keys() if now.get(key) != record["params"].get(key)]:
+        return f"parameter {min(changed)} changed"
+    if before := [name for name in upstream(stages, stage.name) if name in reasons and name != "params"]:
+        return f"stage {before[0]} is to run"
+    hashes = {**record["deps"], **record["code"]}
+    for dep in stage.deps:
+        if dep.startswith("results/runs/"):
+            current = digest(root / dep)
+        elif dep in made:
+            current = made[dep]
+        else:
+            current = digest(locate(root, dep, values))
+        if hashes.get(dep) != current:
+            return f"{dep} changed"
+    return None

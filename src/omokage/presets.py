@@ -1,0 +1,36 @@
+"""Take a preset for params.yaml: `make PRESET=name`."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from omokage.errors import Refused
+from omokage.params import whole
+
+
+def take(root: Path, name: str) -> None:
+    """Copy workflow/presets/NAME.yaml to params.yaml.
+
+    Raises Refused for an unknown name, and where params.yaml holds edits, that is where it equals no preset.
+    """
+    presets = {path.stem: path for path in sorted((root / "workflow" / "presets").glob("*.yaml"))}
+    if name not in presets:
+        raise Refused(f"there is no preset {name!r}: choose one of {', '.join(presets)}")
+    target = root / "params.yaml"
+    current = whole.load(target) if target.exists() else None
+    if current is not None and current not in (whole.load(path) for path in presets.values()):
+        raise Refused(
+            f"params.yaml holds edits that PRESET={name} would overwrite: keep them with "
+            "`cp params.yaml mine.yaml`, then `git checkout -- params.yaml` and try again"
+        )
+    if current != whole.load(presets[name]):
+        partial = target.with_name(".partial-params.yaml")
+        shutil.copyfile(presets[name], partial)
+        partial.replace(target)
+
+
+if __name__ == "__main__":
+    try:
+        take(Path.cwd(), sys.argv[1])
+    except Refused as error:
+        sys.exit(f"omokage: {error}")

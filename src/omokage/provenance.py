@@ -1,0 +1,124 @@
+"""Stamps that say what made a figure or a report, and their reading back.
+
+A stamp is JSON with sorted keys: content hashes, parameters, versions, and no date, no revision, no path of a machine,
+so that the same run stamps the same bytes.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageSequence
+from PIL.PngImagePlugin import PngInfo
+
+from omokage.errors import Refused
+
+KEY = "omokage"
+FROM_THE_CHECKOUT = "remote://checkout/"
+Stamp = dict[str, Any]
+Record = dict[str, Any]
+
+
+def record(path: Path) -> Record:
+    """Read the record of one stage's run (a JSON list with one object); raise Refused if it is something else."""
+    try:
+        (only,) = json.loads(path.read_text(encoding="utf-8"))
+        return {"stage": str(only["stage"]), **only}
+    except (ValueError, KeyError, TypeError) as error:
+        raise Refused(f"{path.name} is no record of a run: write it anew with `dvc repro -f {path.stem}`") from error
+
+
+def public(run: Record) -> Record:
+    """Return a record as it may be shown: where the user's own pictures lie is left out, their content hash stays."""
+    params = {key: value for key, value in run["params"].items() if key != "folder"}
+    deps = {"folder" if path.startswith(FROM_THE_CHECKOUT) else path: digest for path, digest in run["deps"].items()}
+    return {**run, "params": params, "deps": deps}
+
+
+def chain(deps: Mapping[str, str], runs: Sequence[Record]) -> dict[str, Record]:
+    """Follow files, given as path -> sha256, upstream and return the runs that they rest on, by stage.
+
+    A path leads to the run whose outs hold it, that run's deps lead on, and what no run made ends there. Raises Refused
+    where a file is not what its maker recorded.
+    """
+    makers = {path: run for run in runs for path in run["outs"]}
+    found: dict[str, Record] = {}
+
+    def follow(deps: Mapping[str, str]) -> None:
+        for path, digest in deps.items():
+            if (run := makers.get(path)) is None:
+                continue
+            if run["outs"][path] != digest:
+                raise Refused(f"{path} is not what results/runs/{run['stage']}.json says: run `dvc repro`")
+            if run["stage"] not in found:
+                found[run["stage"]] = public({key: value for key, value in run.items() if key != "stage"})
+                follow(run["deps"])
+
+    follow(deps)
+    return found
+
+
+def text(stamp: Mapping[str, Any]) -> str:
+    """Return the stamp as compact JSON in ASCII, safe inside an HTML script and an HTML comment."""
+    written = json.dumps(stamp, sort_keys=True, separators=(",", ":"))
+    return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("--", "-\\u002d")
+
+
+def save_png(image: Image.Image, path: Path, stamp: Mapping[str, Any]) -> None:
+    """Write a stamped PNG, as small as it gets without changing a pixel."""
+    info = PngInfo()
+    info.add_itxt(KEY, text(stamp), zip=True)
+    colours = image.getcolors(256)
+    small = image.quantize(len(colours), Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) if colours else image
+    exact = small.convert("RGB").tobytes() == image.tobytes()
+    (small if exact else image).save(path, "PNG", optimize=True, pnginfo=info)
+
+
+def save_gif(frames: Sequence[Image.Image], milliseconds: Sequence[int], path: Path, stamp: Mapping[str, Any]) -> None:
+    """Write a stamped, endless GIF of palette pictures, each shown for so long."""
+    frames[0].save(
+        path,
+        "GIF",
+        save_all=True,
+        append_images=frames[1:],
+        duration=list(milliseconds),
+        loop=0,
+        optimize=False,
+        comment=text(stamp).encode("ascii"),
+    )
+
+
+def read(path: Path) -> Stamp:
+    """Return the stamp of a PNG, GIF, HTML or Markdown file; raise Refused if it carries none."""
+    try:
+        return dict(json.loads(_stamped_text(path)))
+    except (KeyError, ValueError, OSError) as error:
+        raise Refused(f"{path.name} carries no stamp: expected a figure or report with its metadata") from error
+
+
+def _stamped_text(path: Path) -> str:
+    if path.suffix in (".html", ".md"):
+        stamps: list[str] = re.findall(rf'(?:id="{KEY}">|<!-- {KEY} )(\{{.*\}})', path.read_text(encoding="utf-8"))
+        return stamps[-1] if stamps else ""
+    with Image.open(path) as image:
+        image.load()
+        found = image.info["comment" if image.format == "GIF" else KEY]
+    return found.decode("ascii") if isinstance(found, bytes) else str(found)
+
+
+def pixels(path: Path) -> str:
+    """Return the sha256 of a picture's decoded RGB pixels, frame by frame, which outlives the loss of its metadata."""
+    digest = hashlib.sha256()
+    with Image.open(path) as image:
+        for frame in ImageSequence.Iterator(image):
+            digest.update(f"{frame.width}x{frame.height}\n".encode())
+            digest.update(frame.convert("RGB").tobytes())
+    return digest.hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """Return the sha256 of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,235 @@
+"""Runs one stage sealed: it is handed what dvc.yaml declares for it, and nothing else.
+
+    python -m omokage.runner STAGE --threads N [--part K/N] [--log FILE]
+
+Outputs appear only when the stage has succeeded, its record (results/runs/STAGE.json) last. Snakemake calls this for
+every job; the stages know nothing of it.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import importlib
+import importlib.metadata
+import json
+import os
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, TextIO
+
+from omokage import pipeline
+from omokage.checkout import main_checkout
+from omokage.errors import Refused
+from omokage.job import Job
+from omokage.params import whole
+from omokage.pipeline import Stage
+
+
+class Tee:
+    """A stream that is also written to a log file; what is a terminal stays one."""
+
+    def __init__(self, stream: TextIO, log: TextIO) -> None:
+        self.stream, self.log = stream, log
+
+    def write(self, text: str) -> int:
+        self.log.write(text)
+        return self.stream.write(text)
+
+    def flush(self) -> None:
+        self.log.flush()
+        self.stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def work_folder(root: Path) -> Path:
+    """Return where partial work lies: in the main checkout, so that it outlives a temporary experiment."""
+    return main_checkout(root) / ".dvc" / "tmp" / "omokage"
+
+
+def prepare(root: Path, stage: Stage, threads: int, live: tuple[str, ...] = ()) -> Job[Any]:
+    """Return the job of `stage`: its parameters checked against its part of the schema, its inputs hashed.
+
+    Raises Refused where an input is missing, or a package is not the one that the cache is keyed by.
+    """
+    values = whole.load(root / "params.yaml")
+    declared = stage.chosen(values)
+    if stage.params is None:
+        params: Any = whole.check(values)
+    else:
+        schema = importlib.import_module(f"omokage.params.{stage.name}").Params
+        if set(stage.params) != set(schema.model_fields):
+            difference = sorted(set(stage.params) ^ set(schema.model_fields))
+            raise Refused(
+                f"dvc.yaml and {schema.__module__} do not declare the same parameters: {', '.join(difference)}"
+            )
+        params = schema(**declared)
+    places = {dep: pipeline.locate(root, dep, values) for dep in stage.deps}
+    for place in places.values():
+        if not place.exists():
+            raise Refused(
+                f"{place} is missing: it is a dependency of this stage, made by `dvc repro` or restored by git"
+            )
+    outs = [out for out in stage.outs if out != stage.record]
+    job = Job(
+        params=params,
+        inputs={dep: places[dep] for dep in stage.data},
+        outputs={out: root / out if out in live else _partial(root / out) for out in outs},
+        work=Path(),
+        threads=threads,
+        deps={dep: pipeline.digest(places[dep]) for dep in stage.data},
+        code={dep: pipeline.digest(places[dep]) for dep in stage.code},
+        packages=_packages(places.get(stage.packages)),
+    )
+    identity = [stage.name, declared, job.deps, job.code, job.packages]
+    fingerprint = sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    return job.at(work_folder(root) / f"{stage.name}-{fingerprint}")
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".partial-{path.name}")
+
+
+def _packages(listing: Path | None) -> dict[str, str]:
+    wanted = dict(line.split("==") for line in listing.read_text().split()) if listing else {}
+    for name, version in wanted.items():
+        installed = importlib.metadata.version(name)
+        if installed != version:
+            raise Refused(
+                f"{name} {installed} is installed, but {listing} says {version}, which the cache is keyed by: "
+                "install the pinned packages with `make`, or pin yours with `make deps`"
+            )
+    return wanted
+
+
+def run(root: Path, name: str, threads: int, part: tuple[int, int] | None = None) -> None:
+    """Run the stage `name` of the checkout `root`, or one part of its fan-out, which leaves pieces in the work folder."""
+    stage = pipeline.read(root)[name]
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if threads > available:
+        raise Refused(
+            f"{threads} threads are asked for, but there are {available}: the number changes the last bits of sums"
+        )
+    started = time.monotonic()
+    before = _loaded()
+    module = importlib.import_module(f"omokage.stages.{name}")
+    live: tuple[str, ...] = getattr(module, "LIVE", ())
+    job = prepare(root, stage, threads, live)
+    if part is not None:
+        module.part(job, *part)
+        return
+    with _alone(root / ".dvc" / "tmp" / "omokage" / f"{name}.lock", name), _alone(job.work.with_suffix(".lock"), name):
+        for path in job.outputs.values():
+            _remove(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+        module.run(job)
+        _check_seal(stage, before)
+        for out, path in job.outputs.items():
+            if path != root / out:
+                _remove(root / out)
+                path.replace(root / out)
+        _write_record(root, stage, job)
+    shutil.rmtree(job.work, ignore_errors=True)
+    _note_time(root, name, time.monotonic() - started)
+
+
+def _loaded() -> set[str]:
+    return {module for module in sys.modules if module == "omokage" or module.startswith("omokage.")}
+
+
+def _check_seal(stage: Stage, before: set[str]) -> None:
+    """Raise if the stage loaded code that dvc.yaml does not declare for it: the cache would not notice an edit."""
+    files = {Path(str(sys.modules[module].__file__)) for module in _loaded() - before}
+    here = Path(__file__).parent
+    loaded = {f"src/omokage/{file.relative_to(here).as_posix()}" for file in files}
+    if undeclared := sorted(loaded - set(stage.code)):
+        raise Refused(f"stage {stage.name} loads {', '.join(undeclared)}, which dvc.yaml does not list among its deps")
+
+
+@contextlib.contextmanager
+def _alone(path: Path, name: str) -> Iterator[None]:
+    """Hold a lock that the system gives back even when the process is killed; raise Refused if another run holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise Refused(f"stage {name} is already running here (process {holder}): wait for it, or end it") from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _write_record(root: Path, stage: Stage, job: Job[Any]) -> None:
+    record = {
+        "stage": stage.name,
+        "params": job.params.values(),
+        "deps": job.deps,
+        "code": job.code,
+        "packages": job.packages,
+        "outs": {out: pipeline.digest(root / out) for out in job.outputs},
+        "threads": job.threads,
+        "facts": job.facts,
+    }
+    # A list, so that DVC's tables of metrics do not take the parameters for scores.
+    _write(root / stage.record, json.dumps([record], indent=1, sort_keys=True) + "\n")
+
+
+def _note_time(root: Path, name: str, seconds: float) -> None:
+    path = root / "results" / "timings.json"
+    lock = root / ".dvc" / "tmp" / "omokage" / "timings.lock"
+    with lock.open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        times: Mapping[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        _write(path, json.dumps({**times, name: {"seconds": round(seconds, 1)}}, indent=1, sort_keys=True) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = _partial(path)
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def main() -> int:
+    """Run the stage named on the command line; a user's mistake is one line, and exit code 1."""
+    parser = argparse.ArgumentParser(prog="omokage.runner", description="run one stage, sealed")
+    parser.add_argument("stage")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--part", type=lambda text: tuple(int(number) for number in text.split("/")))
+    parser.add_argument("--log", type=Path)
+    arguments = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        if arguments.log:
+            arguments.log.parent.mkdir(parents=True, exist_ok=True)
+            log = stack.enter_context(arguments.log.open("w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stderr(Tee(sys.stderr, log)))
+        try:
+            run(Path.cwd(), arguments.stage, arguments.threads, arguments.part)
+        except Refused as error:
+            print(f"omokage: {arguments.stage}: {error}", file=sys.stderr)
+            return 1
+        except Exception:
+            traceback.print_exc()
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

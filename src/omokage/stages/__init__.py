@@ -1,0 +1,1 @@
+"""One thin module a stage: open the inputs, call the library, write the outputs."""

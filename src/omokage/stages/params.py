@@ -1,0 +1,19 @@
+"""Check all of params.yaml against the schema; the output is a constant, so that nothing reruns on its account."""
+
+from pathlib import Path
+
+from omokage.checkout import main_checkout
+from omokage.errors import Refused
+from omokage.job import Job
+from omokage.params.whole import Params
+
+
+def run(job: Job[Params]) -> None:
+    """Refuse a `folder` that is not there (a wrong key or value never gets this far), then say that all is well."""
+    folder = main_checkout(Path.cwd()) / job.params.folder
+    if not folder.exists():
+        raise Refused(
+            f"params.yaml: folder = {job.params.folder!r}: there is no {folder}: "
+            "give a folder or a zip of pictures, relative to the main checkout (the default is 'pictures')"
+        )
+    job.output("data/checked.txt").write_text("params.yaml fits the schema\n", encoding="utf-8")

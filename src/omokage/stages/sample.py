@@ -1,0 +1,97 @@
+"""Draw pictures from the model, one seed a picture, and keep the frames of some being freed of their noise.
+
+The unit of work is a batch of fixed size, so that a picture's bytes depend neither on how many are drawn nor on how
+many jobs draw them: `part` draws some units into the run's own work folder, `run` draws those still missing.
+"""
+
+import os
+from collections.abc import Iterator
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from omokage import model
+from omokage.device import compute_dtype, memory_format, name, prepare
+from omokage.diffusion.random import generator
+from omokage.diffusion.samplers import Moment, denoise, trailing
+from omokage.job import Job
+from omokage.params.sample import Params
+from omokage.progress import progress
+
+UNIT = 32
+FILMED = 8
+
+
+def run(job: Job[Params]) -> None:
+    """Write the samples, in order of their number, and the frames of the first few."""
+    artist = Artist(job)
+    drawn = [artist.unit(number) for number in progress(_units(job.params), "sample", unit="batch")]
+    save_file({"samples": torch.cat(drawn)[: job.params.samples]}, job.output("results/samples.safetensors"))
+    save_file(artist.film(), job.output("results/frames.safetensors"))
+    job.facts.update(device=name(artist.device), precision=str(artist.dtype).removeprefix("torch."))
+
+
+def part(job: Job[Params], number: int, parts: int) -> None:
+    """Draw every `parts`-th unit, from the `number`-th on, into the work folder."""
+    artist = Artist(job)
+    for unit in progress(_units(job.params)[number::parts], f"sample, part {number + 1} of {parts}", unit="batch"):
+        artist.unit(unit)
+
+
+def _units(p: Params) -> range:
+    return range(-(-p.samples // UNIT))
+
+
+class Artist:
+    """The model, loaded once, with this run's way of sampling from it."""
+
+    def __init__(self, job: Job[Params]) -> None:
+        self.p, self.work = job.params, job.work
+        self.device = prepare(job.threads)
+        self.dtype = compute_dtype("auto", self.device)
+        self.network, self.spec = model.load(job.input("results/model.safetensors"), self.device)
+
+    def unit(self, number: int) -> Tensor:
+        """Return the pictures of unit `number`, uint8 [UNIT, 3, h, w]: read where this very run drew them already."""
+        path = self.work / f"unit-{number:06d}.safetensors"
+        if not path.exists():
+            *_, last = self.moments(number)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_suffix(f".{os.getpid()}")
+            save_file({"samples": self.spec.pictures(last.x0).cpu()}, partial)
+            partial.replace(path)
+        return load_file(path)["samples"]
+
+    def film(self) -> dict[str, Tensor]:
+        """Return moments of the first pictures: t [f], and as uint8 [f, n, 3, h, w] x_t and the predicted x0."""
+        last = self.p.sample_steps - 1
+        kept = {round(frame * last / (self.p.frames - 1)) for frame in range(self.p.frames)}
+        frames = [moment for i, moment in enumerate(self.moments(0)) if i in kept]
+        filmed = min(FILMED, self.p.samples)
+        return {
+            "t": torch.tensor([moment.t for moment in frames]),
+            "x_t": torch.stack([self.spec.pictures(moment.x_t[:filmed]).cpu() for moment in frames]),
+            "x0": torch.stack([self.spec.pictures(moment.x0[:filmed]).cpu() for moment in frames]),
+        }
+
+    @torch.inference_mode()
+    def moments(self, number: int) -> Iterator[Moment]:
+        """Yield the noise removal of unit `number`; picture i's noise is a function of (sample_seed, i, step) alone."""
+        layout, size = memory_format(self.device), self.spec.architecture.image_size
+        pictures = range(number * UNIT, (number + 1) * UNIT)
+
+        def noise(step: int) -> Tensor:
+            drawn = [
+                torch.randn(3, size, size, generator=generator(self.p.sample_seed, f"picture {i}", step))
+                for i in pictures
+            ]
+            return torch.stack(drawn).to(self.device, memory_format=layout)
+
+        def network(x: Tensor, angle: Tensor) -> Tensor:
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                return self.network(x, angle)
+
+        denoiser = self.spec.denoiser(network, self.device)
+        steps = trailing(self.spec.timesteps, self.p.sample_steps)
+        yield from denoise(denoiser, noise(0), steps, self.p.sampler, self.p.eta, lambda i: noise(i + 1))

@@ -1,0 +1,136 @@
+"""What the tests share: tiny parameters, and clones of this checkout to run real pipelines in."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omokage.params import whole
+
+ROOT = Path(__file__).parents[1]
+
+# The smallest run in which every part does its real work.
+TINY: dict[str, Any] = {
+    "avatar_count": 48,
+    "avatar_size": 32,
+    "image_size": 16,
+    "min_side": 8,
+    "held_out": 0.3,
+    "reference_faces": 12,
+    "timesteps": 20,
+    "batch_size": 8,
+    "steps": 6,
+    "width": 16,
+    "multipliers": [1, 2],
+    "attention": [4],
+    "log_every": 2,
+    "sample_steps": 4,
+    "samples": 10,
+    "frames": 3,
+    "kid_subsets": 3,
+    "kid_subset_size": 5,
+    "grid_side": 2,
+}
+
+
+def tiny(**changes: Any) -> dict[str, Any]:
+    """The parameters of params.yaml, scaled down, with `changes`."""
+    return {**whole.load(ROOT / "params.yaml"), **TINY, **changes}
+
+
+class Clone:
+    """A checkout of its own, with this checkout's interpreter and tracked files as they are in the working tree."""
+
+    def __init__(self, place: Path) -> None:
+        self.root = place
+        files = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+        )
+        for name in files.stdout.decode().split("\0"):
+            source = ROOT / name
+            if name and not name.startswith(("tests/", "results/")) and (source.exists() or source.is_symlink()):
+                target = place / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, target, follow_symlinks=False)
+        (place / "dvc.lock").unlink(missing_ok=True)
+        self.write_params(tiny())
+        self.run("git", "init", "-q", "-b", "main")
+        # What `make` does: temporary experiments inherit the local configuration, so they find the main checkout.
+        self.dvc("config", "--local", "remote.checkout.url", ".")
+        self.commit("start")
+
+    def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command in the clone; fail the test with its output unless it succeeds."""
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "SNAKEMAKE_", "PYTHONPATH"))}
+        identity = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in IDENTITY.items()}
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env={**kept, **identity, "OMOKAGE_PYTHON": sys.executable, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if check and done.returncode:
+            pytest.fail(f"{' '.join(command)} gave {done.returncode}:\n{done.stdout[-4000:]}\n{done.stderr[-6000:]}")
+        return done
+
+    def dvc(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run DVC."""
+        return self.run(sys.executable, "-m", "dvc", *arguments, check=check, **environment)
+
+    def snakemake(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake."""
+        return self.run(sys.executable, "-m", "snakemake", *arguments, check=check, **environment)
+
+    def commit(self, message: str) -> None:
+        """Commit everything that git does not ignore."""
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-q", "--allow-empty", "-m", message)
+
+    def write_params(self, values: Mapping[str, Any]) -> None:
+        """Write params.yaml."""
+        (self.root / "params.yaml").write_text(whole.render(values, "parameters of a test"), encoding="utf-8")
+
+    def set(self, **changes: Any) -> None:
+        """Change some parameters."""
+        self.write_params({**whole.load(self.root / "params.yaml"), **changes})
+
+    def repro(self, **environment: str) -> list[str]:
+        """Run `dvc repro` and return the stages that really ran, in order."""
+        return stages_run(self.dvc("repro", **environment).stdout)
+
+
+IDENTITY = {"NAME": "Omokage's tests", "EMAIL": "tests@omokage.invalid"}
+
+
+def stages_run(output: str) -> list[str]:
+    """Return the stages that DVC says it ran."""
+    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone in which `dvc repro` has run the tiny pipeline; tests copy it rather than change it."""
+    clone = Clone(tmp_path_factory.mktemp("finished") / "clone")
+    clone.repro()
+    clone.commit("run")
+    return clone
+
+
+@pytest.fixture
+def copy_of(finished: Clone, tmp_path: Path) -> Callable[[], Clone]:
+    """Return a function that gives a fresh copy of the finished clone, cache and all."""
+
+    def copy() -> Clone:
+        clone = object.__new__(Clone)
+        clone.root = tmp_path / f"copy{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(finished.root, clone.root, symlinks=True)
+        return clone
+
+    return copy

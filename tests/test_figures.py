@@ -1,0 +1,226 @@
+"""Figures: drawn from real files, stamped with exactly what made them, the same bytes every time."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from omokage import provenance
+from omokage.data import shards
+from omokage.errors import Refused
+from omokage.figures import animation
+from omokage.job import Job
+from omokage.params.figures import Params
+from omokage.stages import figures
+
+TRAINING = {"device": "cpu", "precision": "float32", "parameters": 7, "mean": [0.5, 0.4, 0.3], "std": 0.3}
+UPSTREAM: dict[str, tuple[dict[str, Any], list[str], list[str], dict[str, Any]]] = {
+    "download": (
+        {"source": "folder", "folder": "../secret/mine"},
+        ["remote://checkout/../secret/mine"],
+        ["data/pictures.zip"],
+        {},
+    ),
+    "faces": ({"image_size": 8}, ["data/pictures.zip"], ["data/faces"], {}),
+    "reference": ({"extractor": "x"}, ["data/faces"], ["data/reference"], {}),
+    "train": (
+        {"schedule": "cosine", "lr": 1e-3},
+        ["data/faces"],
+        ["results/model.safetensors", "results/loss.csv", "results/noise_levels.csv"],
+        TRAINING,
+    ),
+    "sample": (
+        {"sampler": "ddim"},
+        ["results/model.safetensors"],
+        ["results/samples.safetensors", "results/frames.safetensors"],
+        {"device": "cpu"},
+    ),
+    "evaluate": ({"extractor": "x"}, ["data/reference", "results/samples.safetensors"], ["results/metrics.json"], {}),
+}
+
+
+def digest(words: str) -> str:
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
+def a_run(root: Path) -> Job[Params]:
+    """Write small inputs of every kind, and the records that made them."""
+    source = torch.Generator().manual_seed(0)
+
+    def noise(*shape: int) -> torch.Tensor:
+        return torch.randint(0, 256, (*shape, 3, 8, 8), dtype=torch.uint8, generator=source)
+
+    (root / "results/runs").mkdir(parents=True)
+    shards.write(root / "data/faces", "held_out", noise(9))
+    save_file({"samples": noise(9)}, root / "results/samples.safetensors")
+    film = {"t": torch.arange(5).flip(0).contiguous(), "x_t": noise(5, 4), "x0": noise(5, 4)}
+    save_file(film, root / "results/frames.safetensors")
+    rows = [f"{step},0.001,{1 / step}" for step in (10, 20, 30, 40)]
+    (root / "results/loss.csv").write_text("\n".join(["step,lr,loss", *rows, ""]))
+    levels = [f"{t},{4 - t},{0.1 + t / 10},{0.12 + t / 10}" for t in range(8)]
+    (root / "results/noise_levels.csv").write_text("\n".join(["t,log_snr,train,held_out", *levels, ""]))
+    scores = {"score": "Fréchet distance", "extractor": "x", "distance": 20.0, "distance_floor": 4.0, "kid": 0.02}
+    metrics = {**scores, "kid_floor": -0.001, "n": 9, "n_reference": 9}
+    (root / "results/metrics.json").write_text(json.dumps(metrics))
+    for stage, (params, deps, outs, facts) in UPSTREAM.items():
+        record = {
+            "stage": stage,
+            "params": params,
+            "deps": {path: digest(path) for path in deps},
+            "code": {f"src/omokage/stages/{stage}.py": digest(stage)},
+            "packages": {"torch": "2"},
+            "outs": {path: digest(path) for path in outs},
+            "threads": 2,
+            "facts": facts,
+        }
+        (root / f"results/runs/{stage}.json").write_text(json.dumps([record]))
+    inputs = [path for _, _, outs, _ in UPSTREAM.values() for path in outs if (root / path).exists()]
+    inputs += [f"results/runs/{stage}.json" for stage in UPSTREAM]
+    modules = ("stages/figures", "figures/style", "figures/loss", "figures/samples", "figures/animation")
+    return Job(
+        params=Params(
+            schedule="cosine",
+            timesteps=1000,
+            figure_style="whitegrid",
+            figure_palette="colorblind",
+            figure_dpi=50,
+            grid_side=2,
+        ),
+        inputs={path: root / path for path in inputs},
+        outputs={f"results/figures/{name}": root / "results/figures" / name for name in figures.FIGURES},
+        work=root / "work",
+        threads=1,
+        deps={path: digest(path) for path in inputs},
+        code={f"src/omokage/{module}.py": digest(module) for module in modules},
+        packages={"matplotlib": "3"},
+    )
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Job[Params]:
+    job = a_run(tmp_path_factory.mktemp("run"))
+    figures.run(job)
+    return job
+
+
+def stamp_of(job: Job[Params], name: str) -> dict[str, Any]:
+    return provenance.read(job.output(f"results/figures/{name}"))
+
+
+def test_a_stamp_holds_what_the_figure_rests_on_and_nothing_else(drawn: Job[Params]) -> None:
+    rests_on = {
+        "loss.png": {"download", "faces", "train"},
+        "noise_levels.png": {"download", "faces", "train"},
+        "schedule.png": set(),
+        "noising.png": {"download", "faces"},
+        "denoising.png": {"download", "faces", "train", "sample"},
+        "denoising.gif": {"download", "faces", "train", "sample"},
+        "samples.png": {"download", "faces", "train", "sample"},
+        "scores.png": set(UPSTREAM),
+    }
+    assert {name: set(stamp_of(drawn, name)["runs"]) for name in figures.FIGURES} == rests_on
+    assert stamp_of(drawn, "samples.png")["params"] == {"grid_side": 2}
+    assert stamp_of(drawn, "samples.png")["runs"]["train"]["params"]["lr"] == 1e-3
+    assert '"lr"' not in json.dumps(stamp_of(drawn, "schedule.png"))
+    noising = stamp_of(drawn, "noising.png")
+    assert noising["params"] == {"schedule": "cosine", "timesteps": 1000}
+    assert noising["facts"] == {"mean": [0.5, 0.4, 0.3], "std": 0.3}
+    assert noising["deps"] == {"data/faces": digest("data/faces")}
+
+
+def test_a_stamp_names_no_code_of_other_figures(drawn: Job[Params]) -> None:
+    code = stamp_of(drawn, "samples.png")["code"]
+    assert set(code) == {f"src/omokage/{name}.py" for name in ("stages/figures", "figures/style", "figures/samples")}
+
+
+def test_where_the_users_pictures_lie_is_in_no_stamp(drawn: Job[Params]) -> None:
+    for name in figures.FIGURES:
+        assert "secret" not in json.dumps(stamp_of(drawn, name))
+    run = stamp_of(drawn, "samples.png")["runs"]["download"]
+    assert run["deps"] == {"folder": digest("remote://checkout/../secret/mine")}
+
+
+def test_metadata_is_the_stamp_alone(drawn: Job[Params]) -> None:
+    for name in figures.FIGURES:
+        with Image.open(drawn.output(f"results/figures/{name}")) as image:
+            told = {"comment", "version", "background", "duration", "extension", "loop", "transparency"}
+            assert set(image.info) <= (told if name.endswith("gif") else {provenance.KEY, "transparency"})
+
+
+def test_two_processes_draw_the_same_bytes(drawn: Job[Params], tmp_path: Path) -> None:
+    again = "import sys; from pathlib import Path; import test_figures as t; t.figures.run(t.a_run(Path(sys.argv[1])))"
+    settings = tmp_path / "matplotlibrc"
+    settings.write_text("font.family: serif\nlines.linewidth: 9\nfigure.facecolor: red\n")
+    environment = {
+        "PYTHONPATH": f"{Path(figures.__file__).parents[2]}:{Path(__file__).parent}",
+        "MATPLOTLIBRC": str(settings),
+        "HOME": os.environ["HOME"],
+        "PYTHONHASHSEED": "7",
+    }
+    subprocess.run(
+        [sys.executable, "-c", again, str(tmp_path / "run")], check=True, env=environment, capture_output=True
+    )
+    for name in figures.FIGURES:
+        path = f"results/figures/{name}"
+        assert (tmp_path / "run" / path).read_bytes() == drawn.output(path).read_bytes(), name
+
+
+def test_the_facts_know_a_figure_without_its_metadata(drawn: Job[Params], tmp_path: Path) -> None:
+    made = drawn.facts["figures"]
+    assert set(made) == set(figures.FIGURES)
+    for name, known in made.items():
+        path = drawn.output(f"results/figures/{name}")
+        assert known == {"sha256": provenance.sha256(path), "pixels": provenance.pixels(path)}
+    with Image.open(drawn.output("results/figures/loss.png")) as image:
+        image.convert("RGB").save(tmp_path / "stripped.png")
+    assert provenance.pixels(tmp_path / "stripped.png") == made["loss.png"]["pixels"]
+    assert len({known["pixels"] for known in made.values()}) == len(made)
+    with pytest.raises(Refused, match="no stamp"):
+        provenance.read(tmp_path / "stripped.png")
+
+
+def test_mean_colours_are_of_all_pictures(drawn: Job[Params]) -> None:
+    real = shards.read(drawn.input("data/faces"), "held_out").double().mean((0, 2, 3)) / 255
+    assert drawn.facts["colours"]["held_out"] == pytest.approx(real.tolist(), abs=1e-6)
+
+
+def test_faces_are_shown_pixel_by_pixel(drawn: Job[Params]) -> None:
+    face = shards.read(drawn.input("data/faces"), "held_out")[0].permute(1, 2, 0).numpy()
+    with Image.open(drawn.output("results/figures/samples.png")) as image:
+        sheet = np.asarray(image.convert("RGB"))
+    enlarged = face.repeat(8, 0).repeat(8, 1)
+    height, width = enlarged.shape[:2]
+    windows = np.lib.stride_tricks.sliding_window_view(sheet, (height, width, 3)).reshape(-1, height, width, 3)
+    assert any(np.array_equal(window, enlarged) for window in windows)
+
+
+def test_the_gif_ends_on_the_clean_picture_and_holds_it(drawn: Job[Params]) -> None:
+    with Image.open(drawn.output("results/figures/denoising.gif")) as image:
+        durations = []
+        for index in range(image.n_frames):
+            image.seek(index)
+            durations.append(image.info["duration"])
+    assert image.n_frames == 6
+    assert durations[-1] > 5 * durations[0]
+
+
+def test_a_gif_of_larger_pictures_shows_fewer_of_them(tmp_path: Path) -> None:
+    moments = {"t": np.arange(12), "x_t": np.random.default_rng(0).integers(0, 256, (12, 8, 3, 48, 48), np.uint8)}
+    provenance.save_gif(*animation.draw(moments | {"x0": moments["x_t"]}), tmp_path / "x.gif", {})
+    assert 50_000 < (tmp_path / "x.gif").stat().st_size < 300_000
+
+
+def test_a_file_that_its_record_does_not_describe_is_refused(tmp_path: Path) -> None:
+    job = a_run(tmp_path)
+    with pytest.raises(Refused, match=r"results/loss\.csv is not what results/runs/train\.json says"):
+        figures.run(replace(job, deps={**job.deps, "results/loss.csv": digest("another")}))

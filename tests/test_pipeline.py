@@ -1,0 +1,135 @@
+"""dvc.yaml, sealed stages, and the two engines' view of one graph: what can be checked without a full run."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Clone
+
+from omokage import imports, pipeline
+
+STAGES = pipeline.read(ROOT)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_declared_code_and_packages_are_what_the_imports_reach(stage: str) -> None:
+    files, modules = imports.reached(ROOT, stage)
+    assert sorted(dep for dep in STAGES[stage].code if dep.endswith(".py")) == files, "run `make deps`"
+    listing = (ROOT / STAGES[stage].packages).read_text().split()
+    assert listing == [f"{name}=={version}" for name, version in imports.distributions(modules).items()]
+
+
+def test_templates_beside_the_code_are_declared() -> None:
+    other = [path for path in (ROOT / "src").rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}]
+    declared = {dep for stage in STAGES.values() for dep in stage.code}
+    assert {path.relative_to(ROOT).as_posix() for path in other} <= declared
+
+
+def test_every_stage_has_the_one_command_a_rule_and_a_record() -> None:
+    from omokage.params import whole
+
+    declared = whole.load(ROOT / "dvc.yaml")["stages"]
+    for name, stage in STAGES.items():
+        assert declared[name]["cmd"] == f"sh workflow/stage {name}"
+        assert (ROOT / "workflow" / "rules" / f"{name}.smk").is_file()
+        assert stage.record in stage.outs
+        assert not any(isinstance(out, dict) for out in declared[name].get("outs", [])) or name == "report"
+
+
+def test_a_folders_digest_notices_names_and_contents(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").write_text("1")
+    first = pipeline.digest(tmp_path)
+    (tmp_path / "a" / "x").write_text("2")
+    second = pipeline.digest(tmp_path)
+    (tmp_path / "a" / "x").rename(tmp_path / "a" / "y")
+    third = pipeline.digest(tmp_path)
+    (tmp_path / "a" / "y").unlink()
+    assert len({first, second, third, pipeline.digest(tmp_path)}) == 4
+
+
+def dvc_edges() -> set[tuple[str, str]]:
+    """The edges that `dvc dag` prints, without those from files that no stage makes."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "dvc", "dag", "--mermaid"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    names: dict[str, str] = {}
+    edges = set()
+    for line in shown.splitlines():
+        if "-->" in line:
+            before, after = line.strip().split("-->")
+            edges.add((names[before], names[after]))
+        elif '["' in line:
+            node, label = line.strip().split("[", 1)
+            names[node] = label.strip('"]')
+    return edges
+
+
+def test_dvc_and_snakemake_see_the_same_edges(tmp_path: Path) -> None:
+    clone = Clone(tmp_path / "clone")
+    dot = clone.snakemake("--rulegraph", "dot").stdout
+    labels, edges = {}, set()
+    for line in dot.splitlines():
+        if "->" in line:
+            before, after = line.strip().rstrip(";").split(" -> ")
+            edges.add((before, after))
+        elif "label" in line:
+            node, rest = line.strip().split("[", 1)
+            labels[node.strip()] = rest.split('"')[1]
+    named = {(labels[a], labels[b]) for a, b in edges if labels[b] != "all"}
+    assert named == dvc_edges()
+    assert {(a, b) for b in STAGES for a in pipeline.upstream(STAGES, b)} == dvc_edges()
+
+
+CALL = """
+import json, sys
+from importlib import import_module
+before = set(sys.modules)
+{run}
+print("LOADED " + json.dumps(sorted(m.__file__ for n, m in sys.modules.items() if n == "omokage" or n.startswith("omokage."))))
+"""
+
+
+def loaded(clone: Clone, stage: str) -> set[str]:
+    """Run a stage in a process of its own, with no runner in it, and return the project's files it then holds."""
+    prepared = subprocess.run(
+        [sys.executable, "-c", PREPARE, stage], cwd=clone.root, capture_output=True, text=True, check=True,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(clone.root / "src")},
+    ).stdout.splitlines()[-1]
+    output = subprocess.run(
+        [sys.executable, "-c", RUN, stage, prepared], cwd=clone.root, capture_output=True, text=True, check=False,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "PYTHONPATH": str(clone.root / "src")},
+    )
+    assert output.returncode == 0, output.stderr
+    last = output.stdout.splitlines()[-1]
+    return {Path(file).relative_to(clone.root).as_posix() for file in json.loads(last.removeprefix("LOADED "))}
+
+
+PREPARE = """
+import json, sys
+from pathlib import Path
+from omokage import pipeline, runner
+stage = pipeline.read(Path.cwd())[sys.argv[1]]
+job = runner.prepare(Path.cwd(), stage, 1)
+for path in job.outputs.values():
+    path.parent.mkdir(parents=True, exist_ok=True)
+print(json.dumps({"params": job.params.values(), "threads": 1, "work": str(job.work),
+    "inputs": {k: str(v) for k, v in job.inputs.items()}, "outputs": {k: str(v) for k, v in job.outputs.items()},
+    "deps": job.deps, "code": job.code, "packages": job.packages}))
+"""
+
+RUN = """
+import json, sys
+from importlib import import_module
+from pathlib import Path
+name, call = sys.argv[1], json.loads(sys.argv[2])
+stage = import_module(f"omokage.stages.{name}")
+from omokage.job import Job
+part = import_module("omokage.params." + ("whole" if name == "params" else name)).Params
+stage.run(Job(params=part(**call["params"]), inputs={k: Path(v) for k, v in call["inputs"].items()},
+    outputs={k: Path(v) for k, v in call["outputs"].items()}, work=Path(call["work"]), threads=1,
+    deps=call["deps"], code=call["code"], packages=call["packages"]))
+print("LOADED " + json.dumps([m.__file__ for n, m in sys.modules.items() if n == "omokage" or n.startswith("omokage.")]))
+"""

@@ -1,0 +1,180 @@
+"""The sources that need no network, and what they all give: one zip and its manifest."""
+
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from omokage.data import pictures
+from omokage.errors import Refused
+from omokage.job import Job
+from omokage.params.download import Params
+from omokage.stages import download
+
+PARAMS: dict[str, Any] = {
+    "source": "avatars",
+    "avatar_styles": ["adventurer", "lorelei"],
+    "avatar_count": 5,
+    "avatar_backgrounds": ["b6e3f4", "ffdfbf"],
+    "avatar_size": 32,
+    "avatar_seed": 0,
+    "folder": "pictures",
+    "kaggle_dataset": "someone/faces",
+    "kaggle_version": 1,
+}
+
+
+def run(tmp_path: Path, given: Path | None = None, threads: int = 1, **changes: object) -> tuple[Path, Any, Any]:
+    out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
+    out.mkdir()
+    job = Job(
+        Params(**PARAMS | changes),
+        inputs={"remote://checkout/${folder}": given or tmp_path / "absent"},
+        outputs={name: out / Path(name).name for name in ("data/pictures.zip", "data/manifest.json")},
+        work=out / "work",
+        threads=threads,
+    )
+    download.run(job)
+    return out / "pictures.zip", json.loads((out / "manifest.json").read_text(encoding="utf-8")), job.facts
+
+
+def contents(archive: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(archive) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+def test_avatars_are_the_same_for_any_number_of_processes(tmp_path: Path) -> None:
+    one, manifest, facts = run(tmp_path)
+    two, *_ = run(tmp_path, threads=2)
+    assert one.read_bytes() == two.read_bytes()
+    assert manifest["count"] == facts["pictures"] == 5
+    assert [licence["licence"] for licence in manifest["licences"]] == ["CC BY 4.0", "CC0 1.0"]
+    assert manifest["licences"][0]["author"] == "Lisa Wischofsky"
+    assert str(tmp_path) not in json.dumps([manifest, facts])
+
+
+def test_avatars_are_drawn_in_turn_and_stay_when_more_are_drawn(tmp_path: Path) -> None:
+    few, more = contents(run(tmp_path)[0]), contents(run(tmp_path, avatar_count=8)[0])
+    assert list(few)[:2] == ["000000-adventurer.png", "000001-lorelei.png"]
+    assert len(set(more.values())) == 8
+    assert few.items() <= more.items()
+    assert few.items().isdisjoint(contents(run(tmp_path, avatar_seed=1)[0]).items())
+
+
+def test_avatars_have_the_size_and_the_backgrounds(tmp_path: Path) -> None:
+    archive, *_ = run(tmp_path, avatar_styles=["adventurer"], avatar_count=8)
+    with zipfile.ZipFile(archive) as file:
+        avatars = [Image.open(file.open(name)).convert("RGB") for name in file.namelist()]
+    assert {avatar.size for avatar in avatars} == {(32, 32)}
+    assert {avatar.getpixel((0, 0)) for avatar in avatars} == {(0xB6, 0xE3, 0xF4), (0xFF, 0xDF, 0xBF)}
+
+
+def test_an_unknown_style_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"no adventurous: choose among adventurer,"):
+        run(tmp_path, avatar_styles=["lorelei", "adventurous"])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "faces"
+    for name in (
+        "b.jpg",
+        "sub/ü.PNG",
+        "a.gif",
+        "README.md",
+        ".hidden.png",
+        "__MACOSX/c.png",
+        ".git/d.png",
+        "e.png.txt",
+    ):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(f"the bytes of {name}".encode())
+    return folder
+
+
+def test_a_folder_gives_its_pictures_as_they_are(tmp_path: Path, folder: Path) -> None:
+    archive, manifest, facts = run(tmp_path, folder, source="folder", folder="../some/faces")
+    found = contents(archive)
+    assert list(found) == ["a.gif", "b.jpg", "sub/ü.PNG"]
+    assert found["b.jpg"] == b"the bytes of b.jpg"
+    assert manifest["name"] == "faces"
+    assert manifest["pictures"][1] == {
+        "name": "b.jpg",
+        "sha256": hashlib.sha256(b"the bytes of b.jpg").hexdigest(),
+        "bytes": 18,
+    }
+    os.utime(folder / "b.jpg", (0, 0))
+    again, _, same = run(tmp_path, folder, source="folder", folder="../some/faces")
+    assert again.read_bytes() == archive.read_bytes()
+    (folder / "b.jpg").write_bytes(b"other")
+    assert run(tmp_path, folder, source="folder")[2]["content"] != facts["content"] == same["content"]
+
+
+def test_a_zip_gives_what_its_folder_gives(tmp_path: Path, folder: Path) -> None:
+    packed = tmp_path / "faces.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
+        for path in sorted(folder.rglob("*"), reverse=True):
+            file.write(path, path.relative_to(folder))
+    from_folder, from_zip = run(tmp_path, folder, source="folder")[0], run(tmp_path, packed, source="folder")[0]
+    assert from_folder.read_bytes() == from_zip.read_bytes()
+
+
+def test_hostile_names_in_a_zip_become_harmless(tmp_path: Path) -> None:
+    packed = tmp_path / "hostile.zip"
+    with zipfile.ZipFile(packed, "w") as file:
+        for name in ("../../up.png", "/etc/root.png", "C:\\win\\x.png", "up.png", "a\nb.png", "../.secret.png"):
+            file.writestr(name, name)
+    archive, *_ = run(tmp_path, packed, source="folder")
+    assert contents(archive) == {
+        "C_/win/x.png": b"C:\\win\\x.png",
+        "a_b.png": b"a\nb.png",
+        "etc/root.png": b"/etc/root.png",
+        "up.png": b"../../up.png",
+        "up~2.png": b"up.png",
+    }
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("large.png", bytes(pictures.LARGEST + 1))
+    with pytest.raises(Refused, match=r"large\.png has \d+ bytes"):
+        run(tmp_path, packed, source="folder")
+    monkeypatch.setattr(pictures, "MOST", 1)
+    with zipfile.ZipFile(packed, "w") as file:
+        file.writestr("a.png", b"a")
+        file.writestr("b.png", b"b")
+    with pytest.raises(Refused, match="2 pictures are more than the 1"):
+        run(tmp_path, packed, source="folder")
+
+
+def test_what_holds_no_pictures_is_refused(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(Refused, match="'pictures' does not exist"):
+        run(tmp_path, source="folder")
+    for name in ("a.gif", "b.jpg", "sub/ü.PNG"):
+        (folder / name).unlink()
+    with pytest.raises(Refused, match="'pictures' holds no picture"):
+        run(tmp_path, folder, source="folder")
+    with pytest.raises(Refused, match="neither a folder nor a zip"):
+        run(tmp_path, folder / "README.md", source="folder")
+
+
+def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
+    packed = tmp_path / "faces.zip"
+    with zipfile.ZipFile(packed, "w") as file:
+        file.writestr("a.png", b"some content")
+    packed.write_bytes(packed.read_bytes().replace(b"some content", b"sane content"))
+    with pytest.raises(Refused, match=r"a\.png in 'pictures' is damaged"):
+        run(tmp_path, packed, source="folder")
+
+
+def test_the_readme_of_the_default_folder_is_no_picture(tmp_path: Path) -> None:
+    tracked = Path(__file__).parents[1] / "pictures"
+    assert not any(pictures.is_picture(name) for name in ("README.md", ".gitignore"))
+    assert {path.name for path in tracked.iterdir()} >= {"README.md", ".gitignore"}

@@ -1,0 +1,165 @@
+"""Training: repeatable, resumable, and honest about what it cannot do."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from omokage import model
+from omokage.data import shards
+from omokage.diffusion.random import generator
+from omokage.diffusion.unet import Architecture, UNet
+from omokage.errors import Refused
+from omokage.training import checkpoint, loop
+from omokage.training.ema import EMA
+
+CPU = torch.device("cpu")
+
+
+def faces(count: int = 24) -> Tensor:
+    """Pictures of four random colours each: enough to learn from."""
+    colours = torch.randint(0, 256, (count, 3, 2, 2), dtype=torch.uint8, generator=generator(0, "faces"))
+    return colours.repeat_interleave(8, -1).repeat_interleave(8, -2)
+
+
+def spec(dropout: float = 0.1, prediction: str = "v") -> model.Spec:
+    mean, std = model.whitening([faces()])
+    return model.Spec(Architecture(16, 16, (1, 2), 1, (4,), dropout, 2), prediction, "cosine", 50, mean, std)
+
+
+def recipe(**changes: float) -> loop.Recipe:
+    values = {"lr": 1e-3, "warmup": 0.1, "decay": 0.5, "batch_size": 8, "steps": 12, "ema_half_life": 32.0}
+    values |= {"grad_clip": 1.0, "flip": True, "seed": 0, "log_every": 3}
+    return loop.Recipe(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def train(work: Path, log: list[loop.Row], **changes: float) -> UNet:
+    network, rows = loop.train(faces(), spec(), recipe(**changes), CPU, torch.float32, work, log.append)
+    assert rows == log
+    return network
+
+
+def same(one: UNet, other: UNet) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+class Killed(BaseException):
+    """Stands for the power going off."""
+
+
+@pytest.mark.parametrize("at", [3, 6, 9])
+def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    whole_log: list[loop.Row] = []
+    undisturbed = train(tmp_path / "a", whole_log)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+
+    def cut(row: loop.Row) -> None:
+        if row["step"] == at:
+            raise Killed
+
+    with pytest.raises(Killed):
+        loop.train(faces(), spec(), recipe(), CPU, torch.float32, tmp_path / "b", cut)
+    assert list((tmp_path / "b").glob("*.ckpt"))
+    log: list[loop.Row] = []
+    torch.manual_seed(12345)
+    assert same(train(tmp_path / "b", log), undisturbed)
+    assert log == whole_log
+
+
+def test_a_seed_gives_one_model_and_another_seed_another(tmp_path: Path) -> None:
+    first = train(tmp_path / "a", [])
+    torch.rand(7)
+    assert same(first, train(tmp_path / "b", []))
+    assert not same(first, train(tmp_path / "c", [], seed=1))
+    assert not same(first, train(tmp_path / "d", [], lr=2e-3))
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    log: list[loop.Row] = []
+    train(tmp_path, log, steps=150, lr=3e-3, log_every=15)
+    assert log[-1]["loss"] < 0.8 * log[0]["loss"]
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=r"the loss is nan at step \d+ with lr = 1e\+30: lower lr"):
+        train(tmp_path, [], lr=1e30, steps=30, warmup=0.0, grad_clip=1e30)
+
+
+def test_fewer_faces_than_a_batch_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="batch_size = 25, but there are only 24 faces"):
+        train(tmp_path, [], batch_size=25)
+
+
+def test_an_epoch_visits_every_face_once() -> None:
+    marked = torch.arange(24, dtype=torch.uint8).view(24, 1, 1, 1).expand(24, 3, 16, 16).contiguous()
+    batches = loop.Batches(marked, spec(), recipe(flip=False, batch_size=7))
+    seen = torch.cat([spec().pictures(batches.at(step))[:, 0, 0, 0] for step in range(24)]).view(7, 24)
+    assert all(sorted(epoch.tolist()) == list(range(24)) for epoch in seen)
+    assert len({tuple(epoch.tolist()) for epoch in seen}) == 7
+    later = loop.Batches(marked, spec(), recipe(flip=False, batch_size=7))
+    assert torch.equal(later.at(17), batches.at(17))
+
+
+def test_the_learning_rate_rises_stays_and_falls() -> None:
+    lrs = [recipe(steps=100, lr=1.0).lr_at(step) for step in range(100)]
+    assert lrs[:3] == pytest.approx([0.1, 0.2, 0.3])
+    assert lrs[10:50] == [1.0] * 40
+    assert lrs[-1] == pytest.approx(0.02)
+
+
+def test_stratified_steps_cover_the_schedule() -> None:
+    t = loop.stratified_steps(50, 1000, generator(0, "t"))
+    assert sorted((t // 20).tolist()) == list(range(50))
+
+
+def test_the_average_forgets_its_start_and_ends_between_old_and_new() -> None:
+    layer = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(layer.weight, -50.0)
+    ema = EMA(layer, half_life=10)
+    torch.nn.init.constant_(layer.weight, 1.0)
+    for step in range(1, 101):
+        ema.update(layer, step)
+    assert ema.decay(1000) == pytest.approx(0.5**0.1)
+    assert float(ema.model.weight.detach()) == pytest.approx(1.0, abs=0.1)
+    torch.nn.init.constant_(layer.weight, 2.0)
+    for step in range(101, 111):
+        ema.update(layer, step)
+    assert float(ema.model.weight.detach()) == pytest.approx(1.5, abs=0.05)
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for step in (1, 2, 3):
+        checkpoint.save(tmp_path, step, {"step": step, "tensor": torch.ones(100)})
+    newest = sorted(tmp_path.glob("*.ckpt"))
+    assert len(newest) == checkpoint.KEEP
+    newest[-1].write_bytes(newest[-1].read_bytes()[:300])
+    state = checkpoint.load(tmp_path)
+    assert state is not None
+    assert state["step"] == 2
+    assert "is damaged and passed over" in capsys.readouterr().err
+    newest[-2].write_bytes(b"")
+    assert checkpoint.load(tmp_path) is None
+
+
+def test_a_model_comes_back_from_its_file(tmp_path: Path) -> None:
+    network = loop.new_network(spec(), 3)
+    model.save(tmp_path / "model.safetensors", network, spec())
+    loaded, its_spec = model.load(tmp_path / "model.safetensors", CPU)
+    assert its_spec == spec()
+    assert same(loaded, network)
+    save_file({"a": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(Refused, match="holds no omokage model"):
+        model.load(tmp_path / "other.safetensors", CPU)
+
+
+def test_whitening_gives_zero_mean_and_unit_spread_and_can_be_undone(tmp_path: Path) -> None:
+    shards.write(tmp_path, "train", iter(faces(40)))
+    mean, std = model.whitening(shards.each(tmp_path, "train"))
+    its_spec = model.Spec(spec().architecture, "v", "cosine", 50, mean, std)
+    white = its_spec.whiten(faces(40))
+    assert white.mean((0, 2, 3)).abs().max() < 1e-4
+    assert float(((white - white.mean((0, 2, 3), keepdim=True)) ** 2).mean()) == pytest.approx(1, abs=1e-3)
+    assert torch.equal(its_spec.pictures(white), faces(40))

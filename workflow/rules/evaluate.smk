@@ -1,0 +1,16 @@
+rule evaluate:
+    input:
+        needs("evaluate"),
+        due("evaluate"),
+    output:
+        STAGES["evaluate"].record,
+    log:
+        f"{LOGS}/evaluate.log",
+    benchmark:
+        f"{LOGS}/evaluate.tsv"
+    threads: THREADS
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    shell:
+        RUN + " evaluate --threads {threads} --log {log}"

@@ -1,0 +1,16 @@
+rule faces:
+    input:
+        needs("faces"),
+        due("faces"),
+    output:
+        STAGES["faces"].record,
+    log:
+        f"{LOGS}/faces.log",
+    benchmark:
+        f"{LOGS}/faces.tsv"
+    threads: THREADS
+    resources:
+        mem_mb=4000,
+        runtime=240,
+    shell:
+        RUN + " faces --threads {threads} --log {log}"

@@ -1,0 +1,19 @@
+localrules: figures
+
+
+rule figures:
+    input:
+        needs("figures"),
+        due("figures"),
+    output:
+        STAGES["figures"].record,
+    log:
+        f"{LOGS}/figures.log",
+    benchmark:
+        f"{LOGS}/figures.tsv"
+    threads: THREADS
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        RUN + " figures --threads {threads} --log {log}"

@@ -1,0 +1,19 @@
+localrules: params
+
+
+rule params:
+    input:
+        needs("params"),
+        due("params"),
+    output:
+        STAGES["params"].record,
+    log:
+        f"{LOGS}/params.log",
+    benchmark:
+        f"{LOGS}/params.tsv"
+    threads: THREADS
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    shell:
+        RUN + " params --threads {threads} --log {log}"

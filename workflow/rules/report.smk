@@ -1,0 +1,19 @@
+localrules: report
+
+
+rule report:
+    input:
+        needs("report"),
+        due("report"),
+    output:
+        STAGES["report"].record,
+    log:
+        f"{LOGS}/report.log",
+    benchmark:
+        f"{LOGS}/report.tsv"
+    threads: THREADS
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    shell:
+        RUN + " report --threads {threads} --log {log}"

@@ -1,0 +1,38 @@
+# With `--config sample_jobs=N` the pictures are drawn by N jobs. They leave their pieces in a folder named after this
+# run's hash, from which `sample` collects them; the markers here only say that a job is done.
+SAMPLE_JOBS = int(config.get("sample_jobs", 1))
+
+
+rule sample_part:
+    input:
+        needs("sample"),
+        due("sample"),
+    output:
+        temp(touch(f".snakemake/parts/sample-{{part}}-of-{SAMPLE_JOBS}")),
+    log:
+        f"{LOGS}/sample-{{part}}-of-{SAMPLE_JOBS}.log",
+    threads: THREADS
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    shell:
+        RUN + f" sample --part {{wildcards.part}}/{SAMPLE_JOBS} --threads {{threads}} --log {{log}}"
+
+
+rule sample:
+    input:
+        needs("sample"),
+        due("sample"),
+        [f".snakemake/parts/sample-{part}-of-{SAMPLE_JOBS}" for part in range(SAMPLE_JOBS) if SAMPLE_JOBS > 1],
+    output:
+        STAGES["sample"].record,
+    log:
+        f"{LOGS}/sample.log",
+    benchmark:
+        f"{LOGS}/sample.tsv"
+    threads: THREADS
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    shell:
+        RUN + " sample --threads {threads} --log {log}"

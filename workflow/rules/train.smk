@@ -1,0 +1,16 @@
+rule train:
+    input:
+        needs("train"),
+        due("train"),
+    output:
+        STAGES["train"].record,
+    log:
+        f"{LOGS}/train.log",
+    benchmark:
+        f"{LOGS}/train.tsv"
+    threads: THREADS
+    resources:
+        mem_mb=16000,
+        runtime=2880,
+    shell:
+        RUN + " train --threads {threads} --log {log}"
