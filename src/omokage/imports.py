@@ -6,9 +6,11 @@ rewrites the code deps of every stage in dvc.yaml and the lists in workflow/pack
 """
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
-from importlib.metadata import packages_distributions, version
+from functools import cache
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -16,6 +18,8 @@ from ruamel.yaml import YAML
 from omokage import pipeline
 
 CODE = "src/"
+# Where another distribution needs these, their versions can change a pixel or a sum there too.
+NUMERIC = ("numpy", "pillow", "scipy", "torch", "torchvision")
 
 
 def reached(root: Path, stage: str) -> tuple[list[str], list[str]]:
@@ -67,7 +71,26 @@ def distributions(modules: list[str]) -> dict[str, str]:
     holders = packages_distributions()
     # A package of data files alone, such as dicebear_styles, is not among the holders: it is named after its module.
     names = {name for module in modules for name in holders.get(module, [module.replace("_", "-")])}
+    names |= {name for name in NUMERIC if any(name in _required(other) for other in names)}
     return {name: version(name) for name in sorted(names, key=str.lower)}
+
+
+@cache
+def _required(name: str) -> frozenset[str]:
+    """Return the distributions that `name` requires, directly or not, extras aside."""
+    lines = [line for line in requires(name) or [] if "extra ==" not in line]
+    direct = {re.split(r"[^\w.-]", line)[0].lower() for line in lines}
+    installed = {other for other in direct if _is_installed(other)}
+    return frozenset(installed.union(*(_required(other) for other in installed)))
+
+
+def _is_installed(name: str) -> bool:
+    """Return whether a distribution of that name is installed."""
+    try:
+        version(name)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def rewrite(root: Path) -> None:

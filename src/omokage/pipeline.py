@@ -90,6 +90,12 @@ def digest(path: Path) -> str:
     return tree.hexdigest()
 
 
+def packages(root: Path, stage: Stage) -> dict[str, str]:
+    """Return the versions of the distributions that the stage is keyed by."""
+    listing = root / stage.packages
+    return dict(line.split("==") for line in listing.read_text(encoding="utf-8").split()) if listing.is_file() else {}
+
+
 def read_record(root: Path, stage: Stage) -> dict[str, Any] | None:
     """Return what the stage's last run wrote about itself, or None."""
     path = root / stage.record
@@ -132,7 +138,9 @@ def _reason(
     if before := [name for name in upstream(stages, stage.name) if name in reasons and name != "params"]:
         return f"stage {before[0]} is to run"
     hashes = {**record["deps"], **record["code"]}
-    for dep in stage.deps:
+    if record["packages"] != packages(root, stage):
+        return f"{stage.packages} changed"
+    for dep in (*stage.code, *stage.data):
         if dep.startswith("results/runs/"):
             current = digest(root / dep)
         elif dep in made:

@@ -85,7 +85,7 @@ def prepare(root: Path, stage: Stage, threads: int, live: tuple[str, ...] = ()) 
         threads=threads,
         deps={dep: pipeline.digest(places[dep]) for dep in stage.data},
         code={dep: pipeline.digest(places[dep]) for dep in stage.code},
-        packages=_packages(places.get(stage.packages)),
+        packages=_installed(pipeline.packages(root, stage)),
     )
     identity = [stage.name, declared, job.deps, job.code, job.packages]
     fingerprint = sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
@@ -96,13 +96,12 @@ def _partial(path: Path) -> Path:
     return path.with_name(f".partial-{path.name}")
 
 
-def _packages(listing: Path | None) -> dict[str, str]:
-    wanted = dict(line.split("==") for line in listing.read_text().split()) if listing else {}
+def _installed(wanted: dict[str, str]) -> dict[str, str]:
     for name, version in wanted.items():
         installed = importlib.metadata.version(name)
         if installed != version:
             raise Refused(
-                f"{name} {installed} is installed, but {listing} says {version}, which the cache is keyed by: "
+                f"{name} {installed} is installed, but the cache is keyed by {version} (workflow/packages): "
                 "install the pinned packages with `make`, or pin yours with `make deps`"
             )
     return wanted

@@ -37,19 +37,21 @@ if "stage" not in config:
 
 
 def needs(stage):
-    """The records of the stages that this one depends on: only their being there counts, not their age."""
-    return [ancient(STAGES[name].record) for name in pipeline.upstream(STAGES, stage)]
+    """The records of the stages that this one depends on; of those that are not to run again the age does not count."""
+    upstream = pipeline.upstream(STAGES, stage)
+    if stage not in STALE:
+        # `params` may have to run without anything after it, and Snakemake would take its followers for settled.
+        upstream = [name for name in upstream if name not in STALE]
+    return [STAGES[name].record if name in STALE else ancient(STAGES[name].record) for name in upstream]
 
 
 def due(stage):
     """A file that is younger than the stage's record just when the stage has to run again."""
     path = ROOT / ".snakemake" / "due" / stage
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
     record = ROOT / STAGES[stage].record
-    if stage not in STALE:
-        os.utime(path, (1, 1))
-    elif record.exists():
-        moment = max(time.time(), record.stat().st_mtime + 1)
-        os.utime(path, (moment, moment))
+    # The text differs each time, since Snakemake does not take a file for new whose checksum is that of last time.
+    path.write_text(f"{STALE[stage]} ({time.time_ns()})" if stage in STALE else "")
+    moment = max(time.time(), record.stat().st_mtime + 1) if record.exists() else time.time()
+    os.utime(path, (moment, moment) if stage in STALE else (1, 1))
     return str(path.relative_to(ROOT))

@@ -7,7 +7,9 @@ from PIL import Image, ImageDraw
 
 from omokage.errors import Refused
 
-SMALLEST, LARGEST = 192, 800  # longer side of what animeface sees: below it misses more, above it is only slower
+# Longer side of what animeface sees, in pixels: below the first it misses more, above the last it is only slower. It
+# misses faces that fill most of a large picture, so that is tried again at the middle one.
+SMALLEST, CLOSE_UP, LARGEST = 192, 400, 800
 
 
 @dataclass(frozen=True)
@@ -22,20 +24,23 @@ class Detection:
 
 def detect(picture: Image.Image, likelihood: float) -> list[Detection]:
     """Return the faces of an RGB picture that are at least so likely, from top to bottom."""
-    longer = max(picture.size)
-    scale = min(max(longer, SMALLEST), LARGEST) / longer
+    seen = min(max(*picture.size, SMALLEST), LARGEST)
+    return _detect(picture, likelihood, seen) or (_detect(picture, likelihood, CLOSE_UP) if seen > CLOSE_UP else [])
+
+
+def _detect(picture: Image.Image, likelihood: float, seen: int) -> list[Detection]:
+    scale = seen / max(picture.size)
     width, height = (max(1, round(side * scale)) for side in picture.size)
-    if (width, height) != picture.size:
-        picture = picture.resize((width, height), Image.Resampling.LANCZOS)
-    boxes = [(face.face.pos, face.likelihood) for face in animeface.detect(picture) if face.likelihood >= likelihood]
+    found = animeface.detect(picture.resize((width, height), Image.Resampling.LANCZOS))
     faces = [
         Detection(
-            x=(box.x + box.width / 2) / scale,
-            y=(box.y + box.height / 2) / scale,
-            side=max(box.width, box.height) / scale,
-            likelihood=found,
+            x=(face.face.pos.x + face.face.pos.width / 2) / scale,
+            y=(face.face.pos.y + face.face.pos.height / 2) / scale,
+            side=max(face.face.pos.width, face.face.pos.height) / scale,
+            likelihood=face.likelihood,
         )
-        for box, found in boxes
+        for face in found
+        if face.likelihood >= likelihood
     ]
     return sorted(faces, key=lambda face: (face.y, face.x))
 

@@ -1,9 +1,7 @@
-"""Distances between two sets of features, computed by clean-fid in float64."""
-
-import warnings
+"""Distances between two sets of features, in float64."""
 
 import numpy as np
-from cleanfid.fid import frechet_distance, kernel_distance
+from cleanfid.fid import kernel_distance
 from torch import Tensor
 
 
@@ -16,17 +14,18 @@ def frechet(features: Tensor, reference: Tensor) -> float:
     """Return the squared Fréchet distance of Gaussians fitted to features [n, d], [m, d] (Heusel et al. 2017, eq. 6).
 
     At least two rows each. It is biased upwards for small n: compare only at equal n and m.
+
+    For covariances x'x and y'y the trace of the square root of their product is the nuclear norm of xy': the number
+    that clean-fid takes from a d x d square root, a hundred times sooner, and sound for singular covariances too.
     """
-    both = np.concatenate([features.double().numpy(), reference.double().numpy()])
-    # The distance depends on the span of the rows alone; within it, the d x d square root is as small as it can be.
-    within = both @ np.linalg.qr(both.T).Q if len(both) < both.shape[1] else both
-    drawn, real = within[: len(features)], within[len(features) :]
-    with warnings.catch_warnings():
-        # scipy warns of singular covariances, as those of fewer pictures than features always are.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return float(
-            frechet_distance(drawn.mean(0), np.cov(drawn, rowvar=False), real.mean(0), np.cov(real, rowvar=False))
-        )
+    means, factors = [], []
+    for rows in (features.double().numpy(), reference.double().numpy()):
+        means.append(rows.mean(0))
+        factor = (rows - means[-1]) / (len(rows) - 1) ** 0.5
+        factors.append(np.linalg.qr(factor, mode="r") if len(factor) > factor.shape[1] else factor)
+    x, y = factors
+    traces = float((x**2).sum() + (y**2).sum() - 2 * np.linalg.norm(x @ y.T, "nuc"))
+    return float(((means[0] - means[1]) ** 2).sum()) + traces
 
 
 def kid(features: Tensor, reference: Tensor, subsets: int, subset_size: int, seed: int) -> float:

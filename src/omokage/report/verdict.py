@@ -154,8 +154,8 @@ def _overfitting(run: Run) -> tuple[str, str]:
     )
     relation = f"{percent(abs(gap))} {'higher' if gap >= 0 else 'lower'}"
     return short, (
-        f"The error on held-out faces is {relation} than on faces trained on: {said}. The gap is widest at a log signal-to-noise "
-        f"ratio of {_signed(widest.log_snr)}, where it is {percent(widest.held_out / widest.train - 1)}."
+        f"The error on held-out faces is {relation} than on faces trained on: {said}. The gap is widest at a log "
+        f"signal-to-noise ratio of {_signed(widest.log_snr)}, at {percent(widest.held_out / widest.train - 1)}."
     )
 
 
@@ -197,9 +197,9 @@ def quality(run: Run) -> Verdict:
     )
     paragraphs = [
         f"The {score} of the samples is {number(distance)}; between two sets of real faces, the floor that no model "
-        f"can be expected to beat, it is {number(floor)}. So the samples are {times(ratio)} as far from real faces as real "
-        f"faces are from one another: {said}. It compares the features of {metrics['extractor']} over {basis}, and means nothing "
-        "beside a number from other features or another n.",
+        f"can be expected to beat, it is {number(floor)}. So the samples are {times(ratio)} as far from real faces as "
+        f"real faces are from one another: {said}. It compares the features of {metrics['extractor']} over {basis}, "
+        "and means nothing beside a number from other features or another n.",
         _kid(run),
     ]
     if n < 200:
