@@ -42,6 +42,7 @@ params: $(READY)  ## write the comments of params.yaml and the presets anew from
 
 deps: $(READY)  ## write the stages' code and packages into dvc.yaml, and the table of reruns into the README
 	$(BIN)/python -m omokage.imports .
+	$(BIN)/python -m omokage.reruns README.md
 
 lock: $(READY)  ## pin the newest packages that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock

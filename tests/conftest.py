@@ -49,7 +49,10 @@ class Clone:
     def __init__(self, place: Path) -> None:
         self.root = place
         files = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, check=True
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            capture_output=True,
+            check=True,
         )
         for name in files.stdout.decode().split("\0"):
             source = ROOT / name
@@ -66,7 +69,9 @@ class Clone:
 
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the clone; fail the test with its output unless it succeeds."""
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "SNAKEMAKE_", "PYTHONPATH"))}
+        kept = {
+            key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "SNAKEMAKE_", "PYTHONPATH"))
+        }
         identity = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in IDENTITY.items()}
         done = subprocess.run(
             command,

@@ -1,6 +1,7 @@
 """The diffusion core against independent oracles."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -51,7 +52,10 @@ def test_the_sigmoid_schedule_is_the_papers() -> None:
     seed=st.integers(0, 1000),
 )
 def test_predictions_turn_into_each_other_exactly(prediction: str, angle: float, seed: int) -> None:
-    alpha, sigma = torch.tensor(math.cos(angle), dtype=torch.float64), torch.tensor(math.sin(angle), dtype=torch.float64)
+    alpha, sigma = (
+        torch.tensor(math.cos(angle), dtype=torch.float64),
+        torch.tensor(math.sin(angle), dtype=torch.float64),
+    )
     x0, noise = torch.randn(2, 1, 3, 2, 2, generator=generator(seed, "test"), dtype=torch.float64)
     x_t = alpha * x0 + sigma * noise
     said = target(prediction, x0, noise, alpha, sigma)
@@ -81,7 +85,11 @@ def fixed_network(x: Tensor, angle: Tensor) -> Tensor:
 def test_ddpm_equals_diffusers_step_by_step(prediction: str, steps: int) -> None:
     names = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
     oracle = DDPMScheduler(
-        1000, beta_schedule="squaredcos_cap_v2", prediction_type=names[prediction], clip_sample=False, timestep_spacing="trailing"
+        1000,
+        beta_schedule="squaredcos_cap_v2",
+        prediction_type=names[prediction],
+        clip_sample=False,
+        timestep_spacing="trailing",
     )
     oracle.set_timesteps(steps)
     schedule = Schedule.make("cosine", 1000)
@@ -154,7 +162,7 @@ def test_trailing_steps_descend_from_the_noisiest(timesteps: int, data: st.DataO
     visited = trailing(timesteps, steps)
     assert len(visited) == steps
     assert visited[0] == timesteps - 1
-    assert all(a > b for a, b in zip(visited, visited[1:], strict=False))
+    assert all(a > b for a, b in pairwise(visited))
     assert visited[-1] >= 0
 
 

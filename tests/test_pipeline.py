@@ -83,23 +83,22 @@ def test_dvc_and_snakemake_see_the_same_edges(tmp_path: Path) -> None:
     assert {(a, b) for b in STAGES for a in pipeline.upstream(STAGES, b)} == dvc_edges()
 
 
-CALL = """
-import json, sys
-from importlib import import_module
-before = set(sys.modules)
-{run}
-print("LOADED " + json.dumps(sorted(m.__file__ for n, m in sys.modules.items() if n == "omokage" or n.startswith("omokage."))))
-"""
-
-
 def loaded(clone: Clone, stage: str) -> set[str]:
     """Run a stage in a process of its own, with no runner in it, and return the project's files it then holds."""
     prepared = subprocess.run(
-        [sys.executable, "-c", PREPARE, stage], cwd=clone.root, capture_output=True, text=True, check=True,
+        [sys.executable, "-c", PREPARE, stage],
+        cwd=clone.root,
+        capture_output=True,
+        text=True,
+        check=True,
         env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(clone.root / "src")},
     ).stdout.splitlines()[-1]
     output = subprocess.run(
-        [sys.executable, "-c", RUN, stage, prepared], cwd=clone.root, capture_output=True, text=True, check=False,
+        [sys.executable, "-c", RUN, stage, prepared],
+        cwd=clone.root,
+        capture_output=True,
+        text=True,
+        check=False,
         env={"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "PYTHONPATH": str(clone.root / "src")},
     )
     assert output.returncode == 0, output.stderr

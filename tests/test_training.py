@@ -51,7 +51,9 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("at", [3, 6, 9])
-def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
     whole_log: list[loop.Row] = []
     undisturbed = train(tmp_path / "a", whole_log)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)

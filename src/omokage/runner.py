@@ -108,7 +108,7 @@ def _installed(wanted: dict[str, str]) -> dict[str, str]:
 
 
 def run(root: Path, name: str, threads: int, part: tuple[int, int] | None = None) -> None:
-    """Run the stage `name` of the checkout `root`, or one part of its fan-out, which leaves pieces in the work folder."""
+    """Run the stage `name` of the checkout `root`, or a part of its fan-out, which leaves pieces in its work folder."""
     stage = pipeline.read(root)[name]
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if threads > available:

@@ -1,0 +1,175 @@
+"""`dvc exp run` in the workspace, in a temporary directory and from the queue; a user's own pictures in each."""
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from conftest import Clone, stages_run
+
+from omokage import pipeline
+from omokage.params import whole
+
+
+@pytest.mark.parametrize("lr", ["1e-4", "1e-5"])
+def test_a_learning_rate_works_as_typed(copy_of: Callable[[], Clone], lr: str) -> None:
+    clone = copy_of()
+    done = clone.dvc("exp", "run", "-S", f"lr={lr}", "train")
+    assert set(stages_run(done.stdout)) == {"params", "train"}
+    record = pipeline.read_record(clone.root, pipeline.read(clone.root)["train"])
+    assert record is not None
+    assert record["params"]["lr"] == float(lr)
+    shown = clone.dvc("exp", "show", "--csv").stdout
+    assert lr.replace("e-", "e-0") in shown or str(float(lr)) in shown
+
+
+def test_metrics_are_there_while_training_runs(copy_of: Callable[[], Clone]) -> None:
+    clone = copy_of()
+    clone.set(steps=2_000, log_every=1)
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "OMOKAGE_PYTHON": interpreter()}
+    with subprocess.Popen(
+        [interpreter(), "-m", "dvc", "repro", "train"],
+        cwd=clone.root,
+        env=environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as running:
+        try:
+            seen = wait_for(
+                lambda: clone.dvc("metrics", "show", "--json", "results/train/metrics.json").stdout, '"loss"'
+            )
+            assert running.poll() is None
+            assert '"step"' in seen
+            assert len((clone.root / "results" / "loss.csv").read_text().splitlines()) > 1
+        finally:
+            stop(running)
+    assert not (clone.root / "results" / "model.safetensors").exists()
+
+
+def test_a_training_that_is_killed_goes_on_and_ends_the_same(copy_of: Callable[[], Clone]) -> None:
+    undisturbed = copy_of()
+    undisturbed.set(steps=700, log_every=50)
+    undisturbed.dvc("repro", "train")
+    clone = copy_of()
+    # Checkpoints every 30 s would need a long test; the interval changes nothing that is written in the end.
+    loop = clone.root / "src" / "omokage" / "training" / "loop.py"
+    for each in (clone, undisturbed):
+        path = each.root / "src" / "omokage" / "training" / "loop.py"
+        path.write_text(loop.read_text().replace("CHECKPOINT_SECONDS = 30.0", "CHECKPOINT_SECONDS = 0.2"))
+    undisturbed.dvc("repro", "train")
+    clone.set(steps=700, log_every=50)
+    with subprocess.Popen(
+        [interpreter(), "-m", "dvc", "repro", "train"],
+        cwd=clone.root,
+        start_new_session=True,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "OMOKAGE_PYTHON": interpreter()},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as running:
+        work = clone.root / ".dvc" / "tmp" / "omokage"
+        wait_for(lambda: " ".join(str(path) for path in work.glob("train-*/*.ckpt")), ".ckpt")
+        stop(running)
+    again = clone.dvc("repro", "train")
+    assert "0% 0/700" not in again.stderr
+    outs = ["results/model.safetensors", "results/loss.csv", "results/noise_levels.csv", "results/train/metrics.json"]
+    for out in outs:
+        assert pipeline.digest(clone.root / out) == pipeline.digest(undisturbed.root / out), out
+    assert not list(work.glob("train-*/*"))
+
+
+def test_a_temporary_experiment_runs_its_own_code(copy_of: Callable[[], Clone]) -> None:
+    clone = copy_of()
+    stage = clone.root / "src" / "omokage" / "stages" / "report.py"
+    original = stage.read_text()
+    clone.dvc("exp", "run", "--queue", "--name", "queued", "-S", "report_title=Queued")
+    stage.write_text("raise RuntimeError('the code of the main workspace')\n")
+    clone.dvc("queue", "start")
+    wait_for(lambda: clone.dvc("queue", "status").stdout, "Success")
+    stage.write_text(original)
+    clone.dvc("exp", "apply", "queued")
+    assert "Queued" in (clone.root / "results" / "report.md").read_text()
+    record = pipeline.read_record(clone.root, pipeline.read(clone.root)["report"])
+    assert record is not None
+    assert record["code"]["src/omokage/stages/report.py"] == pipeline.digest(stage)
+
+
+def draw(folder: Path, count: int, first: int = 0) -> None:
+    from omokage.data.sources import avatars
+
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = avatars.collect(["adventurer"], first + count, ["ffffff", "c0aede"], 48, 7, 1).pictures
+    for number, (_, content) in enumerate(drawn):
+        if number >= first:
+            (folder / f"face-{number}.png").write_bytes(content)
+
+
+def test_a_folders_content_is_part_of_the_key_however_it_is_run(copy_of: Callable[[], Clone]) -> None:
+    clone = copy_of()
+    pictures = clone.root.parent / "my pictures"
+    draw(pictures, 24)
+    clone.set(source="folder", folder="../my pictures", crop="whole")
+    clone.commit("my pictures")
+    ran = clone.dvc("repro", "faces")
+    assert stages_run(ran.stdout) == ["params", "download", "faces"]
+    assert stages_run(clone.dvc("repro", "faces").stdout) == []
+    clone.commit("run")
+
+    draw(pictures, 1, first=24)
+    assert set(stages_run(clone.dvc("repro", "faces").stdout)) == {"download", "faces"}
+    (pictures / "face-3.png").write_bytes((pictures / "face-4.png").read_bytes())
+    assert "download" in stages_run(clone.dvc("exp", "run", "faces").stdout)
+    (pictures / "face-5.png").unlink()
+    assert "download" in stages_run(clone.dvc("exp", "run", "--temp", "faces").stdout)
+    draw(pictures, 1, first=30)
+    clone.dvc("exp", "run", "--queue", "--name", "queued", "faces")
+    clone.dvc("queue", "start")
+    wait_for(lambda: clone.dvc("queue", "status").stdout, "Success")
+    clone.dvc("exp", "apply", "--force", "queued")
+    record = pipeline.read_record(clone.root, pipeline.read(clone.root)["download"])
+    assert record is not None
+    assert record["deps"]["remote://checkout/${folder}"] == pipeline.digest(pictures)
+
+    zipped = clone.root.parent / "zipped.zip"
+    with ZipFile(zipped, "w") as file:
+        for path in sorted(pictures.iterdir()):
+            file.write(path, f"deep/down/{path.name}")
+    clone.set(folder="../zipped.zip")
+    assert "download" in stages_run(clone.dvc("repro", "faces").stdout)
+    assert pipeline.read_record(clone.root, pipeline.read(clone.root)["faces"])
+
+
+def interpreter() -> str:
+    import sys
+
+    return sys.executable
+
+
+def wait_for(look: Callable[[], str], sign: str, seconds: float = 240) -> str:
+    """Look again and again until the sign is there."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if sign in (seen := look()):
+            return seen
+        time.sleep(0.3)
+    pytest.fail(f"no {sign!r} within {seconds} s; last seen: {seen[-2000:]}")
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process with all its children at once, as a power cut would."""
+    import os
+    import signal
+
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_parameters_of_an_experiment_are_checked_first(copy_of: Callable[[], Clone]) -> None:
+    clone = copy_of()
+    done = clone.dvc("exp", "run", "-S", "schedule=cosin", check=False)
+    assert done.returncode != 0
+    assert "schedule = 'cosin': input should be 'linear', 'cosine' or 'sigmoid'" in done.stderr
+    assert whole.load(clone.root / "params.yaml")["schedule"] == "cosin"
+    assert (clone.root / "results" / "model.safetensors").exists()

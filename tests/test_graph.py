@@ -1,0 +1,217 @@
+"""The graph run for real, tiny, by both engines: the same bytes, and only what a change touches."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import ROOT, TINY, Clone, stages_run, tiny
+
+from omokage import pipeline, provenance
+from omokage.params import whole
+from omokage.reruns import reruns
+
+STAGES = pipeline.read(ROOT)
+OUTS = sorted({out for stage in STAGES.values() for out in stage.outs})
+
+
+def digests(clone: Clone, outs: list[str] = OUTS) -> dict[str, str]:
+    return {out: pipeline.digest(clone.root / out) for out in outs}
+
+
+def test_snakemake_alone_makes_the_same_bytes_and_then_has_nothing_to_do(finished: Clone, tmp_path: Path) -> None:
+    clone = Clone(tmp_path / "clone")
+    clone.snakemake()
+    assert digests(clone) == digests(finished)
+    assert "Nothing to be done" in clone.snakemake("--dry-run", "--quiet", "none").stderr
+
+
+def planned(clone: Clone) -> set[str]:
+    shown = clone.snakemake("--dry-run", "--quiet", "none").stdout
+    return {line.split()[1].rstrip(":") for line in shown.splitlines() if line.startswith(("rule ", "localrule "))} - {
+        "all"
+    }
+
+
+def test_after_dvc_snakemake_agrees_on_what_to_run(copy_of: Callable[[], Clone]) -> None:
+    clone = copy_of()
+    assert planned(clone) == set()
+    clone.set(lr=1e-3)
+    assert planned(clone) == {"params", "train", "sample", "evaluate", "figures", "report"}
+    by_dvc = copy_of()
+    by_dvc.set(lr=1e-3)
+    clone.snakemake()
+    assert planned(clone) == set()
+    assert set(by_dvc.repro()) == {"params", "train", "sample", "evaluate", "figures", "report"}
+    assert digests(clone) == digests(by_dvc)
+    # Restored by DVC with times in no order: hashes still tell that all fits.
+    by_dvc.set(lr=TINY.get("lr", whole.load(ROOT / "params.yaml")["lr"]))
+    by_dvc.repro()
+    assert planned(by_dvc) == set()
+
+
+def test_nothing_to_do_runs_nothing_and_changes_nothing(copy_of: Callable[[], Clone]) -> None:
+    clone = copy_of()
+    before = digests(clone)
+    done = clone.dvc("repro")
+    assert "Data and pipelines are up to date." in done.stdout
+    assert stages_run(done.stdout) == []
+    assert digests(clone) == before
+    assert clone.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_lr_there_and_back_trains_once_each(copy_of: Callable[[], Clone], finished: Clone) -> None:
+    clone = copy_of()
+    clone.set(lr=1e-3)
+    assert "train" in clone.repro()
+    clone.set(lr=whole.load(finished.root / "params.yaml")["lr"])
+    done = clone.dvc("repro").stdout
+    assert stages_run(done) == []
+    assert "Stage 'train' is cached - skipping run" in done
+    assert digests(clone) == digests(finished)
+
+
+REAL_CHANGES: list[tuple[dict[str, Any], set[str]]] = [
+    ({"avatar_seed": 1}, {"download", "faces", "reference", "train", "sample", "evaluate", "figures", "report"}),
+    ({"held_out": 0.4}, {"faces", "reference", "train", "sample", "evaluate", "figures", "report"}),
+    ({"reference_faces": 11}, {"reference", "evaluate", "figures", "report"}),
+    ({"schedule": "linear"}, {"train", "sample", "evaluate", "figures", "report"}),
+    ({"sampler": "ddpm"}, {"sample", "evaluate", "figures", "report"}),
+    ({"kid_subsets": 4}, {"evaluate", "figures", "report"}),
+    ({"figure_style": "ticks"}, {"figures", "report"}),
+    ({"report_title": "Faces"}, {"report"}),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), REAL_CHANGES, ids=[next(iter(change)) for change, _ in REAL_CHANGES])
+def test_a_change_reruns_what_it_touches_and_nothing_else(
+    copy_of: Callable[[], Clone], change: dict[str, Any], expected: set[str]
+) -> None:
+    clone = copy_of()
+    clone.set(**change)
+    assert set(clone.repro()) == {"params", *expected}
+
+
+# A launcher that answers to all that a stage declares, and at once: so DVC's decision is seen for every parameter.
+ANSWER = """import sys, json, hashlib
+from pathlib import Path
+sys.path.insert(0, "src")
+from omokage import pipeline
+from omokage.params import whole
+root = Path.cwd()
+values = whole.load(root / "params.yaml")
+stage = pipeline.read(root)[sys.argv[1]]
+deps = [pipeline.digest(pipeline.locate(root, dep, values)) for dep in stage.deps]
+told = [] if stage.params is None else [stage.chosen(values), deps]
+for out in stage.outs:
+    (root / out).parent.mkdir(parents=True, exist_ok=True)
+    (root / out).write_text(hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest())
+"""
+
+
+@pytest.fixture(scope="module")
+def answering(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    clone = Clone(tmp_path_factory.mktemp("answering") / "clone")
+    (clone.root / "answer.py").write_text(ANSWER)
+    (clone.root / "workflow" / "stage").write_text('exec "$OMOKAGE_PYTHON" answer.py "$1"\n')
+    clone.repro()
+    return clone
+
+
+def other(key: str) -> Any:
+    """Another value that the schema allows for this parameter."""
+    value, field = tiny()[key], whole.Params.model_json_schema()["properties"][key]
+    special = {
+        "folder": "workflow",
+        "kaggle_dataset": "someone/something",
+        "avatar_styles": ["lorelei"],
+        "avatar_backgrounds": ["ffffff"],
+        "multipliers": [1, 1],
+        "attention": [8],
+        "width": 24,
+        "patch": 1,
+        "image_size": 24,
+        "source": "folder",
+        "warmup": 0.1,
+        "eta": 0.5,
+    }
+    if key in special:
+        return special[key]
+    if "enum" in field:
+        return next(choice for choice in field["enum"] if choice != value)
+    if isinstance(value, bool):
+        return not value
+    return value + "x" if isinstance(value, str) else value + 1 if isinstance(value, int) else value * 0.9 + 0.01
+
+
+@pytest.mark.parametrize("key", reruns(STAGES))
+def test_dvc_reruns_for_every_parameter_what_the_table_says(answering: Clone, key: str) -> None:
+    answering.write_params(tiny())
+    answering.dvc("checkout", "--force", "--quiet", check=False)
+    assert set(answering.repro()) <= {"params"}
+    answering.set(**{key: other(key)})
+    assert answering.repro() == in_order(reruns(STAGES)[key], answering)
+
+
+def in_order(names: list[str], clone: Clone) -> list[str]:
+    """DVC's order of the stages: any that respects the edges; this is the one it takes here."""
+    lock = list(whole.load(clone.root / "dvc.lock")["stages"])
+    return sorted(names, key=lock.index)
+
+
+@pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
+def test_pieces_of_a_fan_out_never_outlive_their_run(
+    copy_of: Callable[[], Clone], fresh_ddpm: dict[str, str], link: str
+) -> None:
+    clone = copy_of()
+    clone.run(
+        "sed", "-i", "s/^quiet: all/quiet: all\\nconfig: [sample_jobs=2]/", "workflow/profiles/default/config.yaml"
+    )
+    clone.dvc("config", "cache.type", link)
+    clone.dvc("checkout", "--relink")
+    clone.set(lr=1e-3, samples=40)
+    clone.dvc("repro", "sample")
+    clone.set(lr=whole.load(ROOT / "params.yaml")["lr"], samples=40, sampler="ddpm")
+    done = stages_run(clone.dvc("repro", "sample").stdout)
+    assert done == ["params", "sample"]
+    assert digests(clone, list(fresh_ddpm)) == fresh_ddpm
+    assert not list((clone.root / ".dvc" / "tmp" / "omokage").glob("sample-*/unit-*"))
+
+
+@pytest.fixture(scope="module")
+def fresh_ddpm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    clone = Clone(tmp_path_factory.mktemp("ddpm") / "clone")
+    clone.set(samples=40, sampler="ddpm")
+    clone.dvc("repro", "sample")
+    return digests(clone, ["results/samples.safetensors", "results/frames.safetensors", "results/runs/sample.json"])
+
+
+def test_every_figure_carries_what_made_it_and_no_place(finished: Clone) -> None:
+    for figure in sorted((finished.root / "results" / "figures").iterdir()):
+        stamp = json.dumps(provenance.read(figure))
+        assert str(finished.root) not in stamp
+        assert '"folder": "pictures"' not in stamp
+        assert ('"lr"' in stamp) == (figure.stem not in {"schedule", "noising"})
+    assert '"lr"' in json.dumps(provenance.read(finished.root / "results" / "report.html"))
+
+
+def test_what_a_run_puts_into_git_is_small(finished: Clone) -> None:
+    assert in_git(finished.root) < 3_000_000
+    assert in_git(ROOT) < 3_000_000
+
+
+def in_git(root: Path) -> int:
+    outs = {out for stage in pipeline.read(root).values() for out in stage.outs}
+    ignored = [
+        line.strip("/") for path in root.glob("*/.gitignore") for line in path.read_text().split() if line[0] == "/"
+    ]
+    kept = [root / out for out in outs if Path(out).name not in ignored]
+    return sum(path.stat().st_size for path in kept if path.is_file()) + (root / "dvc.lock").stat().st_size
+
+
+@pytest.fixture(autouse=True)
+def _tidy(tmp_path: Path) -> Iterator[None]:
+    yield
+    shutil.rmtree(tmp_path, ignore_errors=True)

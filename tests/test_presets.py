@@ -1,0 +1,32 @@
+"""Every preset runs through all stages; only counts, steps and the source are scaled down, not model and precision."""
+
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, Clone
+
+from omokage.params import whole
+
+SCALED_DOWN = {
+    "source": "avatars",
+    "avatar_count": 30,
+    "held_out": 0.4,
+    "reference_faces": 4,
+    "batch_size": 4,
+    "steps": 2,
+    "sample_steps": 2,
+    "samples": 4,
+    "frames": 2,
+    "kid_subsets": 2,
+    "kid_subset_size": 3,
+    "grid_side": 2,
+}
+
+
+@pytest.mark.parametrize("preset", ["another-anime-64", "folder-32", "laptop", "pixiv-64"])
+def test_a_preset_runs_through_all_stages(preset: str, tmp_path: Path) -> None:
+    assert preset in {path.stem for path in (ROOT / "workflow" / "presets").glob("*.yaml")}
+    clone = Clone(tmp_path / "clone")
+    clone.write_params({**whole.load(ROOT / "workflow" / "presets" / f"{preset}.yaml"), **SCALED_DOWN})
+    clone.snakemake()
+    assert (clone.root / "results" / "report.html").stat().st_size > 10_000

@@ -1,0 +1,90 @@
+"""Bad input through `dvc repro`: one line that says what to do, exit code not 0, nothing half-written, nothing lost."""
+
+from collections.abc import Callable
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+from conftest import Clone, stages_run
+from test_experiments import draw
+
+from omokage import pipeline
+from omokage.params import whole
+
+CASES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "missing folder": ({"source": "folder", "folder": "../nowhere"}, "params", "folder = '../nowhere': there is no"),
+    "zip without pictures": ({"source": "folder", "folder": "../empty.zip"}, "download", "holds no picture"),
+    "fewer faces than a batch": ({"batch_size": 64}, "train", "batch_size = 64, but there are only"),
+    "no Inception weights": ({"extractor": "inception"}, "reference", "inception-2015-12-05.pt"),
+    "unknown style": ({"avatar_styles": ["nobody"]}, "download", "nobody"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_mistake_is_one_line_and_loses_nothing(copy_of: Callable[[], Clone], case: str) -> None:
+    change, stage, complaint = CASES[case]
+    clone = copy_of()
+    with ZipFile(clone.root.parent / "empty.zip", "w") as file:
+        file.writestr("readme.txt", "no picture")
+    before = set((clone.root / "results").rglob("*"))
+    clone.set(**change)
+    done = clone.dvc("repro", check=False)
+    assert done.returncode != 0
+    said = [line for line in done.stderr.splitlines() if line.startswith("omokage: ")]
+    assert len(said) == 1
+    assert said[0].startswith(f"omokage: {stage}: ")
+    assert complaint in said[0]
+    assert "Traceback" not in done.stderr
+    assert not list(clone.root.glob("*/**/.partial-*"))
+    stages = pipeline.read(clone.root)
+    later = list(stages)[list(stages).index(stage) + 1 :]
+    kept = {clone.root / out for name in later for out in stages[name].outs}
+    assert all(path.exists() for path in kept if path in before)
+    clone.run("git", "checkout", "--", "params.yaml")
+    assert stages_run(clone.dvc("repro").stdout) == []
+    assert clone.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_an_unreadable_picture_among_good_ones_is_a_counted_drop(copy_of: Callable[[], Clone]) -> None:
+    clone = copy_of()
+    pictures = clone.root / "pictures"
+    draw(pictures, 20)
+    (pictures / "broken.png").write_bytes((pictures / "face-0.png").read_bytes()[:100])
+    clone.set(source="folder", crop="whole")
+    clone.dvc("repro", "faces")
+    tally = whole.load(clone.root / "results" / "faces.json")
+    assert tally["pictures"] == 21
+    assert sum(tally["dropped"].values()) == 1
+    assert "broken.png" in (clone.root / "data" / "curation.csv").read_text()
+
+
+@pytest.mark.parametrize(
+    ("edit", "complaint"),
+    [
+        ("frobnicate: 1\n", "frobnicate = 1 is no parameter"),
+        ("lr: 2\n", "not valid YAML"),
+    ],
+)
+def test_a_wrong_key_is_refused_though_nothing_else_changed(
+    copy_of: Callable[[], Clone], edit: str, complaint: str
+) -> None:
+    clone = copy_of()
+    path = clone.root / "params.yaml"
+    path.write_text(path.read_text() + edit)
+    done = clone.dvc("repro", check=False)
+    assert done.returncode != 0
+    assert complaint in done.stderr or "duplicate key" in done.stderr
+    assert (clone.root / "results" / "report.html").exists()
+
+
+def test_a_missing_key_is_refused_before_anything_is_lost(copy_of: Callable[[], Clone]) -> None:
+    clone = copy_of()
+    path = clone.root / "params.yaml"
+    path.write_text("".join(line for line in path.read_text().splitlines(True) if not line.startswith("lr:")))
+    done = clone.dvc("repro", check=False)
+    assert done.returncode != 0
+    assert "lr is missing: add it" in done.stderr
+    assert (clone.root / "results" / "model.safetensors").exists()
+    plain = clone.snakemake(check=False)
+    assert plain.returncode != 0
+    assert "lr is missing: add it" in plain.stderr

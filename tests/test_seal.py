@@ -1,0 +1,121 @@
+"""Sealed stages: run without the runner, each loads exactly the project's files that dvc.yaml declares for it."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+from conftest import ROOT, Clone
+from kaggle_server import environment, serve
+
+from omokage import pipeline
+
+STAGES = pipeline.read(ROOT)
+
+PREPARE = """
+import json, sys
+from pathlib import Path
+from omokage import pipeline, runner
+job = runner.prepare(Path.cwd(), pipeline.read(Path.cwd())[sys.argv[1]], 1)
+for path in job.outputs.values():
+    path.parent.mkdir(parents=True, exist_ok=True)
+print(json.dumps({"params": job.params.values(), "threads": 1, "work": str(job.work),
+    "deps": job.deps, "code": job.code, "packages": job.packages,
+    "inputs": {k: str(v) for k, v in job.inputs.items()},
+    "outputs": {k: str(v) for k, v in job.outputs.items()}}))
+"""
+
+RUN = """
+import json, sys
+from importlib import import_module
+from pathlib import Path
+from omokage.job import Job
+if __name__ == "__main__":
+    name, call = sys.argv[1], json.loads(sys.argv[2])
+    stage = import_module(f"omokage.stages.{name}")
+    part = import_module("omokage.params." + ("whole" if name == "params" else name)).Params
+    paths = {kind: {key: Path(value) for key, value in call.pop(kind).items()} for kind in ("inputs", "outputs")}
+    stage.run(Job(**{**call, **paths, "params": part(**call["params"]), "work": Path(call["work"])}))
+    modules = [module for name, module in sys.modules.items() if name == "omokage" or name.startswith("omokage.")]
+    print(json.dumps(sorted(module.__file__ for module in modules)))
+"""
+
+
+def loaded(clone: Clone, stage: str, **surroundings: str) -> list[str]:
+    """Run a stage in a process of its own and return the project's files that it then holds."""
+    script = clone.root.parent / "run.py"
+    script.write_text(RUN)
+    surroundings |= {"PYTHONPATH": "src", "OMP_NUM_THREADS": "1"}
+    call = clone.run(sys.executable, "-c", PREPARE, stage, **surroundings).stdout.splitlines()[-1]
+    files = json.loads(clone.run(sys.executable, str(script), stage, call, **surroundings).stdout.splitlines()[-1])
+    return sorted(Path(file).relative_to(clone.root).as_posix() for file in files)
+
+
+@pytest.mark.parametrize(
+    ("stage", "change"),
+    [
+        *((name, {}) for name in STAGES),
+        ("download", {"source": "folder"}),
+        ("faces", {"crop": "detect", "crop_likelihood": 0.0}),
+        ("faces", {"crop": "whole"}),
+        ("sample", {"sampler": "ddpm"}),
+        ("sample", {"sampler": "ddim", "eta": 1.0}),
+        ("train", {"schedule": "sigmoid", "prediction": "eps", "patch": 1}),
+    ],
+)
+def test_a_stage_loads_exactly_what_it_declares(
+    copy_of: Callable[[], Clone], stage: str, change: dict[str, Any]
+) -> None:
+    clone = copy_of()
+    (clone.root / "pictures" / "one.png").write_bytes(b"not a picture, but one by name")
+    clone.set(**change)
+    declared = [dep for dep in STAGES[stage].code if dep.endswith(".py")]
+    assert loaded(clone, stage) == sorted(declared)
+
+
+def test_the_kaggle_source_loads_exactly_what_it_declares(copy_of: Callable[[], Clone], tmp_path: Path) -> None:
+    clone = copy_of()
+    archive = io.BytesIO()
+    with ZipFile(archive, "w") as file:
+        file.writestr("deep/one.png", b"not a picture, but one by name")
+    clone.set(source="kaggle", kaggle_dataset="someone/faces", kaggle_version=3)
+    with serve({("someone", "faces", 3): archive.getvalue()}) as kaggle:
+        files = loaded(clone, "download", **environment(kaggle.port, tmp_path))
+    assert files == sorted(STAGES["download"].code)
+
+
+def test_a_stage_that_loads_more_than_it_declares_is_refused(copy_of: Callable[[], Clone]) -> None:
+    clone = copy_of()
+    module = clone.root / "src" / "omokage" / "stages" / "report.py"
+    module.write_text("import omokage.training.ema\n" + module.read_text())
+    done = clone.dvc("repro", check=False)
+    assert done.returncode != 0
+    assert (
+        "stage report loads src/omokage/training/__init__.py, src/omokage/training/ema.py, which dvc.yaml"
+        in done.stderr
+    )
+
+
+def test_a_second_run_of_a_stage_beside_a_living_one_is_refused(copy_of: Callable[[], Clone]) -> None:
+    clone = copy_of()
+    hold = (
+        "import sys, time; from pathlib import Path; from omokage import runner\n"
+        "with runner._alone(Path('.dvc/tmp/omokage/report.lock'), 'report'): print('held', flush=True); time.sleep(600)"
+    )
+    environment = {"PYTHONPATH": str(clone.root / "src"), "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen(
+        [sys.executable, "-c", hold], cwd=clone.root, env=environment, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        clone.set(report_title="Another")
+        done = clone.dvc("repro", check=False)
+        holder.kill()
+    assert done.returncode != 0
+    assert f"stage report is already running here (process {holder.pid})" in done.stderr
+    assert "report" in clone.repro()
