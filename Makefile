@@ -35,7 +35,7 @@ lint: $(READY)  ## run ruff and mypy
 	$(BIN)/mypy
 
 experiments: $(READY)  ## compare experiments: lr, schedule, score, floor and time
-	$(BIN)/dvc exp show --only-changed
+	$(BIN)/dvc exp show --drop '^(?!(Experiment|Created|State|lr|schedule|distance|distance_floor|train.seconds)$$)'
 
 params: $(READY)  ## write the comments of params.yaml and the presets anew from the schema
 	$(BIN)/python -m omokage.params.whole params.yaml workflow/presets/*.yaml

@@ -58,7 +58,7 @@ def run(tmp_path: Path, pictures: dict[str, bytes], threads: int = 1, **changes:
     )
     faces.run(job)
     with (out / "curation.csv").open(encoding="utf-8", newline="") as table:
-        return out, list(csv.DictReader(table)), json.loads((out / "faces.json").read_text())
+        return out, list(csv.DictReader(table)), json.loads((out / "faces.json").read_text())["faces"]
 
 
 def index(out: Path) -> list[dict[str, str]]:

@@ -1,6 +1,5 @@
 """dvc.yaml, sealed stages, and the two engines' view of one graph: what can be checked without a full run."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -81,54 +80,3 @@ def test_dvc_and_snakemake_see_the_same_edges(tmp_path: Path) -> None:
     named = {(labels[a], labels[b]) for a, b in edges if labels[b] != "all"}
     assert named == dvc_edges()
     assert {(a, b) for b in STAGES for a in pipeline.upstream(STAGES, b)} == dvc_edges()
-
-
-def loaded(clone: Clone, stage: str) -> set[str]:
-    """Run a stage in a process of its own, with no runner in it, and return the project's files it then holds."""
-    prepared = subprocess.run(
-        [sys.executable, "-c", PREPARE, stage],
-        cwd=clone.root,
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(clone.root / "src")},
-    ).stdout.splitlines()[-1]
-    output = subprocess.run(
-        [sys.executable, "-c", RUN, stage, prepared],
-        cwd=clone.root,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "PYTHONPATH": str(clone.root / "src")},
-    )
-    assert output.returncode == 0, output.stderr
-    last = output.stdout.splitlines()[-1]
-    return {Path(file).relative_to(clone.root).as_posix() for file in json.loads(last.removeprefix("LOADED "))}
-
-
-PREPARE = """
-import json, sys
-from pathlib import Path
-from omokage import pipeline, runner
-stage = pipeline.read(Path.cwd())[sys.argv[1]]
-job = runner.prepare(Path.cwd(), stage, 1)
-for path in job.outputs.values():
-    path.parent.mkdir(parents=True, exist_ok=True)
-print(json.dumps({"params": job.params.values(), "threads": 1, "work": str(job.work),
-    "inputs": {k: str(v) for k, v in job.inputs.items()}, "outputs": {k: str(v) for k, v in job.outputs.items()},
-    "deps": job.deps, "code": job.code, "packages": job.packages}))
-"""
-
-RUN = """
-import json, sys
-from importlib import import_module
-from pathlib import Path
-name, call = sys.argv[1], json.loads(sys.argv[2])
-stage = import_module(f"omokage.stages.{name}")
-from omokage.job import Job
-part = import_module("omokage.params." + ("whole" if name == "params" else name)).Params
-stage.run(Job(params=part(**call["params"]), inputs={k: Path(v) for k, v in call["inputs"].items()},
-    outputs={k: Path(v) for k, v in call["outputs"].items()}, work=Path(call["work"]), threads=1,
-    deps=call["deps"], code=call["code"], packages=call["packages"]))
-print("LOADED " + json.dumps([m.__file__ for n, m in sys.modules.items() if n == "omokage" or n.startswith("omokage.")]))
-"""

@@ -52,7 +52,7 @@ def test_an_unreadable_picture_among_good_ones_is_a_counted_drop(copy_of: Callab
     (pictures / "broken.png").write_bytes((pictures / "face-0.png").read_bytes()[:100])
     clone.set(source="folder", crop="whole")
     clone.dvc("repro", "faces")
-    tally = whole.load(clone.root / "results" / "faces.json")
+    tally = whole.load(clone.root / "results" / "faces.json")["faces"]
     assert tally["pictures"] == 21
     assert sum(tally["dropped"].values()) == 1
     assert "broken.png" in (clone.root / "data" / "curation.csv").read_text()

@@ -128,7 +128,7 @@ def a_report(root: Path) -> Job[Params]:
         json.dumps([record | {"outs": made, "threads": 1, "facts": drawn.facts}])
     )
     faces = {"pictures": 20, "kept": 18, "train": 9, "held_out": 9, "dropped": {NAUGHTY: 2}, "detected": 3, "whole": 15}
-    (root / "results/faces.json").write_text(json.dumps(faces))
+    (root / "results/faces.json").write_text(json.dumps({"faces": faces}))
     licence = {
         "title": NAUGHTY,
         "author": NAUGHTY,

@@ -41,7 +41,7 @@ def run(job: Job[Params]) -> None:
         for split in SPLITS:
             shards.write(folder, split, map(torch.from_numpy, curation.faces(split)))
         curation.write_index(folder / "index.csv")
-    job.output("results/faces.json").write_text(json.dumps(tally, indent=1) + "\n", encoding="utf-8")
+    job.output("results/faces.json").write_text(json.dumps({"faces": tally}, indent=1) + "\n", encoding="utf-8")
     job.facts.update(faces=tally["kept"], detected=tally["detected"], whole=tally["whole"])
 
 

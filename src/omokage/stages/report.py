@@ -35,7 +35,7 @@ def run(job: Job[Params]) -> None:
             for row in _rows(job.input("results/noise_levels.csv"))
         ],
         metrics=_json(job.input("results/metrics.json")),
-        faces=_json(job.input("results/faces.json")),
+        faces=_json(job.input("results/faces.json"))["faces"],
         batch_size=training["batch_size"],
         prediction=training["prediction"],
         samples_colour=colours["samples"],
