@@ -14,6 +14,7 @@ from conftest import ROOT, Clone
 from kaggle_server import environment, serve
 
 from omokage import pipeline
+from omokage.data import detect
 
 STAGES = pipeline.read(ROOT)
 
@@ -61,7 +62,7 @@ def loaded(clone: Clone, stage: str, **surroundings: str) -> list[str]:
     [
         *((name, {}) for name in STAGES),
         ("download", {"source": "folder"}),
-        ("faces", {"crop": "detect", "crop_likelihood": 0.0}),
+        ("faces", {"crop": "detect", "crop_likelihood": 0.5}),
         ("faces", {"crop": "whole"}),
         ("sample", {"sampler": "ddpm"}),
         ("sample", {"sampler": "ddim", "eta": 1.0}),
@@ -74,8 +75,19 @@ def test_a_stage_loads_exactly_what_it_declares(
     clone = copy_of()
     (clone.root / "pictures" / "one.png").write_bytes(b"not a picture, but one by name")
     clone.set(**change)
+    if change.get("crop") == "detect":
+        replace_pictures(clone)
     declared = [dep for dep in STAGES[stage].code if dep.endswith(".py")]
     assert loaded(clone, stage) == sorted(declared)
+
+
+def replace_pictures(clone: Clone) -> None:
+    """Put pictures in which the detector finds faces where `faces` reads them."""
+    with ZipFile(clone.root / "data" / "pictures.zip", "w") as file:
+        for side in range(200, 320, 10):
+            content = io.BytesIO()
+            detect.known_face().resize((side, side)).save(content, "PNG")
+            file.writestr(f"{side}.png", content.getvalue())
 
 
 def test_the_kaggle_source_loads_exactly_what_it_declares(copy_of: Callable[[], Clone], tmp_path: Path) -> None:
