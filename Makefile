@@ -7,7 +7,7 @@ READY := .venv/ready
 export PYTHONPATH := $(CURDIR)/src
 
 .DEFAULT_GOAL := report
-.PHONY: report install test lint experiments params deps lock help
+.PHONY: report install test lint experiments why params deps lock help
 
 report: $(READY)  ## build .venv, then run what is out of date, up to results/report.html (PRESET=name takes workflow/presets/name.yaml first)
 ifneq ($(PRESET),)
@@ -36,6 +36,9 @@ lint: $(READY)  ## run ruff and mypy
 
 experiments: $(READY)  ## compare experiments: lr, schedule, score, floor and time
 	$(BIN)/dvc exp show --drop '^(?!(Experiment|Created|State|lr|schedule|distance|distance_floor|train.seconds)$$)'
+
+why: $(READY)  ## say what made a figure or report: make why FIGURE=path
+	@$(BIN)/python -m omokage.why $(FIGURE)
 
 params: $(READY)  ## write the comments of params.yaml and the presets anew from the schema
 	$(BIN)/python -m omokage.params.whole params.yaml workflow/presets/*.yaml

@@ -72,11 +72,10 @@ class Clone:
         kept = {
             key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "SNAKEMAKE_", "PYTHONPATH"))
         }
-        identity = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in IDENTITY.items()}
         done = subprocess.run(
             command,
             cwd=self.root,
-            env={**kept, **identity, "OMOKAGE_PYTHON": sys.executable, **environment},
+            env={**kept, **self.identity(), "OMOKAGE_PYTHON": sys.executable, **environment},
             capture_output=True,
             text=True,
             check=False,
@@ -84,6 +83,11 @@ class Clone:
         if check and done.returncode:
             pytest.fail(f"{' '.join(command)} gave {done.returncode}:\n{done.stdout[-4000:]}\n{done.stderr[-6000:]}")
         return done
+
+    @staticmethod
+    def identity() -> dict[str, str]:
+        """Who commits, in git's variables."""
+        return {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in IDENTITY.items()}
 
     def dvc(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run DVC."""
@@ -96,7 +100,7 @@ class Clone:
     def commit(self, message: str) -> None:
         """Commit everything that git does not ignore."""
         self.run("git", "add", "-A")
-        self.run("git", "commit", "-q", "--allow-empty", "-m", message)
+        self.run("git", "-c", "commit.gpgsign=false", "commit", "-q", "--allow-empty", "-m", message)
 
     def write_params(self, values: Mapping[str, Any]) -> None:
         """Write params.yaml."""
@@ -106,9 +110,9 @@ class Clone:
         """Change some parameters."""
         self.write_params({**whole.load(self.root / "params.yaml"), **changes})
 
-    def repro(self, **environment: str) -> list[str]:
+    def repro(self) -> list[str]:
         """Run `dvc repro` and return the stages that really ran, in order."""
-        return stages_run(self.dvc("repro", **environment).stdout)
+        return stages_run(self.dvc("repro").stdout)
 
 
 IDENTITY = {"NAME": "Omokage's tests", "EMAIL": "tests@omokage.invalid"}
@@ -122,7 +126,7 @@ def stages_run(output: str) -> list[str]:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone in which `dvc repro` has run the tiny pipeline; tests copy it rather than change it."""
-    clone = Clone(tmp_path_factory.mktemp("finished") / "clone")
+    clone = Clone(tmp_path_factory.mktemp("finished") / "a clone")
     clone.repro()
     clone.commit("run")
     return clone

@@ -1,6 +1,7 @@
 """The diffusion core against independent oracles."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -75,6 +76,10 @@ def test_forward_noising_has_the_stated_mean_and_variance() -> None:
         assert float(x_t.var()) == pytest.approx(1 - alpha_bar, rel=4 * math.sqrt(2 / len(x0)))
 
 
+def constant(value: Tensor, _: int) -> Tensor:
+    return value
+
+
 def fixed_network(x: Tensor, angle: Tensor) -> Tensor:
     """Some smooth function of picture and noise level."""
     return torch.tanh(x.flip(-1)) * torch.cos(angle)[:, None, None, None]
@@ -102,7 +107,7 @@ def test_ddpm_equals_diffusers_step_by_step(prediction: str, steps: int) -> None
         output = fixed_network(x, torch.full((2,), float(schedule.angle[visited[i]])))
         theirs = oracle.step(output, visited[i], x, generator=torch.Generator().manual_seed(i)).prev_sample
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(i))
-        moments = denoise(denoiser, x, visited[i : i + 2], "ddpm", 0.0, lambda _, noise=noise: noise)
+        moments = denoise(denoiser, x, visited[i : i + 2], "ddpm", 0.0, partial(constant, noise))
         ours = list(moments)[-1].x_t
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=2e-5)
 
@@ -119,7 +124,7 @@ def test_ddim_equals_diffusers_step_by_step(eta: float) -> None:
         noise = torch.randn(x.shape, generator=generator(i, "fresh"))
         output = fixed_network(x, torch.full((2,), float(schedule.angle[visited[i]])))
         theirs = oracle.step(output, visited[i], x, eta=eta, variance_noise=noise).prev_sample
-        moments = denoise(denoiser, x, visited[i : i + 2], "ddim", eta, lambda _, noise=noise: noise)
+        moments = denoise(denoiser, x, visited[i : i + 2], "ddim", eta, partial(constant, noise))
         torch.testing.assert_close(list(moments)[-1].x_t, theirs, rtol=1e-5, atol=2e-5)
 
 

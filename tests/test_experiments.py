@@ -1,6 +1,9 @@
 """`dvc exp run` in the workspace, in a temporary directory and from the queue; a user's own pictures in each."""
 
+import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +13,7 @@ import pytest
 from conftest import Clone, stages_run
 
 from omokage import pipeline
+from omokage.data.sources import avatars
 from omokage.params import whole
 
 
@@ -28,9 +32,9 @@ def test_a_learning_rate_works_as_typed(copy_of: Callable[[], Clone], lr: str) -
 def test_metrics_are_there_while_training_runs(copy_of: Callable[[], Clone]) -> None:
     clone = copy_of()
     clone.set(steps=2_000, log_every=1)
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "OMOKAGE_PYTHON": interpreter()}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "OMOKAGE_PYTHON": sys.executable}
     with subprocess.Popen(
-        [interpreter(), "-m", "dvc", "repro", "train"],
+        [sys.executable, "-m", "dvc", "repro", "train"],
         cwd=clone.root,
         env=environment,
         start_new_session=True,
@@ -52,20 +56,18 @@ def test_metrics_are_there_while_training_runs(copy_of: Callable[[], Clone]) -> 
 def test_a_training_that_is_killed_goes_on_and_ends_the_same(copy_of: Callable[[], Clone]) -> None:
     undisturbed = copy_of()
     undisturbed.set(steps=700, log_every=50)
-    undisturbed.dvc("repro", "train")
     clone = copy_of()
     # Checkpoints every 30 s would need a long test; the interval changes nothing that is written in the end.
-    loop = clone.root / "src" / "omokage" / "training" / "loop.py"
     for each in (clone, undisturbed):
         path = each.root / "src" / "omokage" / "training" / "loop.py"
-        path.write_text(loop.read_text().replace("CHECKPOINT_SECONDS = 30.0", "CHECKPOINT_SECONDS = 0.2"))
+        path.write_text(path.read_text().replace("CHECKPOINT_SECONDS = 30.0", "CHECKPOINT_SECONDS = 0.2"))
     undisturbed.dvc("repro", "train")
     clone.set(steps=700, log_every=50)
     with subprocess.Popen(
-        [interpreter(), "-m", "dvc", "repro", "train"],
+        [sys.executable, "-m", "dvc", "repro", "train"],
         cwd=clone.root,
         start_new_session=True,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "OMOKAGE_PYTHON": interpreter()},
+        env={"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "OMOKAGE_PYTHON": sys.executable},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as running:
@@ -97,8 +99,6 @@ def test_a_temporary_experiment_runs_its_own_code(copy_of: Callable[[], Clone]) 
 
 
 def draw(folder: Path, count: int, first: int = 0) -> None:
-    from omokage.data.sources import avatars
-
     folder.mkdir(parents=True, exist_ok=True)
     drawn = avatars.collect(["adventurer"], first + count, ["ffffff", "c0aede"], 48, 7, 1).pictures
     for number, (_, content) in enumerate(drawn):
@@ -141,12 +141,6 @@ def test_a_folders_content_is_part_of_the_key_however_it_is_run(copy_of: Callabl
     assert pipeline.read_record(clone.root, pipeline.read(clone.root)["faces"])
 
 
-def interpreter() -> str:
-    import sys
-
-    return sys.executable
-
-
 def wait_for(look: Callable[[], str], sign: str, seconds: float = 240) -> str:
     """Look again and again until the sign is there."""
     end = time.monotonic() + seconds
@@ -159,9 +153,6 @@ def wait_for(look: Callable[[], str], sign: str, seconds: float = 240) -> str:
 
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End a process with all its children at once, as a power cut would."""
-    import os
-    import signal
-
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
@@ -173,3 +164,16 @@ def test_parameters_of_an_experiment_are_checked_first(copy_of: Callable[[], Clo
     assert "schedule = 'cosin': input should be 'linear', 'cosine' or 'sigmoid'" in done.stderr
     assert whole.load(clone.root / "params.yaml")["schedule"] == "cosin"
     assert (clone.root / "results" / "model.safetensors").exists()
+
+
+def test_neither_engine_needs_an_activated_environment(copy_of: Callable[[], Clone]) -> None:
+    clone = copy_of()
+    (clone.root / ".venv").symlink_to(Path(sys.prefix), target_is_directory=True)
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(clone.root), **clone.identity()}
+    for command in (["repro"], ["exp", "run", "--temp"]):
+        clone.set(report_title=f"By {command[0]}")
+        done = subprocess.run(
+            [".venv/bin/dvc", *command], cwd=clone.root, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert set(stages_run(done.stdout)) == {"params", "report"}

@@ -166,9 +166,9 @@ def test_pieces_of_a_fan_out_never_outlive_their_run(
     copy_of: Callable[[], Clone], fresh_ddpm: dict[str, str], link: str
 ) -> None:
     clone = copy_of()
-    clone.run(
-        "sed", "-i", "s/^quiet: all/quiet: all\\nconfig: [sample_jobs=2]/", "workflow/profiles/default/config.yaml"
-    )
+    (clone.root / "jobs.yaml").write_text("sample_jobs: 2\n")
+    profile = clone.root / "workflow" / "profiles" / "default" / "config.yaml"
+    profile.write_text(profile.read_text() + "configfile: jobs.yaml\n")
     clone.dvc("config", "cache.type", link)
     clone.dvc("checkout", "--relink")
     clone.set(lr=1e-3, samples=40)
@@ -177,12 +177,14 @@ def test_pieces_of_a_fan_out_never_outlive_their_run(
     done = stages_run(clone.dvc("repro", "sample").stdout)
     assert done == ["params", "sample"]
     assert digests(clone, list(fresh_ddpm)) == fresh_ddpm
-    assert not list((clone.root / ".dvc" / "tmp" / "omokage").glob("sample-*/unit-*"))
+    work = clone.root / ".dvc" / "tmp" / "omokage"
+    assert (work / "logs" / "workspace" / "sample-1-of-2.log").exists()
+    assert not list(work.glob("sample-*/**/unit-*"))
 
 
 @pytest.fixture(scope="module")
 def fresh_ddpm(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    clone = Clone(tmp_path_factory.mktemp("ddpm") / "clone")
+    clone = Clone(tmp_path_factory.mktemp("ddpm") / "a clone")
     clone.set(samples=40, sampler="ddpm")
     clone.dvc("repro", "sample")
     return digests(clone, ["results/samples.safetensors", "results/frames.safetensors", "results/runs/sample.json"])

@@ -52,8 +52,10 @@ def loaded(clone: Clone, stage: str, **surroundings: str) -> list[str]:
     script = clone.root.parent / "run.py"
     script.write_text(RUN)
     surroundings |= {"PYTHONPATH": "src", "OMP_NUM_THREADS": "1"}
-    call = clone.run(sys.executable, "-c", PREPARE, stage, **surroundings).stdout.splitlines()[-1]
-    files = json.loads(clone.run(sys.executable, str(script), stage, call, **surroundings).stdout.splitlines()[-1])
+    call = clone.run(sys.executable, "-c", PREPARE, stage, check=True, **surroundings).stdout.splitlines()[-1]
+    files = json.loads(
+        clone.run(sys.executable, str(script), stage, call, check=True, **surroundings).stdout.splitlines()[-1]
+    )
     return sorted(Path(file).relative_to(clone.root).as_posix() for file in files)
 
 
@@ -117,7 +119,8 @@ def test_a_second_run_of_a_stage_beside_a_living_one_is_refused(copy_of: Callabl
     clone = copy_of()
     hold = (
         "import sys, time; from pathlib import Path; from omokage import runner\n"
-        "with runner._alone(Path('.dvc/tmp/omokage/report.lock'), 'report'): print('held', flush=True); time.sleep(600)"
+        "with runner._lock(Path('.dvc/tmp/omokage/report.lock'), 'report', wait=False):\n"
+        "    print('held', flush=True); time.sleep(600)"
     )
     environment = {"PYTHONPATH": str(clone.root / "src"), "PATH": "/usr/bin:/bin"}
     with subprocess.Popen(

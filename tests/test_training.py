@@ -26,7 +26,7 @@ def faces(count: int = 24) -> Tensor:
 
 def spec(dropout: float = 0.1, prediction: str = "v") -> model.Spec:
     mean, std = model.whitening([faces()])
-    return model.Spec(Architecture(16, 16, (1, 2), 1, (4,), dropout, 2), prediction, "cosine", 50, mean, std)
+    return model.Spec(Architecture(16, 16, (1, 2), 1, (4,), dropout, 2), prediction, "cosine", 50, "fp32", mean, std)
 
 
 def recipe(**changes: float) -> loop.Recipe:
@@ -142,6 +142,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.Capt
     assert state is not None
     assert state["step"] == 2
     assert "is damaged and passed over" in capsys.readouterr().err
+    assert not newest[-1].exists()
     newest[-2].write_bytes(b"")
     assert checkpoint.load(tmp_path) is None
 
@@ -160,7 +161,7 @@ def test_a_model_comes_back_from_its_file(tmp_path: Path) -> None:
 def test_whitening_gives_zero_mean_and_unit_spread_and_can_be_undone(tmp_path: Path) -> None:
     shards.write(tmp_path, "train", iter(faces(40)))
     mean, std = model.whitening(shards.each(tmp_path, "train"))
-    its_spec = model.Spec(spec().architecture, "v", "cosine", 50, mean, std)
+    its_spec = model.Spec(spec().architecture, "v", "cosine", 50, "fp32", mean, std)
     white = its_spec.whiten(faces(40))
     assert white.mean((0, 2, 3)).abs().max() < 1e-4
     assert float(((white - white.mean((0, 2, 3), keepdim=True)) ** 2).mean()) == pytest.approx(1, abs=1e-3)

@@ -1,5 +1,7 @@
 """Where tensors are computed, and how precisely: chosen by itself, recorded, never a parameter."""
 
+import os
+
 import torch
 
 
@@ -17,7 +19,12 @@ def prepare(threads: int) -> torch.device:
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
-    return choose()
+    torch.backends.cudnn.allow_tf32 = False
+    device = choose()
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return device
 
 
 def name(device: torch.device) -> str:

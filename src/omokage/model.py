@@ -12,8 +12,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from omokage.device import memory_format
-from omokage.diffusion.samplers import Denoiser, Network
-from omokage.diffusion.schedule import Schedule
 from omokage.diffusion.unet import Architecture, UNet
 from omokage.errors import Refused
 
@@ -29,6 +27,7 @@ class Spec:
     prediction: str
     schedule: str
     timesteps: int
+    precision: str
     mean: tuple[float, float, float]
     std: float
 
@@ -39,12 +38,6 @@ class Spec:
     def pictures(self, x: Tensor) -> Tensor:
         """The inverse of `whiten`, rounded and clipped to uint8."""
         return ((x.float() * self.std + self._mean(x)) * 255).round().clamp(0, 255).to(torch.uint8)
-
-    def denoiser(self, network: Network, device: torch.device) -> Denoiser:
-        """Return `network` wrapped with the schedule, the prediction and the range of pictures."""
-        white, black = torch.ones(1, 3, 1, 1, device=device), torch.zeros(1, 3, 1, 1, device=device)
-        low, high = ((edge - self._mean(edge)) / self.std for edge in (black, white))
-        return Denoiser(network, self.prediction, Schedule.make(self.schedule, self.timesteps), low, high)
 
     def _mean(self, like: Tensor) -> Tensor:
         return torch.tensor(self.mean, device=like.device).view(1, 3, 1, 1)

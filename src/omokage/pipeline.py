@@ -145,8 +145,10 @@ def _reason(
             current = digest(root / dep)
         elif dep in made:
             current = made[dep]
+        elif (place := locate(root, dep, values)).exists():
+            current = digest(place)
         else:
-            current = digest(locate(root, dep, values))
+            return f"{place} is missing"
         if hashes.get(dep) != current:
             return f"{dep} changed"
     return None

@@ -1,6 +1,7 @@
 """Take a preset for params.yaml: `make PRESET=name`."""
 
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,14 +12,18 @@ from omokage.params import whole
 def take(root: Path, name: str) -> None:
     """Copy workflow/presets/NAME.yaml to params.yaml.
 
-    Raises Refused for an unknown name, and where params.yaml holds edits, that is where it equals no preset.
+    Raises Refused for an unknown name, and where params.yaml holds edits: it equals no preset, nor what git has of it.
     """
     presets = {path.stem: path for path in sorted((root / "workflow" / "presets").glob("*.yaml"))}
     if name not in presets:
         raise Refused(f"there is no preset {name!r}: choose one of {', '.join(presets)}")
     target = root / "params.yaml"
     current = whole.load(target) if target.exists() else None
-    if current is not None and current not in (whole.load(path) for path in presets.values()):
+    edited = current is not None and current not in [whole.load(path) for path in presets.values()]
+    if (
+        edited
+        and subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "params.yaml"], cwd=root, check=False).returncode
+    ):
         raise Refused(
             f"params.yaml holds edits that PRESET={name} would overwrite: keep them with "
             "`cp params.yaml mine.yaml`, then `git checkout -- params.yaml` and try again"

@@ -39,8 +39,8 @@ def table(stages: Mapping[str, Stage]) -> str:
     for key, touched in reruns(stages).items():
         rows.setdefault(tuple(touched), []).append(f"`{key}`")
     lines = [f"| a change of | {' | '.join(columns)} |", f"|---|{':-:|' * len(columns)}"]
-    for touched, names in rows.items():
-        marks = " | ".join("●" if column in touched else "" for column in columns)
+    for stops, names in rows.items():
+        marks = " | ".join("●" if column in stops else "" for column in columns)
         lines.append(f"| {', '.join(names)} | {marks} |")
     return "\n".join(lines)
 

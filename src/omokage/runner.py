@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TextIO
 
 from omokage import pipeline
@@ -28,6 +29,9 @@ from omokage.errors import Refused
 from omokage.job import Job
 from omokage.params import whole
 from omokage.pipeline import Stage
+
+# DVC deletes a stage's outputs before it runs.
+RESTORE = " (`git checkout -- results && dvc checkout` brings back the last results)"
 
 
 class Tee:
@@ -69,13 +73,15 @@ def prepare(root: Path, stage: Stage, threads: int, live: tuple[str, ...] = ()) 
             raise Refused(
                 f"dvc.yaml and {schema.__module__} do not declare the same parameters: {', '.join(difference)}"
             )
-        params = schema(**declared)
+        params = whole.validated(schema, declared)
+    if main_checkout(root) != root.resolve() and "checkout" not in _text(root / ".dvc" / "config.local"):
+        raise Refused(
+            "the main checkout's DVC does not say where it lies, so `folder` is not found: run `make install`"
+        )
     places = {dep: pipeline.locate(root, dep, values) for dep in stage.deps}
     for place in places.values():
         if not place.exists():
-            raise Refused(
-                f"{place} is missing: it is a dependency of this stage, made by `dvc repro` or restored by git"
-            )
+            raise Refused(f"{place} is missing: a stage before this one makes it (`dvc repro`), or git restores it")
     outs = [out for out in stage.outs if out != stage.record]
     job = Job(
         params=params,
@@ -92,16 +98,23 @@ def prepare(root: Path, stage: Stage, threads: int, live: tuple[str, ...] = ()) 
     return job.at(work_folder(root) / f"{stage.name}-{fingerprint}")
 
 
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
 def _partial(path: Path) -> Path:
     return path.with_name(f".partial-{path.name}")
 
 
 def _installed(wanted: dict[str, str]) -> dict[str, str]:
     for name, version in wanted.items():
-        installed = importlib.metadata.version(name)
+        try:
+            installed = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            installed = "no version"
         if installed != version:
             raise Refused(
-                f"{name} {installed} is installed, but the cache is keyed by {version} (workflow/packages): "
+                f"{name}: {installed} is installed, but the cache is keyed by {version} (workflow/packages): "
                 "install the pinned packages with `make`, or pin yours with `make deps`"
             )
     return wanted
@@ -123,19 +136,29 @@ def run(root: Path, name: str, threads: int, part: tuple[int, int] | None = None
     if part is not None:
         module.part(job, *part)
         return
-    with _alone(root / ".dvc" / "tmp" / "omokage" / f"{name}.lock", name), _alone(job.work.with_suffix(".lock"), name):
-        for path in job.outputs.values():
-            _remove(path)
-            path.parent.mkdir(parents=True, exist_ok=True)
-        module.run(job)
-        _check_seal(stage, before)
-        for out, path in job.outputs.items():
-            if path != root / out:
-                _remove(root / out)
-                path.replace(root / out)
-        _write_record(root, stage, job)
-    shutil.rmtree(job.work, ignore_errors=True)
+    here = root / ".dvc" / "tmp" / "omokage" / f"{name}.lock"
+    with _lock(here, name, wait=False), _lock(job.work.with_suffix(".lock"), name, wait=True):
+        try:
+            _make(root, stage, job, module, before)
+        except BaseException:
+            for path in job.outputs.values():
+                _remove(path)
+            raise
+        shutil.rmtree(job.work, ignore_errors=True)
     _note_time(root, name, time.monotonic() - started)
+
+
+def _make(root: Path, stage: Stage, job: Job[Any], module: ModuleType, before: set[str]) -> None:
+    for path in job.outputs.values():
+        _remove(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+    module.run(job)
+    _check_seal(stage, before)
+    for out, path in job.outputs.items():
+        if path != root / out:
+            _remove(root / out)
+            path.replace(root / out)
+    _write_record(root, stage, job)
 
 
 def _loaded() -> set[str]:
@@ -152,8 +175,12 @@ def _check_seal(stage: Stage, before: set[str]) -> None:
 
 
 @contextlib.contextmanager
-def _alone(path: Path, name: str) -> Iterator[None]:
-    """Hold a lock that the system gives back even when the process is killed; raise Refused if another run holds it."""
+def _lock(path: Path, name: str, wait: bool) -> Iterator[None]:
+    """Hold a lock that the system gives back even when the process is killed; raise Refused, or wait, while it is held.
+
+    In one workspace two runs would write the same outputs. Two experiments may share a run's fingerprint, and so its
+    partial work: the second waits.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:
         try:
@@ -161,7 +188,10 @@ def _alone(path: Path, name: str) -> Iterator[None]:
         except OSError as error:
             file.seek(0)
             holder = file.read().strip() or "unknown"
-            raise Refused(f"stage {name} is already running here (process {holder}): wait for it, or end it") from error
+            if not wait:
+                raise Refused(f"stage {name} is already running here (process {holder}): wait, or end it") from error
+            print(f"omokage: {name}: waiting for process {holder}, which runs the very same", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
@@ -222,7 +252,7 @@ def main() -> int:
         try:
             run(Path.cwd(), arguments.stage, arguments.threads, arguments.part)
         except Refused as error:
-            print(f"omokage: {arguments.stage}: {error}", file=sys.stderr)
+            print(f"omokage: {arguments.stage}: {error}{RESTORE}", file=sys.stderr)
             return 1
         except Exception:
             traceback.print_exc()

@@ -2,6 +2,7 @@
 # fits is decided by hashes (omokage.pipeline), never by times, which mean nothing after `dvc checkout`.
 import os
 import shlex
+import shutil
 import sys
 import time
 from pathlib import Path

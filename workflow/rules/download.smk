@@ -16,4 +16,4 @@ rule download:
         mem_mb=2000,
         runtime=600,
     shell:
-        RUN + " download --threads {threads} --log {log}"
+        RUN + " download --threads {threads} --log {log:q}"

@@ -13,4 +13,4 @@ rule evaluate:
         mem_mb=8000,
         runtime=60,
     shell:
-        RUN + " evaluate --threads {threads} --log {log}"
+        RUN + " evaluate --threads {threads} --log {log:q}"

@@ -13,4 +13,4 @@ rule faces:
         mem_mb=4000,
         runtime=240,
     shell:
-        RUN + " faces --threads {threads} --log {log}"
+        RUN + " faces --threads {threads} --log {log:q}"

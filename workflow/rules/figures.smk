@@ -16,4 +16,4 @@ rule figures:
         mem_mb=4000,
         runtime=30,
     shell:
-        RUN + " figures --threads {threads} --log {log}"
+        RUN + " figures --threads {threads} --log {log:q}"

@@ -16,4 +16,4 @@ rule params:
         mem_mb=1000,
         runtime=10,
     shell:
-        RUN + " params --threads {threads} --log {log}"
+        RUN + " params --threads {threads} --log {log:q}"

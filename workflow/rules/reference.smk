@@ -13,4 +13,4 @@ rule reference:
         mem_mb=8000,
         runtime=60,
     shell:
-        RUN + " reference --threads {threads} --log {log}"
+        RUN + " reference --threads {threads} --log {log:q}"

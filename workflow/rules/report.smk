@@ -16,4 +16,4 @@ rule report:
         mem_mb=2000,
         runtime=10,
     shell:
-        RUN + " report --threads {threads} --log {log}"
+        RUN + " report --threads {threads} --log {log:q}"

@@ -1,6 +1,9 @@
-# With `--config sample_jobs=N` the pictures are drawn by N jobs. They leave their pieces in a folder named after this
-# run's hash, from which `sample` collects them; the markers here only say that a job is done.
+# With `sample_jobs: N` in a profile's configfile the pictures are drawn by N jobs. They leave their pieces in a folder
+# named after this run's hash, from which `sample` collects them; the markers here only say that a job is done.
 SAMPLE_JOBS = int(config.get("sample_jobs", 1))
+
+if workflow.is_main_process:
+    shutil.rmtree(ROOT / ".snakemake" / "parts", ignore_errors=True)
 
 
 rule sample_part:
@@ -16,7 +19,7 @@ rule sample_part:
         mem_mb=8000,
         runtime=240,
     shell:
-        RUN + f" sample --part {{wildcards.part}}/{SAMPLE_JOBS} --threads {{threads}} --log {{log}}"
+        RUN + f" sample --part {{wildcards.part}}/{SAMPLE_JOBS} --threads {{threads}} --log {{log:q}}"
 
 
 rule sample:
@@ -35,4 +38,4 @@ rule sample:
         mem_mb=8000,
         runtime=240,
     shell:
-        RUN + " sample --threads {threads} --log {log}"
+        RUN + " sample --threads {threads} --log {log:q}"

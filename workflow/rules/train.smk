@@ -13,4 +13,4 @@ rule train:
         mem_mb=16000,
         runtime=2880,
     shell:
-        RUN + " train --threads {threads} --log {log}"
+        RUN + " train --threads {threads} --log {log:q}"

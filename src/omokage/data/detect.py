@@ -53,7 +53,7 @@ def check() -> None:
     if len(detect(known_face(), likelihood=0.9)) != 1:
         raise Refused(
             "animeface does not find the face in a picture that holds one: it needs Pillow 11, so install the pinned "
-            "packages (make setup), or set crop: whole"
+            "packages (`make install`), or set crop: whole"
         )
 
 

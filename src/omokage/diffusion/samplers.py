@@ -17,7 +17,8 @@ Noise = Callable[[int], Tensor]
 class Denoiser:
     """A network with all that is needed to read its output as a clean picture.
 
-    `low` and `high` [1, c, 1, 1] are the values that a picture can take in the network's space: x0 is clipped to them.
+    `low` and `high`, which broadcast over pictures, are the least and the largest value that a picture can take in the
+    network's space: x0 is clipped to them.
     """
 
     network: Network

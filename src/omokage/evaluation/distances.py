@@ -22,7 +22,7 @@ def frechet(features: Tensor, reference: Tensor) -> float:
     for rows in (features.double().numpy(), reference.double().numpy()):
         means.append(rows.mean(0))
         factor = (rows - means[-1]) / (len(rows) - 1) ** 0.5
-        factors.append(np.linalg.qr(factor, mode="r") if len(factor) > factor.shape[1] else factor)
+        factors.append(np.asarray(np.linalg.qr(factor, mode="r")) if len(factor) > factor.shape[1] else factor)
     x, y = factors
     traces = float((x**2).sum() + (y**2).sum() - 2 * np.linalg.norm(x @ y.T, "nuc"))
     return float(((means[0] - means[1]) ** 2).sum()) + traces

@@ -6,8 +6,6 @@ from omokage.params.extractor import ExtractorParams
 
 
 class Params(ExtractorParams):
-    kid_subsets: int = Field(ge=1, le=10_000, description="random subsets that KID averages over")
-    kid_subset_size: int = Field(
-        ge=2, le=10_000, description="pictures in each of these subsets, where there are as many"
-    )
-    evaluate_seed: int = Field(ge=0, lt=2**32, description="seed of the random subsets")
+    kid_subsets: int = Field(ge=1, le=10_000)
+    kid_subset_size: int = Field(ge=2, le=10_000)
+    evaluate_seed: int = Field(ge=0, lt=2**32)

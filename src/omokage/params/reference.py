@@ -6,8 +6,4 @@ from omokage.params.extractor import ExtractorParams
 
 
 class Params(ExtractorParams):
-    reference_faces: int = Field(
-        ge=2,
-        le=100_000,
-        description="real faces to judge against: at most this many held-out and this many train faces",
-    )
+    reference_faces: int = Field(ge=2, le=100_000)

@@ -2,12 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import StringConstraints
 
 from omokage.params.base import Parameters
 
 
 class Params(Parameters):
-    report_title: Annotated[str, StringConstraints(min_length=1, max_length=200)] = Field(
-        description="title of the report"
-    )
+    report_title: Annotated[str, StringConstraints(min_length=1, max_length=200)]

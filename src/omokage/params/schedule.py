@@ -8,5 +8,5 @@ from omokage.params.base import Parameters
 
 
 class ScheduleParams(Parameters):
-    schedule: Literal["linear", "cosine", "sigmoid"] = Field(description="noise schedule")
-    timesteps: int = Field(ge=2, le=10_000, description="noise levels of the schedule (T)")
+    schedule: Literal["linear", "cosine", "sigmoid"]
+    timesteps: int = Field(ge=2, le=10_000)

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError, model_validator
 from ruamel.yaml import YAML
@@ -17,6 +17,9 @@ from ruamel.yaml.error import YAMLError
 from omokage.errors import Refused
 from omokage.params import download, evaluate, faces, figures, reference, report, sample, train
 from omokage.params.base import Parameters
+from omokage.params.words import WORDS
+
+S = TypeVar("S", bound=Parameters)
 
 PARTS: dict[str, type[Parameters]] = {
     "download": download.Params,
@@ -60,7 +63,7 @@ class Params(
         levels = [self.image_size // self.patch // 2**level for level in range(len(self.multipliers))]
         if strange := [side for side in self.attention if side not in levels]:
             raise ValueError(f"attention = {strange}: expected resolutions of the UNet, {levels}")
-        if self.source == "folder" and Path(self.folder).is_absolute():
+        if Path(self.folder).is_absolute():
             raise ValueError(
                 f"folder = {self.folder!r}: expected a path relative to the main checkout, so that no machine's path "
                 f"gets into the results: write {os.path.relpath(self.folder)!r}"
@@ -86,8 +89,13 @@ def load(path: Path) -> dict[str, Any]:
 
 def check(values: Mapping[str, Any], name: str = "params.yaml") -> Params:
     """Check the values against the whole schema; raise Refused naming every wrong key, its value and the choices."""
+    return validated(Params, values, name)
+
+
+def validated(schema: type[S], values: Mapping[str, Any], name: str = "params.yaml") -> S:
+    """Check the values against a part of the schema; raise Refused as `check` does."""
     try:
-        return Params.model_validate(dict(values))
+        return schema.model_validate(dict(values))
     except ValidationError as error:
         raise Refused("; ".join(f"{name}: {_complaint(problem)}" for problem in error.errors())) from error
 
@@ -97,11 +105,10 @@ def _complaint(problem: Any) -> str:
         return str(problem["ctx"]["error"])
     key = str(problem["loc"][0])
     if problem["type"] == "missing":
-        return f"{key} is missing: add it ({Params.model_fields[key].description})"
+        return f"{key} is missing: add it ({WORDS[key]})"
     if problem["type"] == "extra_forbidden":
         return f"{key} = {problem['input']!r} is no parameter: known are {', '.join(sorted(Params.model_fields))}"
-    described = Params.model_fields[key].description
-    return f"{key} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]} ({described})"
+    return f"{key} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]} ({WORDS[key]})"
 
 
 def render(values: Mapping[str, Any], heading: str) -> str:
@@ -110,9 +117,9 @@ def render(values: Mapping[str, Any], heading: str) -> str:
     written: set[str] = set()
     for stage, part in PARTS.items():
         lines += ["", f"# {stage}"]
-        for key, field in part.model_fields.items():
+        for key in part.model_fields:
             if key not in written:
-                lines.append(f"{key}: {_flow(values[key])}  # {_explain(key, field.description or '')}")
+                lines.append(f"{key}: {_flow(values[key])}  # {_explain(key)}")
                 written.add(key)
     return "\n".join(lines) + "\n"
 
@@ -125,10 +132,10 @@ def _flow(value: Any) -> str:
     return text.getvalue().strip()[1:-1]
 
 
-def _explain(key: str, description: str) -> str:
+def _explain(key: str) -> str:
     choices = Params.model_json_schema()["properties"][key].get("enum")
-    shown = f"{' | '.join(map(str, choices))}: " if choices and not all(str(c) in description for c in choices) else ""
-    return shown + description
+    shown = f"{' | '.join(map(str, choices))}: " if choices and not all(str(c) in WORDS[key] for c in choices) else ""
+    return shown + WORDS[key]
 
 
 def _rewrite(path: Path) -> None:

@@ -1,6 +1,7 @@
 """The report as a page: what its templates are handed, and how they are filled."""
 
 import base64
+import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -41,7 +42,8 @@ CAPTIONS = {
     ),
     "noising": "Held-out faces at ten steps t of the schedule, with the log signal-to-noise ratio in nats below.",
 }
-MIME = {".png": "image/png", ".gif": "image/gif"}
+# Sheets of faces would weigh megabytes as PNG; lines and letters of the plots would suffer as WebP.
+SHEETS = ("denoising", "noising", "samples")
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,12 @@ class Picture:
         """Read the figure `name` (a key of CAPTIONS), which lies at `file`."""
         with Image.open(file) as image:
             width, height = image.size
-        data = f"data:{MIME[suffix]};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}"
+            content, kind = file.read_bytes(), suffix.removeprefix(".")
+            if name in SHEETS:
+                webp = io.BytesIO()
+                image.convert("RGB").save(webp, "WEBP", quality=88, method=6)
+                content, kind = webp.getvalue(), "webp"
+        data = f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
         stem = "denoising" if name == "animation" else name
         return cls(f"figures/{stem}{suffix}", CAPTIONS[name], width, height, data)
 

@@ -14,7 +14,8 @@ from torch import Tensor
 from omokage import model
 from omokage.device import compute_dtype, memory_format, name, prepare
 from omokage.diffusion.random import generator
-from omokage.diffusion.samplers import Moment, denoise, trailing
+from omokage.diffusion.samplers import Denoiser, Moment, denoise, trailing
+from omokage.diffusion.schedule import Schedule
 from omokage.job import Job
 from omokage.params.sample import Params
 from omokage.progress import progress
@@ -47,10 +48,11 @@ class Artist:
     """The model, loaded once, with this run's way of sampling from it."""
 
     def __init__(self, job: Job[Params]) -> None:
-        self.p, self.work = job.params, job.work
+        self.p = job.params
         self.device = prepare(job.threads)
-        self.dtype = compute_dtype("auto", self.device)
         self.network, self.spec = model.load(job.input("results/model.safetensors"), self.device)
+        self.dtype = compute_dtype(self.spec.precision, self.device)
+        self.work = job.work / f"{self.device.type}-{self.dtype}-{job.threads}"
 
     def unit(self, number: int) -> Tensor:
         """Return the pictures of unit `number`, uint8 [UNIT, 3, h, w]: read where this very run drew them already."""
@@ -92,6 +94,9 @@ class Artist:
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
                 return self.network(x, angle)
 
-        denoiser = self.spec.denoiser(network, self.device)
-        steps = trailing(self.spec.timesteps, self.p.sample_steps)
+        spec = self.spec
+        black = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=self.device)
+        schedule = Schedule.make(spec.schedule, spec.timesteps)
+        denoiser = Denoiser(network, spec.prediction, schedule, spec.whiten(black), spec.whiten(black + 255))
+        steps = trailing(spec.timesteps, self.p.sample_steps)
         yield from denoise(denoiser, noise(0), steps, self.p.sampler, self.p.eta, lambda i: noise(i + 1))

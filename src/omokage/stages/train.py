@@ -15,8 +15,8 @@ from omokage.params.train import Params
 from omokage.training.loop import Recipe, Row, loss_by_noise, noise_levels, train
 
 LIVE = ("results/loss.csv", "results/train/metrics.json")
-LEVELS = 20
-FACES_A_LEVEL = 256
+LEVELS = 12
+FACES_A_LEVEL = 96
 
 
 def run(job: Job[Params]) -> None:
@@ -36,7 +36,7 @@ def run(job: Job[Params]) -> None:
         dropout=p.dropout,
         patch=p.patch,
     )
-    spec = model.Spec(architecture, p.prediction, p.schedule, p.timesteps, mean, std)
+    spec = model.Spec(architecture, p.prediction, p.schedule, p.timesteps, p.precision, mean, std)
     recipe = Recipe(
         lr=p.lr,
         warmup=p.warmup,
@@ -50,7 +50,8 @@ def run(job: Job[Params]) -> None:
         log_every=p.log_every,
     )
     table = LossTable(job.output("results/loss.csv"), job.output("results/train/metrics.json").parent)
-    network, _ = train(faces, spec, recipe, device, dtype, job.work, table.add)
+    work = job.work / f"{device.type}-{dtype}-{job.threads}"
+    network, _ = train(faces, spec, recipe, device, dtype, work, table.add)
     table.close()
     model.save(job.output("results/model.safetensors"), network, spec)
     levels = noise_levels(p.timesteps, LEVELS)

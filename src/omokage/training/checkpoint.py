@@ -29,9 +29,10 @@ def load(folder: Path) -> dict[str, Any] | None:
     """Return the newest checkpoint that can be read, or None; a damaged one is named and passed over."""
     for path in _newest_first(folder):
         try:
-            return torch.load(path, weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
         except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
             print(f"omokage: checkpoint {path.name} is damaged and passed over ({error})", file=sys.stderr)
+            path.unlink(missing_ok=True)
     return None
 
 
