@@ -5,6 +5,8 @@ SHELL := /bin/sh
 BIN := .venv/bin
 READY := .venv/ready
 export PYTHONPATH := $(CURDIR)/src
+# Where bytecode is not kept, every stage compiles torch anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := report
 .PHONY: report install test lint experiments why params deps lock help
