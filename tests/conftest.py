@@ -72,10 +72,12 @@ class Clone:
         kept = {
             key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "SNAKEMAKE_", "PYTHONPATH"))
         }
+        # DVC's queue finds its worker, the command dvc, on PATH.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         done = subprocess.run(
             command,
             cwd=self.root,
-            env={**kept, **self.identity(), "OMOKAGE_PYTHON": sys.executable, **environment},
+            env={**kept, **self.identity(), "OMOKAGE_PYTHON": sys.executable, "PATH": path, **environment},
             capture_output=True,
             text=True,
             check=False,

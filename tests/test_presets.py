@@ -9,7 +9,7 @@ from omokage.params import whole
 
 SCALED_DOWN = {
     "source": "avatars",
-    "avatar_count": 30,
+    "avatar_count": 16,
     "held_out": 0.4,
     "reference_faces": 4,
     "batch_size": 4,

@@ -59,22 +59,13 @@ def test_an_unreadable_picture_among_good_ones_is_a_counted_drop(copy_of: Callab
     assert "broken.png" in (clone.root / "data" / "curation.csv").read_text()
 
 
-@pytest.mark.parametrize(
-    ("edit", "complaint"),
-    [
-        ("frobnicate: 1\n", "frobnicate = 1 is no parameter"),
-        ("lr: 2\n", "not valid YAML"),
-    ],
-)
-def test_a_wrong_key_is_refused_though_nothing_else_changed(
-    copy_of: Callable[[], Clone], edit: str, complaint: str
-) -> None:
+def test_a_wrong_key_is_refused_though_nothing_else_changed(copy_of: Callable[[], Clone]) -> None:
     clone = copy_of()
     path = clone.root / "params.yaml"
-    path.write_text(path.read_text() + edit)
+    path.write_text(path.read_text() + "frobnicate: 1\n")
     done = clone.dvc("repro", check=False)
     assert done.returncode != 0
-    assert complaint in done.stderr
+    assert "frobnicate = 1 is no parameter" in done.stderr
     assert (clone.root / "results" / "report.html").exists()
 
 

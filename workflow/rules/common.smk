@@ -24,8 +24,17 @@ STAGES = pipeline.read(ROOT)
 RUN = f"{shlex.quote(sys.executable)} -m omokage.runner"
 LOGS = str(runner.work_folder(ROOT) / "logs" / os.environ.get("DVC_EXP_NAME", "workspace"))
 
+
+
+def refuse(message):
+    """Stop before any job; under the launcher Snakemake itself is quiet, so say why."""
+    if "stage" in config:
+        print(f"omokage: {message}", file=sys.stderr)
+    raise WorkflowError(f"omokage: {message}")
+
+
 if workflow.cores is not None and workflow.cores < THREADS:
-    raise WorkflowError(f"omokage needs --cores {THREADS} or more: it has {workflow.cores}, and fewer threads give other bytes.")
+    refuse(f"--cores {workflow.cores}: expected {THREADS} or more, since fewer threads give other bytes")
 
 STALE = {}
 if "stage" not in config:
@@ -34,7 +43,7 @@ if "stage" not in config:
         whole.check(VALUES)
         STALE = pipeline.stale(ROOT, VALUES)
     except Refused as error:
-        raise WorkflowError(f"omokage: {error}")
+        refuse(error)
 
 
 def needs(stage):
