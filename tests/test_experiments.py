@@ -126,7 +126,7 @@ def test_a_folders_content_is_part_of_the_key_however_it_is_run(copy_of: Callabl
     clone.dvc("exp", "run", "--queue", "--name", "queued", "faces")
     clone.dvc("queue", "start")
     wait_for(lambda: clone.dvc("queue", "status").stdout, "Success")
-    clone.dvc("exp", "apply", "--force", "queued")
+    clone.dvc("exp", "apply", "queued")
     record = pipeline.read_record(clone.root, pipeline.read(clone.root)["download"])
     assert record is not None
     assert record["deps"]["remote://checkout/${folder}"] == pipeline.digest(pictures)
