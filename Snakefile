@@ -16,4 +16,4 @@ for STAGE in [config["stage"]] if "stage" in config else STAGES:
 rule all:
     default_target: True
     input:
-        [STAGES[name].record for name in ([config["stage"]] if "stage" in config else STAGES)],
+        [done(name) for name in ([config["stage"]] if "stage" in config else STAGES)],

@@ -7,6 +7,7 @@ from zipfile import ZipFile
 import pytest
 from conftest import Clone, stages_run
 from test_experiments import draw
+from test_graph import STAGES, digests, planned
 
 from omokage import pipeline
 from omokage.params import whole
@@ -44,6 +45,34 @@ def test_a_mistake_is_one_line_and_loses_nothing(copy_of: Callable[[], Clone], c
     clone.run("git", "checkout", "--", "params.yaml")
     assert stages_run(clone.dvc("repro").stdout) == []
     assert clone.run("git", "status", "--porcelain").stdout == ""
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_under_snakemake_alone_a_mistake_loses_nothing_at_all(copy_of: Callable[[], Clone], case: str) -> None:
+    change, _, complaint = CASES[case]
+    clone = copy_of()
+    with ZipFile(clone.root.parent / "empty.zip", "w") as file:
+        file.writestr("readme.txt", "no picture")
+    before = digests(clone)
+    clone.set(**change)
+    done = clone.snakemake(check=False)
+    assert done.returncode != 0
+    assert complaint in done.stderr
+    stage = CASES[case][1]
+    ahead = [name for name in STAGES if list(STAGES).index(name) < list(STAGES).index(stage)]
+    remade = {out for name in ahead for out in STAGES[name].outs}
+    assert {out: digest for out, digest in digests(clone).items() if out not in remade} == {
+        out: digest for out, digest in before.items() if out not in remade
+    }
+    clone.run("git", "checkout", "--", "params.yaml")
+    assert stage not in planned(clone)
+
+
+def test_a_result_that_was_edited_is_made_again(copy_of: Callable[[], Clone]) -> None:
+    clone = copy_of()
+    table = clone.root / "results" / "loss.csv"
+    table.write_text(table.read_text() + "9,9,9\n")
+    assert planned(clone) >= {"train", "sample", "report"}
 
 
 def test_an_unreadable_picture_among_good_ones_is_a_counted_drop(copy_of: Callable[[], Clone]) -> None:

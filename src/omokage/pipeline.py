@@ -16,12 +16,16 @@ CHECKOUT = "remote://checkout/"
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of dvc.yaml; paths are relative to the checkout, `params` is None where the whole file counts."""
+    """One stage of dvc.yaml; paths are relative to the checkout, `params` is None where the whole file counts.
+
+    `small` are those of `outs` that git keeps.
+    """
 
     name: str
     params: tuple[str, ...] | None
     deps: tuple[str, ...]
     outs: tuple[str, ...]
+    small: tuple[str, ...]
 
     @property
     def record(self) -> str:
@@ -57,12 +61,17 @@ def read(root: Path) -> dict[str, Stage]:
 def _stage(name: str, entry: Mapping[str, Any]) -> Stage:
     params = entry.get("params", [])
     everything = any(isinstance(param, dict) for param in params)
-    outs = [out for kind in ("outs", "metrics", "plots") for out in entry.get(kind, [])]
+    outs = [
+        out if isinstance(out, dict) else {out: {}}
+        for kind in ("outs", "metrics", "plots")
+        for out in entry.get(kind, [])
+    ]
     return Stage(
         name=name,
         params=None if everything else tuple(params),
         deps=tuple(entry.get("deps", [])),
-        outs=tuple(out if isinstance(out, str) else next(iter(out)) for out in outs),
+        outs=tuple(path for out in outs for path in out),
+        small=tuple(path for out in outs for path, options in out.items() if options.get("cache") is False),
     )
 
 
@@ -105,8 +114,8 @@ def read_record(root: Path, stage: Stage) -> dict[str, Any] | None:
 def stale(root: Path, values: Mapping[str, Any]) -> dict[str, str]:
     """Return the stages whose outputs do not fit the parameters, code and inputs that are there, each with the reason.
 
-    Inputs are compared record against record, so no data is read, except for the user's own pictures. Only `params`
-    never makes others stale: what it writes is a constant.
+    Inputs are compared record against record, so no data is read, except for the user's own pictures and for what git
+    keeps, which is small. Only `params` never makes others stale: what it writes is a constant.
     """
     stages = read(root)
     reasons: dict[str, str] = {}
@@ -132,6 +141,8 @@ def _reason(
         return "has not run yet"
     if missing := [out for out in stage.outs if not (root / out).exists()]:
         return f"{missing[0]} is missing"
+    if edited := [out for out in stage.small if out != stage.record and digest(root / out) != record["outs"][out]]:
+        return f"{edited[0]} is not what the stage made"
     now = json.loads(json.dumps(stage.chosen(values)))
     if changed := [key for key in now.keys() | record["params"].keys() if now.get(key) != record["params"].get(key)]:
         return f"parameter {min(changed)} changed"

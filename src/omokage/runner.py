@@ -30,6 +30,7 @@ from omokage.job import Job
 from omokage.params import whole
 from omokage.pipeline import Stage
 
+PARTIAL = ".partial-"
 # DVC deletes a stage's outputs before it runs.
 RESTORE = " (`git checkout -- results && dvc checkout` brings back the last results)"
 
@@ -103,7 +104,12 @@ def _text(path: Path) -> str:
 
 
 def _partial(path: Path) -> Path:
-    return path.with_name(f".partial-{path.name}")
+    return path.with_name(f"{PARTIAL}{path.name}")
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes when a live output is written anew."""
+    return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else None
 
 
 def _installed(wanted: dict[str, str]) -> dict[str, str]:
@@ -138,11 +144,13 @@ def run(root: Path, name: str, threads: int, part: tuple[int, int] | None = None
         return
     here = root / ".dvc" / "tmp" / "omokage" / f"{name}.lock"
     with _lock(here, name, wait=False), _lock(job.work.with_suffix(".lock"), name, wait=True):
+        found = {path: _stamp(path) for path in job.outputs.values()}
         try:
             _make(root, stage, job, module, before)
         except BaseException:
             for path in job.outputs.values():
-                _remove(path)
+                if path.name.startswith(PARTIAL) or _stamp(path) != found[path]:
+                    _remove(path)
             raise
         shutil.rmtree(job.work, ignore_errors=True)
     _note_time(root, name, time.monotonic() - started)
@@ -150,7 +158,8 @@ def run(root: Path, name: str, threads: int, part: tuple[int, int] | None = None
 
 def _make(root: Path, stage: Stage, job: Job[Any], module: ModuleType, before: set[str]) -> None:
     for path in job.outputs.values():
-        _remove(path)
+        if path.name.startswith(PARTIAL):
+            _remove(path)
         path.parent.mkdir(parents=True, exist_ok=True)
     module.run(job)
     _check_seal(stage, before)

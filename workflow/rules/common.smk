@@ -1,10 +1,9 @@
-# What every rule shares. A stage is known to Snakemake by its record, the last file it writes; whether a record still
-# fits is decided by hashes (omokage.pipeline), never by times, which mean nothing after `dvc checkout`.
+# What every rule shares. A stage is known to Snakemake by a marker, which is there just when the stage's results fit. That
+# is decided by hashes (omokage.pipeline), never by times, which mean nothing after `dvc checkout`.
 import os
 import shlex
 import shutil
 import sys
-import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -23,7 +22,6 @@ THREADS = 2
 STAGES = pipeline.read(ROOT)
 RUN = f"{shlex.quote(sys.executable)} -m omokage.runner"
 LOGS = str(runner.work_folder(ROOT) / "logs" / os.environ.get("DVC_EXP_NAME", "workspace"))
-
 
 
 def refuse(message):
@@ -46,22 +44,25 @@ if "stage" not in config:
         refuse(error)
 
 
+def done(stage):
+    """The marker of a stage. The results themselves are the runner's, which replaces them when all is well."""
+    return f".snakemake/done/{stage}"
+
+
 def needs(stage):
-    """The records of the stages that this one depends on; of those that are not to run again the age does not count."""
+    """The markers of the stages that this one depends on; `params` may run alone, since what it writes is a constant."""
     upstream = pipeline.upstream(STAGES, stage)
-    if stage not in STALE:
-        # `params` may have to run without anything after it, and Snakemake would take its followers for settled.
-        upstream = [name for name in upstream if name not in STALE]
-    return [STAGES[name].record if name in STALE else ancient(STAGES[name].record) for name in upstream]
+    return [ancient(done(name)) if name == "params" else done(name) for name in upstream]
 
 
-def due(stage):
-    """A file that is younger than the stage's record just when the stage has to run again."""
-    path = ROOT / ".snakemake" / "due" / stage
-    path.parent.mkdir(parents=True, exist_ok=True)
-    record = ROOT / STAGES[stage].record
-    # The text differs each time, since Snakemake does not take a file for new whose checksum is that of last time.
-    path.write_text(f"{STALE[stage]} ({time.time_ns()})" if stage in STALE else "")
-    moment = max(time.time(), record.stat().st_mtime + 1) if record.exists() else time.time()
-    os.utime(path, (moment, moment) if stage in STALE else (1, 1))
-    return str(path.relative_to(ROOT))
+if workflow.is_main_process:
+    # Snakemake would run a stage again just because it failed before; here its results tell, and they are whole.
+    shutil.rmtree(ROOT / ".snakemake" / "incomplete", ignore_errors=True)
+    for name in STAGES:
+        marker = ROOT / done(name)
+        marker.parent.mkdir(parents=True, exist_ok=True)
+        if name in STALE or name == config.get("stage"):
+            marker.unlink(missing_ok=True)
+        else:
+            marker.touch()
+            os.utime(marker, (1, 1))

@@ -4,9 +4,8 @@ localrules: report
 rule report:
     input:
         needs("report"),
-        due("report"),
     output:
-        STAGES["report"].record,
+        touch(done("report")),
     log:
         f"{LOGS}/report.log",
     benchmark:

@@ -9,7 +9,6 @@ if workflow.is_main_process:
 rule sample_part:
     input:
         needs("sample"),
-        due("sample"),
     output:
         temp(touch(f".snakemake/parts/sample-{{part}}-of-{SAMPLE_JOBS}")),
     log:
@@ -25,10 +24,9 @@ rule sample_part:
 rule sample:
     input:
         needs("sample"),
-        due("sample"),
         [f".snakemake/parts/sample-{part}-of-{SAMPLE_JOBS}" for part in range(SAMPLE_JOBS) if SAMPLE_JOBS > 1],
     output:
-        STAGES["sample"].record,
+        touch(done("sample")),
     log:
         f"{LOGS}/sample.log",
     benchmark:

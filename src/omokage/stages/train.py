@@ -1,7 +1,9 @@
 """Train the diffusion model and say how its loss went."""
 
 import csv
+from functools import cached_property
 from pathlib import Path
+from typing import TextIO
 
 from dvclive import Live
 
@@ -72,12 +74,25 @@ def run(job: Job[Params]) -> None:
 
 
 class LossTable:
-    """The loss by step as a CSV that grows while training runs, and DVCLive's metrics beside it for `dvc exp show`."""
+    """The loss by step as a CSV that grows while training runs, and DVCLive's metrics beside it for `dvc exp show`.
+
+    Both are begun by the first row: a run that is refused before leaves the last run's table alone.
+    """
 
     def __init__(self, path: Path, live: Path) -> None:
-        self.file = path.open("w", newline="", encoding="utf-8")
-        self.live = Live(str(live), dvcyaml=None, report=None, save_dvc_exp=False)
-        self.file.write("step,lr,loss\n")
+        self.path, self.folder = path, live
+
+    @cached_property
+    def file(self) -> TextIO:
+        """The table, begun anew."""
+        file = self.path.open("w", newline="", encoding="utf-8")
+        file.write("step,lr,loss\n")
+        return file
+
+    @cached_property
+    def live(self) -> Live:
+        """DVCLive's metrics, begun anew."""
+        return Live(str(self.folder), dvcyaml=None, report=None, save_dvc_exp=False)
 
     def add(self, row: Row) -> None:
         """Append one row and make it visible at once."""
