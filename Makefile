@@ -25,6 +25,7 @@ $(READY): requirements.lock
 	sed -n '/^uv==/,/^    # via/p' requirements.lock > .venv/uv.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r .venv/uv.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-index --no-deps --editable .
 	$(BIN)/dvc config --local remote.checkout.url .
 	@touch $@
 
@@ -40,7 +41,7 @@ experiments: $(READY)  ## compare experiments: lr, schedule, score, floor and ti
 	$(BIN)/dvc exp show --drop '^(?!(Experiment|Created|State|lr|schedule|distance|distance_floor|train.seconds)$$)'
 
 why: $(READY)  ## say what made a figure or report: make why FIGURE=path
-	@$(BIN)/python -m omokage.why $(FIGURE)
+	@$(BIN)/omokage why $(FIGURE)
 
 params: $(READY)  ## write the comments of params.yaml and the presets anew from the schema
 	$(BIN)/python -m omokage.params.whole params.yaml workflow/presets/*.yaml

@@ -1,23 +1,17 @@
 """The diffusion core against independent oracles."""
 
 import math
-from functools import partial
-from itertools import pairwise
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler
+from diffusers import DDPMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
-from omokage.diffusion.objective import implied_noise, predicted_x0, target
+from omokage.diffusion.objective import WEIGHTINGS, converted, loss_weight, predicted_noise, predicted_x0, target
 from omokage.diffusion.random import generator
-from omokage.diffusion.samplers import Denoiser, denoise, trailing
 from omokage.diffusion.schedule import SCHEDULES, Schedule
 from omokage.diffusion.unet import Architecture, UNet
-
-NO_LIMIT = torch.tensor(math.inf).view(1, 1, 1, 1)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -46,22 +40,75 @@ def test_the_sigmoid_schedule_is_the_papers() -> None:
         assert float(got[t]) == pytest.approx((s[1] - s[2]) / (s[1] - s[0]) / 1.0, rel=1e-9)
 
 
-@settings(max_examples=50, deadline=None)
+PREDICTIONS = ("eps", "x0", "v")
+
+
+@settings(max_examples=100, deadline=None)
 @given(
-    prediction=st.sampled_from(["eps", "x0", "v"]),
+    prediction=st.sampled_from(PREDICTIONS),
+    wanted=st.sampled_from(PREDICTIONS),
     angle=st.floats(0.05, math.pi / 2 - 0.05),
     seed=st.integers(0, 1000),
 )
-def test_predictions_turn_into_each_other_exactly(prediction: str, angle: float, seed: int) -> None:
-    alpha, sigma = (
-        torch.tensor(math.cos(angle), dtype=torch.float64),
-        torch.tensor(math.sin(angle), dtype=torch.float64),
-    )
+def test_predictions_turn_into_each_other_exactly(prediction: str, wanted: str, angle: float, seed: int) -> None:
+    alpha, sigma = (torch.tensor(part, dtype=torch.float64) for part in (math.cos(angle), math.sin(angle)))
     x0, noise = torch.randn(2, 1, 3, 2, 2, generator=generator(seed, "test"), dtype=torch.float64)
     x_t = alpha * x0 + sigma * noise
     said = target(prediction, x0, noise, alpha, sigma)
     torch.testing.assert_close(predicted_x0(prediction, said, x_t, alpha, sigma), x0, rtol=0, atol=1e-12)
-    torch.testing.assert_close(implied_noise(x0, x_t, alpha, sigma), noise, rtol=0, atol=1e-12)
+    torch.testing.assert_close(predicted_noise(prediction, said, x_t, alpha, sigma), noise, rtol=0, atol=1e-12)
+    turned = converted(prediction, wanted, said, x_t, alpha, sigma)
+    torch.testing.assert_close(turned, target(wanted, x0, noise, alpha, sigma), rtol=0, atol=1e-11)
+
+
+def test_v_still_tells_picture_and_noise_in_pure_noise_and_in_none() -> None:
+    x0, noise = torch.randn(2, 1, 3, 2, 2, generator=generator(0, "test"))
+    for alpha, sigma in ((0.0, 1.0), (1.0, 0.0)):
+        level = torch.tensor(alpha), torch.tensor(sigma)
+        v, x_t = target("v", x0, noise, *level), alpha * x0 + sigma * noise
+        torch.testing.assert_close(predicted_x0("v", v, x_t, *level), x0)
+        torch.testing.assert_close(predicted_noise("v", v, x_t, *level), noise)
+
+
+@pytest.mark.parametrize("weighting", [*WEIGHTINGS, "simple"])
+def test_a_weighting_is_one_whatever_is_predicted(weighting: str) -> None:
+    schedule = Schedule.make("cosine", 200)
+    snr = schedule.log_snr.exp()
+    x0, noise, error = torch.randn(3, 1, generator=generator(0, "test"), dtype=torch.float64)
+    losses = []
+    for prediction in PREDICTIONS:
+        wrong, x_t = x0 + error, schedule.alpha * x0 + schedule.sigma * noise
+        true = target(prediction, x0, noise, schedule.alpha, schedule.sigma)
+        said = target(
+            prediction, wrong, (x_t - schedule.alpha * wrong) / schedule.sigma, schedule.alpha, schedule.sigma
+        )
+        losses.append(loss_weight(weighting, prediction, snr, 5.0) * (said - true) ** 2)
+    in_x0 = torch.ones_like(snr) if weighting == "simple" else WEIGHTINGS[weighting](snr, 5.0)
+    torch.testing.assert_close(losses[1], in_x0 * error**2)
+    if weighting != "simple":
+        torch.testing.assert_close(losses[0], losses[1])
+        torch.testing.assert_close(losses[2], losses[1])
+
+
+def test_min_snr_weights_are_the_papers() -> None:
+    snr = torch.tensor([0.1, 5.0, 20.0])
+    for prediction, wanted in (("eps", [1, 1, 0.25]), ("x0", [0.1, 5, 5]), ("v", [0.1 / 1.1, 5 / 6, 5 / 21])):
+        torch.testing.assert_close(loss_weight("min_snr", prediction, snr, 5.0), torch.tensor(wanted))
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_stretched_schedule_ends_in_pure_noise_and_begins_as_before(name: str) -> None:
+    plain, stretched = (Schedule.make(name, 1000, zero_snr) for zero_snr in (False, True))
+    assert float(stretched.alphas_cumprod[-1]) == 0
+    assert float(stretched.alphas_cumprod[0]) == pytest.approx(float(plain.alphas_cumprod[0]), rel=1e-12)
+    assert bool((stretched.alphas_cumprod.diff() < 0).all())
+    assert float(stretched.angle[-1]) == pytest.approx(math.pi / 2)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_shift_moves_every_log_snr(name: str) -> None:
+    plain, shifted = (Schedule.make(name, 1000, log_snr_shift=shift) for shift in (0.0, -1.5))
+    torch.testing.assert_close(shifted.log_snr, plain.log_snr - 1.5)
 
 
 def test_forward_noising_has_the_stated_mean_and_variance() -> None:
@@ -76,81 +123,6 @@ def test_forward_noising_has_the_stated_mean_and_variance() -> None:
         assert float(x_t.var()) == pytest.approx(1 - alpha_bar, rel=4 * math.sqrt(2 / len(x0)))
 
 
-def constant(value: Tensor, _: int) -> Tensor:
-    return value
-
-
-def fixed_network(x: Tensor, angle: Tensor) -> Tensor:
-    """Some smooth function of picture and noise level."""
-    return torch.tanh(x.flip(-1)) * torch.cos(angle)[:, None, None, None]
-
-
-@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-@pytest.mark.parametrize("steps", [1000, 250])
-def test_ddpm_equals_diffusers_step_by_step(prediction: str, steps: int) -> None:
-    names = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
-    oracle = DDPMScheduler(
-        1000,
-        beta_schedule="squaredcos_cap_v2",
-        prediction_type=names[prediction],
-        clip_sample=False,
-        timestep_spacing="trailing",
-    )
-    oracle.set_timesteps(steps)
-    schedule = Schedule.make("cosine", 1000)
-    denoiser = Denoiser(fixed_network, prediction, schedule, -NO_LIMIT, NO_LIMIT)
-    visited = trailing(1000, steps)
-    assert visited == oracle.timesteps.tolist()
-    # Away from the noisiest steps, where dividing by an alpha near zero amplifies float32's last bit in both.
-    for i in range(steps // 20, steps - 1, steps // 25):
-        x = torch.randn(2, 3, 4, 4, generator=generator(i, "test"))
-        output = fixed_network(x, torch.full((2,), float(schedule.angle[visited[i]])))
-        theirs = oracle.step(output, visited[i], x, generator=torch.Generator().manual_seed(i)).prev_sample
-        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(i))
-        moments = denoise(denoiser, x, visited[i : i + 2], "ddpm", 0.0, partial(constant, noise))
-        ours = list(moments)[-1].x_t
-        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=2e-5)
-
-
-@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
-def test_ddim_equals_diffusers_step_by_step(eta: float) -> None:
-    oracle = DDIMScheduler(1000, beta_schedule="squaredcos_cap_v2", clip_sample=False, timestep_spacing="trailing")
-    oracle.set_timesteps(50)
-    schedule = Schedule.make("cosine", 1000)
-    denoiser = Denoiser(fixed_network, "eps", schedule, -NO_LIMIT, NO_LIMIT)
-    visited = trailing(1000, 50)
-    for i in range(3, 49, 5):
-        x = torch.randn(2, 3, 4, 4, generator=generator(i, "test"))
-        noise = torch.randn(x.shape, generator=generator(i, "fresh"))
-        output = fixed_network(x, torch.full((2,), float(schedule.angle[visited[i]])))
-        theirs = oracle.step(output, visited[i], x, eta=eta, variance_noise=noise).prev_sample
-        moments = denoise(denoiser, x, visited[i : i + 2], "ddim", eta, partial(constant, noise))
-        torch.testing.assert_close(list(moments)[-1].x_t, theirs, rtol=1e-5, atol=2e-5)
-
-
-@pytest.mark.parametrize(("sampler", "eta"), [("ddpm", 0.0), ("ddim", 0.0), ("ddim", 1.0)])
-@pytest.mark.parametrize("prediction", ["eps", "x0", "v"])
-def test_samplers_return_a_gaussian_whose_denoiser_is_known(sampler: str, eta: float, prediction: str) -> None:
-    schedule = Schedule.make("cosine", 500)
-    mean, std = 0.4, 0.5
-
-    def ideal(x: Tensor, angle: Tensor) -> Tensor:
-        alpha, sigma = angle.cos().view(-1, 1, 1, 1).double(), angle.sin().view(-1, 1, 1, 1).double()
-        x0 = mean + alpha * std**2 / (alpha**2 * std**2 + sigma**2) * (x - alpha * mean)
-        return target(prediction, x0, (x - alpha * x0) / sigma, alpha, sigma)
-
-    denoiser = Denoiser(ideal, prediction, schedule, -NO_LIMIT, NO_LIMIT)
-    x = torch.randn(40_000, 1, 1, 1, generator=generator(0, "start"), dtype=torch.float64)
-    steps = trailing(500, 250)
-
-    def noise(i: int) -> Tensor:
-        return torch.randn(x.shape, generator=generator(i, "fresh"), dtype=torch.float64)
-
-    *_, last = denoise(denoiser, x, steps, sampler, eta, noise)
-    assert float(last.x0.mean()) == pytest.approx(mean, abs=0.015)
-    assert float(last.x0.std()) == pytest.approx(std, rel=0.03)
-
-
 def test_randomness_depends_on_its_arguments_alone() -> None:
     torch.manual_seed(1)
     first = torch.randn(4, generator=generator(3, "noise", 5))
@@ -158,17 +130,6 @@ def test_randomness_depends_on_its_arguments_alone() -> None:
     torch.testing.assert_close(torch.randn(4, generator=generator(3, "noise", 5)), first, rtol=0, atol=0)
     others = [generator(3, "noise", 6), generator(3, "order", 5), generator(4, "noise", 5)]
     assert all(not torch.equal(torch.randn(4, generator=other), first) for other in others)
-
-
-@settings(max_examples=60, deadline=None)
-@given(timesteps=st.integers(2, 1000), data=st.data())
-def test_trailing_steps_descend_from_the_noisiest(timesteps: int, data: st.DataObject) -> None:
-    steps = data.draw(st.integers(1, timesteps))
-    visited = trailing(timesteps, steps)
-    assert len(visited) == steps
-    assert visited[0] == timesteps - 1
-    assert all(a > b for a, b in pairwise(visited))
-    assert visited[-1] >= 0
 
 
 @pytest.mark.parametrize("patch", [1, 2, 4])

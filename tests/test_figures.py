@@ -91,6 +91,8 @@ def a_run(root: Path) -> Job[Params]:
         params=Params(
             schedule="cosine",
             timesteps=1000,
+            zero_snr=False,
+            log_snr_shift=0.0,
             figure_style="whitegrid",
             figure_palette="colorblind",
             figure_dpi=50,
@@ -133,7 +135,7 @@ def test_a_stamp_holds_what_the_figure_rests_on_and_nothing_else(drawn: Job[Para
     assert stamp_of(drawn, "samples.png")["runs"]["train"]["params"]["lr"] == 1e-3
     assert '"lr"' not in json.dumps(stamp_of(drawn, "schedule.png"))
     noising = stamp_of(drawn, "noising.png")
-    assert noising["params"] == {"schedule": "cosine", "timesteps": 1000}
+    assert noising["params"] == {"schedule": "cosine", "timesteps": 1000, "zero_snr": False, "log_snr_shift": 0.0}
     assert noising["facts"] == {"mean": [0.5, 0.4, 0.3], "std": 0.3}
     assert noising["deps"] == {"data/faces": digest("data/faces")}
 

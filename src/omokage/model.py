@@ -1,7 +1,7 @@
 """A trained model: its weights together with all that is needed to draw from it, in one safetensors file."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from omokage.device import memory_format
+from omokage.diffusion.schedule import Schedule
 from omokage.diffusion.unet import Architecture, UNet
 from omokage.errors import Refused
 
@@ -27,9 +28,15 @@ class Spec:
     prediction: str
     schedule: str
     timesteps: int
+    zero_snr: bool
+    log_snr_shift: float
     precision: str
     mean: tuple[float, float, float]
     std: float
+
+    def noise_schedule(self) -> Schedule:
+        """Return the schedule the network was trained on."""
+        return Schedule.make(self.schedule, self.timesteps, self.zero_snr, self.log_snr_shift)
 
     def whiten(self, faces: Tensor) -> Tensor:
         """uint8 pictures [n, 3, h, w] -> float32 in the network's space."""
@@ -79,5 +86,19 @@ def load(path: Path, device: torch.device) -> tuple[UNet, Spec]:
     }
     spec = Spec(architecture=Architecture(**shape), **{**values, "mean": tuple(values["mean"])})
     network = UNet(spec.architecture)
-    network.load_state_dict(weights)
+    exchange_weights(network, weights)
     return network.eval().requires_grad_(False).to(device).to(memory_format=memory_format(device)), spec
+
+
+def exchange_weights(network: UNet, weights: Mapping[str, Tensor]) -> None:
+    """Give the network these weights; raise Refused, naming what differs, if they are another architecture's."""
+    mine, theirs = (
+        {key: tuple(value.shape) for key, value in some.items()} for some in (network.state_dict(), weights)
+    )
+    if different := [key for key in sorted(mine.keys() | theirs.keys()) if mine.get(key) != theirs.get(key)]:
+        key = different[0]
+        raise Refused(
+            f"the weights are of another architecture: {len(different)} tensors differ, the first {key} with "
+            f"{theirs.get(key, 'nothing')} instead of {mine.get(key, 'nothing')}: train anew with `dvc repro train`"
+        )
+    network.load_state_dict(weights)

@@ -25,12 +25,14 @@ from typing import Any, TextIO
 
 from omokage import pipeline
 from omokage.checkout import main_checkout
-from omokage.errors import Refused
+from omokage.errors import Interrupted, Refused
 from omokage.job import Job
 from omokage.params import whole
 from omokage.pipeline import Stage
 
 PARTIAL = ".partial-"
+# The exit code after SIGTERM, EX_TEMPFAIL of sysexits.h: nothing is wrong, run the same again.
+RESUME_ME = 75
 # DVC deletes a stage's outputs before it runs.
 RESTORE = " (`git checkout -- results && dvc checkout` brings back the last results)"
 
@@ -141,6 +143,9 @@ def run(root: Path, name: str, threads: int, part: tuple[int, int] | None = None
     job = prepare(root, stage, threads, live)
     if part is not None:
         module.part(job, *part)
+        return
+    if int(os.environ.get("RANK", 0)) > 0:
+        module.assist(job)
         return
     here = root / ".dvc" / "tmp" / "omokage" / f"{name}.lock"
     with _lock(here, name, wait=False), _lock(job.work.with_suffix(".lock"), name, wait=True):
@@ -263,6 +268,9 @@ def main() -> int:
         except Refused as error:
             print(f"omokage: {arguments.stage}: {error}{RESTORE}", file=sys.stderr)
             return 1
+        except Interrupted as error:
+            print(f"omokage: {arguments.stage}: {error}", file=sys.stderr)
+            return RESUME_ME
         except Exception:
             traceback.print_exc()
             return 1

@@ -1,12 +1,19 @@
-"""From noise to pictures: ancestral DDPM and DDIM, over any descending subset of the schedule's steps."""
+"""From noise to pictures, over any descending subset of the schedule's steps. A new sampler is one function.
 
+Each takes a step's clean picture as the network sees it (x0) and leads from x_t to the next noise level; alpha and
+sigma are those of x_t = alpha x0 + sigma eps. The state is float32 or better, the coefficients are float64.
+"""
+
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from omokage.diffusion.objective import implied_noise, predicted_x0
+from omokage.diffusion.objective import predicted_x0
 from omokage.diffusion.schedule import Schedule
 
 Network = Callable[[Tensor, Tensor], Tensor]
@@ -29,11 +36,13 @@ class Denoiser:
 
     def x0(self, x_t: Tensor, t: int) -> Tensor:
         """Return the clean picture [n, c, h, w], float32, that the network sees in x_t at step t."""
-        alpha, sigma = float(self.schedule.alpha[t]), float(self.schedule.sigma[t])
+        alpha, sigma = (torch.tensor(value) for value in self.level(t))
         angle = torch.full((len(x_t),), float(self.schedule.angle[t]), device=x_t.device)
-        output = self.network(x_t, angle)
-        clean = predicted_x0(self.prediction, output, x_t, torch.tensor(alpha), torch.tensor(sigma))
-        return clean.clamp(self.low, self.high)
+        return predicted_x0(self.prediction, self.network(x_t, angle), x_t, alpha, sigma).clamp(self.low, self.high)
+
+    def level(self, t: int) -> tuple[float, float]:
+        """Return alpha and sigma of step t."""
+        return float(self.schedule.alpha[t]), float(self.schedule.sigma[t])
 
 
 @dataclass(frozen=True)
@@ -45,43 +54,121 @@ class Moment:
     x0: Tensor
 
 
-def trailing(timesteps: int, steps: int) -> list[int]:
-    """Return `steps` of the T steps, descending from T - 1 (Lin et al. 2024, table 2: no step of noise is skipped)."""
-    return [round((index + 1) * timesteps / steps) - 1 for index in reversed(range(steps))]
+# x at steps[0], the steps, descending, and fresh noise of x's shape for the i-th step -> every moment. After the last
+# step the picture is clean: the last moment's x0 is the result.
+Sampler = Callable[[Denoiser, Tensor, Sequence[int], Noise], Iterator[Moment]]
 
 
-def ddpm(alpha_bar: float, previous: float, eta: float) -> float:
-    """Return the standard deviation of fresh noise in ancestral sampling, the posterior's (Ho et al. 2020, eq. 7)."""
-    return ((1 - previous) / (1 - alpha_bar) * (1 - alpha_bar / previous)) ** 0.5
-
-
-def ddim(alpha_bar: float, previous: float, eta: float) -> float:
-    """Return eta times the above: none at eta = 0 (Song et al. 2021, eq. 16)."""
-    return eta * ddpm(alpha_bar, previous, 1.0)
-
-
-SAMPLERS: dict[str, Callable[[float, float, float], float]] = {"ddpm": ddpm, "ddim": ddim}
-
-
-def denoise(
-    denoiser: Denoiser, x: Tensor, steps: Sequence[int], sampler: str, eta: float, noise: Noise
-) -> Iterator[Moment]:
-    """Remove the noise of x [n, c, h, w], which is at noise level steps[0], and yield every moment.
-
-    `steps` descend; after the last the picture is clean, and the last moment's x0 is the result. `noise(i)` gives the
-    fresh noise of the i-th step, of x's shape. Each step is Song et al. 2021, eq. 12: with the posterior's variance it
-    is exactly DDPM's, on any subset of steps.
-    """
-    spread = SAMPLERS[sampler]
-    for i, t in enumerate(steps):
+def ancestral(denoiser: Denoiser, x: Tensor, steps: Sequence[int], noise: Noise, large: bool) -> Iterator[Moment]:
+    """Ho et al. 2020, eq. 6 and 7, with the posterior's variance or, if `large`, beta (their section 3.2)."""
+    for i, (t, following) in enumerate(pairwise(steps)):
         x0 = denoiser.x0(x, t)
         yield Moment(t, x, x0)
-        if i + 1 == len(steps):
-            return
-        alpha_bar = float(denoiser.schedule.alphas_cumprod[t])
-        previous = float(denoiser.schedule.alphas_cumprod[steps[i + 1]])
-        fresh = spread(alpha_bar, previous, eta)
-        eps = implied_noise(x0, x, torch.tensor(alpha_bar**0.5), torch.tensor((1 - alpha_bar) ** 0.5))
-        x = previous**0.5 * x0 + max(0.0, 1 - previous - fresh**2) ** 0.5 * eps
+        (alpha, sigma), (alpha_next, sigma_next) = denoiser.level(t), denoiser.level(following)
+        kept = alpha / alpha_next
+        beta = 1 - kept**2
+        mean = alpha_next * beta / sigma**2 * x0 + kept * sigma_next**2 / sigma**2 * x
+        x = mean + (beta if large else beta * sigma_next**2 / sigma**2) ** 0.5 * noise(i)
+    yield Moment(steps[-1], x, denoiser.x0(x, steps[-1]))
+
+
+def ddim(denoiser: Denoiser, x: Tensor, steps: Sequence[int], noise: Noise, eta: float) -> Iterator[Moment]:
+    """Song et al. 2021, eq. 12: deterministic at eta = 0, ancestral sampling at eta = 1 (eq. 16)."""
+    for i, (t, following) in enumerate(pairwise(steps)):
+        x0 = denoiser.x0(x, t)
+        yield Moment(t, x, x0)
+        (alpha, sigma), (alpha_next, sigma_next) = denoiser.level(t), denoiser.level(following)
+        fresh = eta * sigma_next / sigma * (1 - (alpha / alpha_next) ** 2) ** 0.5
+        x = alpha_next * x0 + max(0.0, sigma_next**2 - fresh**2) ** 0.5 / sigma * (x - alpha * x0)
         if fresh > 0:
             x = x + fresh * noise(i)
+    yield Moment(steps[-1], x, denoiser.x0(x, steps[-1]))
+
+
+def towards(x: Tensor, x0: Tensor, here: tuple[float, float], there: tuple[float, float]) -> Tensor:
+    """Follow the probability flow from one (alpha, sigma) to another as if the network saw x0 all the way."""
+    return there[1] / here[1] * (x - here[0] * x0) + there[0] * x0
+
+
+def dpm_solver(denoiser: Denoiser, x: Tensor, steps: Sequence[int], noise: Noise) -> Iterator[Moment]:
+    """DPM-Solver++(2M): second order from one evaluation a step and the last one (Lu et al. 2022b, algorithm 2)."""
+    before: Tensor | None = None
+    behind = 0.0
+    for t, following in pairwise(steps):
+        x0 = denoiser.x0(x, t)
+        yield Moment(t, x, x0)
+        here, there = denoiser.level(t), denoiser.level(following)
+        ahead = _half_log_snr(there) - _half_log_snr(here)
+        # From pure noise the step is infinitely long, and so is the one that would look back at it.
+        ratio = 0.0 if before is None or math.isinf(behind) else ahead / behind / 2
+        x = towards(x, x0 if before is None else x0 + ratio * (x0 - before), here, there)
+        before, behind = x0, ahead
+    yield Moment(steps[-1], x, denoiser.x0(x, steps[-1]))
+
+
+def _half_log_snr(level: tuple[float, float]) -> float:
+    return math.log(level[0] / level[1]) if level[0] > 0 else -math.inf
+
+
+def heun(denoiser: Denoiser, x: Tensor, steps: Sequence[int], noise: Noise) -> Iterator[Moment]:
+    """Heun's method on the probability flow: the mean of x0 at both ends of a step, two evaluations for each.
+
+    As in Karras et al. 2022, algorithm 1, but with the noise scaled out exactly (Lu et al. 2022b, eq. 8), so that it
+    also starts from pure noise.
+    """
+    for t, following in pairwise(steps):
+        x0 = denoiser.x0(x, t)
+        yield Moment(t, x, x0)
+        here, there = denoiser.level(t), denoiser.level(following)
+        arrived = denoiser.x0(towards(x, x0, here, there), following)
+        x = towards(x, (x0 + arrived) / 2, here, there)
+    yield Moment(steps[-1], x, denoiser.x0(x, steps[-1]))
+
+
+def choose(name: str, eta: float) -> Sampler:
+    """Return the sampler `name`; `eta` is ddim's."""
+    samplers: dict[str, Sampler] = {
+        "ddpm": partial(ancestral, large=False),
+        "ddpm-large": partial(ancestral, large=True),
+        "ddim": partial(ddim, eta=eta),
+        "dpm-solver++": dpm_solver,
+        "heun": heun,
+    }
+    return samplers[name]
+
+
+def levels(name: str, evaluations: int) -> int:
+    """Return how many noise levels the sampler `name` visits with at most that many network evaluations."""
+    return (evaluations + 1) // 2 if name == "heun" else evaluations
+
+
+def trailing(schedule: Schedule, steps: int) -> list[int]:
+    """Return `steps` steps, evenly spread, descending from the last (Lin et al. 2024, table 2: no noise is skipped)."""
+    return [round((index + 1) * len(schedule) / steps) - 1 for index in reversed(range(steps))]
+
+
+def leading(schedule: Schedule, steps: int) -> list[int]:
+    """Return `steps` steps, evenly spread, descending to step 0 (as Song et al. 2021); most noise is skipped."""
+    return [index * (len(schedule) // steps) for index in reversed(range(steps))]
+
+
+def log_snr(schedule: Schedule, steps: int) -> list[int]:
+    """Return `steps` different steps, descending from the last to step 0, as even in log-SNR as whole steps allow."""
+    values = schedule.log_snr
+    # Pure noise has none: the ladder then ends at the step before.
+    lowest = values[torch.isfinite(values)].min()
+    wanted = torch.linspace(float(lowest), float(values[0]), steps, dtype=torch.float64)
+    chosen: list[int] = []
+    for index, value in enumerate(wanted):
+        nearest = len(schedule) - 1 if index == 0 else int((values - value).abs().argmin())
+        # Whole steps may coincide: each needs one of its own, and so do those still to come.
+        highest = chosen[-1] - 1 if chosen else nearest
+        chosen.append(max(min(nearest, highest), steps - 1 - index))
+    return chosen
+
+
+SPACINGS: dict[str, Callable[[Schedule, int], list[int]]] = {
+    "trailing": trailing,
+    "leading": leading,
+    "log-snr": log_snr,
+}

@@ -41,16 +41,29 @@ def _from_ratios(f: Tensor) -> Tensor:
 SCHEDULES: dict[str, Callable[[int], Tensor]] = {"linear": linear, "cosine": cosine, "sigmoid": sigmoid}
 
 
+def shifted(alphas_cumprod: Tensor, log_snr_shift: float) -> Tensor:
+    """Add `log_snr_shift` nats to every log-SNR: 2 ln(64 / side) for larger pictures (Hoogeboom et al. 2023, eq. 3)."""
+    odds = alphas_cumprod / (1 - alphas_cumprod) * math.exp(log_snr_shift)
+    return odds / (1 + odds)
+
+
+def ending_in_noise(alphas_cumprod: Tensor) -> Tensor:
+    """Stretch alpha so that the last step is pure noise and the first is as it was (Lin et al. 2024, algorithm 1)."""
+    alpha = alphas_cumprod.sqrt()
+    return ((alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])) ** 2
+
+
 @dataclass(frozen=True)
 class Schedule:
-    """A noise schedule as float64 tensors of shape [T]: alphas_cumprod in (0, 1), strictly decreasing."""
+    """A noise schedule as float64 tensors of shape [T]: alphas_cumprod in [0, 1), strictly decreasing."""
 
     alphas_cumprod: Tensor
 
     @classmethod
-    def make(cls, name: str, timesteps: int) -> "Schedule":
-        """Return the schedule `name` (a key of SCHEDULES) with T = `timesteps` noise levels."""
-        return cls(SCHEDULES[name](timesteps))
+    def make(cls, name: str, timesteps: int, zero_snr: bool = False, log_snr_shift: float = 0.0) -> "Schedule":
+        """Return the schedule `name` (of SCHEDULES) with T = `timesteps` noise levels, shifted, then stretched."""
+        alphas_cumprod = shifted(SCHEDULES[name](timesteps), log_snr_shift)
+        return cls(ending_in_noise(alphas_cumprod) if zero_snr else alphas_cumprod)
 
     def __len__(self) -> int:
         return len(self.alphas_cumprod)
@@ -67,12 +80,12 @@ class Schedule:
 
     @property
     def log_snr(self) -> Tensor:
-        """log(alpha^2 / sigma^2), in nats."""
+        """log(alpha^2 / sigma^2), in nats; minus infinity where all is noise."""
         return self.alphas_cumprod.log() - (-self.alphas_cumprod).log1p()
 
     @property
     def angle(self) -> Tensor:
-        """atan2(sigma, alpha) in (0, pi/2): the noise level as the network is told it, finite at zero SNR."""
+        """atan2(sigma, alpha) in (0, pi/2]: the noise level as the network is told it, finite at zero SNR."""
         return torch.atan2(self.sigma, self.alpha)
 
     def add_noise(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:

@@ -4,12 +4,15 @@ After Ho et al. 2020 (appendix B) and Dhariwal & Nichol 2021 (scale-shift norm, 
 stem: blocks of patch x patch pixels are folded into channels, which on a CPU trains several times as fast.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from omokage.diffusion.dropout import Dropout
 
 
 def _groups(channels: int) -> nn.GroupNorm:
@@ -47,19 +50,19 @@ class NoiseEmbedding(nn.Module):
 class ResidualBlock(nn.Module):
     """Two convolutions; the noise level scales and shifts what lies between them."""
 
-    def __init__(self, channels: int, out_channels: int, embedding: int, dropout: float) -> None:
+    def __init__(self, channels: int, out_channels: int, embedding: int, dropout: Dropout) -> None:
         super().__init__()
         self.norm1, self.conv1 = _groups(channels), nn.Conv2d(channels, out_channels, 3, padding=1)
         self.modulation = nn.Linear(embedding, 2 * out_channels)
         self.norm2, self.conv2 = _groups(out_channels), _zero(nn.Conv2d(out_channels, out_channels, 3, padding=1))
         self.skip = nn.Conv2d(channels, out_channels, 1) if channels != out_channels else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+    def forward(self, x: Tensor, embedding: Tensor, keys: Tensor | None) -> Tensor:
         h = self.conv1(F.silu(self.norm1(x)))
         scale, shift = self.modulation(embedding)[:, :, None, None].chunk(2, 1)
         h = F.silu(self.norm2(h) * (1 + scale) + shift)
-        return self.skip(x) + self.conv2(self.dropout(h))
+        return self.skip(x) + self.conv2(self.dropout(h, keys))
 
 
 class Attention(nn.Module):
@@ -82,13 +85,13 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """A residual block, followed by attention at the resolutions that ask for it."""
 
-    def __init__(self, channels: int, out_channels: int, embedding: int, dropout: float, attend: bool) -> None:
+    def __init__(self, channels: int, out_channels: int, embedding: int, dropout: Dropout, attend: bool) -> None:
         super().__init__()
         self.residual = ResidualBlock(channels, out_channels, embedding, dropout)
         self.attention = Attention(out_channels) if attend else nn.Identity()
 
-    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        return self.attention(self.residual(x, embedding))
+    def forward(self, x: Tensor, embedding: Tensor, keys: Tensor | None) -> Tensor:
+        return self.attention(self.residual(x, embedding, keys))
 
 
 @dataclass(frozen=True)
@@ -105,16 +108,20 @@ class Architecture:
 
 
 class UNet(nn.Module):
-    """x [n, 3, size, size] and angle [n] in radians -> what the prediction calls for, of x's shape, in float32."""
+    """x [n, 3, size, size] and angle [n] in radians -> what the prediction calls for, of x's shape, in float32.
+
+    With `keys` [n], int32, one for each picture and step of training, activations are dropped.
+    """
 
     def __init__(self, shape: Architecture) -> None:
         super().__init__()
         side, embedding = shape.image_size // shape.patch, 4 * shape.width
         channels = [shape.width * multiplier for multiplier in shape.multipliers]
-        colours = 3 * shape.patch**2
+        colours, layers = 3 * shape.patch**2, itertools.count()
 
         def block(channels_in: int, channels_out: int, level: int) -> Block:
-            return Block(channels_in, channels_out, embedding, shape.dropout, side // 2**level in shape.attention)
+            dropout = Dropout(shape.dropout, next(layers))
+            return Block(channels_in, channels_out, embedding, dropout, side // 2**level in shape.attention)
 
         self.embedding = NoiseEmbedding(shape.width, embedding)
         self.fold, self.unfold = nn.PixelUnshuffle(shape.patch), nn.PixelShuffle(shape.patch)
@@ -138,15 +145,15 @@ class UNet(nn.Module):
                 self.up.append(nn.Conv2d(current, current, 3, padding=1))
         self.last = nn.Sequential(_groups(current), nn.SiLU(), _zero(nn.Conv2d(current, colours, 3, padding=1)))
 
-    def forward(self, x: Tensor, angle: Tensor) -> Tensor:
+    def forward(self, x: Tensor, angle: Tensor, keys: Tensor | None = None) -> Tensor:
         embedding = self.embedding(angle)
         x = self.first(self.fold(x))
         skips = [x]
         for layer in self.down:
-            x = layer(x, embedding) if isinstance(layer, Block) else layer(x)
+            x = layer(x, embedding, keys) if isinstance(layer, Block) else layer(x)
             skips.append(x)
         for layer in self.middle:
-            x = layer(x, embedding)
+            x = layer(x, embedding, keys)
         for layer in self.up:
-            x = layer(torch.cat([x, skips.pop()], 1), embedding) if isinstance(layer, Block) else layer(x)
+            x = layer(torch.cat([x, skips.pop()], 1), embedding, keys) if isinstance(layer, Block) else layer(x)
         return self.unfold(self.last(x)).float()

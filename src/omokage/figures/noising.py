@@ -13,10 +13,20 @@ from omokage.figures.sheet import GAP, PAPER, Pictures, margin, tile, write
 LEVELS, FACES = 10, 3
 
 
-def draw(faces: Pictures, *, schedule: str, timesteps: int, mean: Sequence[float], std: float) -> Image.Image:
+def draw(
+    faces: Pictures,
+    *,
+    schedule: str,
+    timesteps: int,
+    zero_snr: bool,
+    log_snr_shift: float,
+    mean: Sequence[float],
+    std: float,
+) -> Image.Image:
     """Draw the first of uint8 [n, 3, h, w], noised as the network sees them: whitened by a mean a colour and a std."""
     levels = torch.linspace(0, timesteps - 1, min(LEVELS, timesteps), dtype=torch.float64).round().long()
-    made, centre = Schedule.make(schedule, timesteps), torch.tensor(mean).view(1, 3, 1, 1)
+    made = Schedule.make(schedule, timesteps, zero_snr, log_snr_shift)
+    centre = torch.tensor(mean).view(1, 3, 1, 1)
     rows = []
     for index, face in enumerate(torch.from_numpy(faces[:FACES])):
         x0 = ((face.float() / 255 - centre) / std).expand(len(levels), -1, -1, -1)
@@ -32,7 +42,7 @@ def draw(faces: Pictures, *, schedule: str, timesteps: int, mean: Sequence[float
     for column, level in enumerate(levels.tolist()):
         middle = column * step + (step - GAP) / 2
         write(sheet, (middle, head - 12), f"t = {level}", 21, "ms")
-        ratio = f"{float(made.log_snr[level]):+.1f}".replace("-", "−")
+        ratio = f"{float(made.log_snr[level]):+.1f}".replace("-", "−").replace("inf", "∞")
         write(sheet, (middle, sheet.height - 12), ratio, 21, "ms", faint=True)
     write(sheet, (sheet.width, 30), "below: log-SNR (nats)", 21, "rs", faint=True)
     return margin(sheet)

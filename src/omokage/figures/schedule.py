@@ -8,13 +8,22 @@ from omokage.figures.style import FAINT, plot
 DASHES = (":", "--", "-.")
 
 
-def draw(*, schedule: str, timesteps: int, figure_style: str, figure_palette: str, figure_dpi: int) -> Image.Image:
+def draw(
+    *,
+    schedule: str,
+    timesteps: int,
+    zero_snr: bool,
+    log_snr_shift: float,
+    figure_style: str,
+    figure_palette: str,
+    figure_dpi: int,
+) -> Image.Image:
     """Draw the chosen schedule strong, and the others faint."""
     with plot(figure_style, figure_palette, figure_dpi, (7.6, 3.7), columns=2) as drawing:
         left, right = drawing.panels
         strong = {"color": drawing.colours[0], "linewidth": 3, "zorder": 3}
         for dash, name in zip(DASHES, SCHEDULES, strict=True):
-            made, chosen = Schedule.make(name, timesteps), name == schedule
+            made, chosen = Schedule.make(name, timesteps, zero_snr, log_snr_shift), name == schedule
             look = strong if chosen else {"color": FAINT, "linestyle": dash}
             left.plot(made.alphas_cumprod.numpy(), label=name, **look)
             right.plot(made.log_snr.numpy(), label=name, **look)

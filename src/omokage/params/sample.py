@@ -8,7 +8,10 @@ from omokage.params.base import Parameters
 
 
 class Params(Parameters):
-    sampler: Literal["ddpm", "ddim"]
+    weights: Literal["ema", "posthoc"]
+    ema_length: float = Field(ge=0.01, le=0.25)
+    sampler: Literal["ddpm", "ddpm-large", "ddim", "dpm-solver++", "heun"]
+    spacing: Literal["trailing", "leading", "log-snr"]
     sample_steps: int = Field(ge=1, le=10_000)
     eta: float = Field(ge=0, le=1)
     samples: int = Field(ge=1, le=1_000_000)

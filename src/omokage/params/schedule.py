@@ -10,3 +10,5 @@ from omokage.params.base import Parameters
 class ScheduleParams(Parameters):
     schedule: Literal["linear", "cosine", "sigmoid"]
     timesteps: int = Field(ge=2, le=10_000)
+    zero_snr: bool
+    log_snr_shift: float = Field(ge=-10, le=10)

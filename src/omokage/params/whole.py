@@ -58,6 +58,11 @@ class Params(
                 f"sample_steps = {self.sample_steps}: expected at most timesteps = {self.timesteps}, "
                 "since a sampler visits each noise level once"
             )
+        if self.zero_snr and (self.prediction == "eps" or self.weighting == "snr"):
+            raise ValueError(
+                f"zero_snr = True with prediction = {self.prediction!r} and weighting = {self.weighting!r}: pure noise "
+                "tells nothing of the picture in eps, expected prediction v or x0 and another weighting than snr"
+            )
         if self.warmup + self.decay > 1:
             raise ValueError(f"warmup = {self.warmup} and decay = {self.decay}: expected a sum of at most 1")
         levels = [self.image_size // self.patch // 2**level for level in range(len(self.multipliers))]

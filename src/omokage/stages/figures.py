@@ -18,6 +18,7 @@ from omokage.job import Job
 from omokage.params.figures import Params
 from omokage.progress import progress
 
+SCHEDULE = ("schedule", "timesteps", "zero_snr", "log_snr_shift")
 LOOKS = ("figure_style", "figure_palette", "figure_dpi")
 UPSTREAM = ("download", "faces", "reference", "train", "sample", "evaluate")
 
@@ -35,8 +36,8 @@ class Figure:
 FIGURES = {
     "loss.png": Figure(loss.draw, ("results/loss.csv",), LOOKS),
     "noise_levels.png": Figure(noise_levels.draw, ("results/noise_levels.csv",), LOOKS),
-    "schedule.png": Figure(schedule.draw, (), ("schedule", "timesteps", *LOOKS)),
-    "noising.png": Figure(noising.draw, ("data/faces",), ("schedule", "timesteps"), ("mean", "std")),
+    "schedule.png": Figure(schedule.draw, (), (*SCHEDULE, *LOOKS)),
+    "noising.png": Figure(noising.draw, ("data/faces",), SCHEDULE, ("mean", "std")),
     "denoising.png": Figure(denoising.draw, ("results/frames.safetensors",)),
     "denoising.gif": Figure(animation.draw, ("results/frames.safetensors",)),
     "samples.png": Figure(samples.draw, ("results/samples.safetensors", "data/faces"), ("grid_side",)),

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from omokage import model
+from omokage import model, posthoc
 from omokage.device import compute_dtype, memory_format, name, prepare
 from omokage.diffusion.random import generator
-from omokage.diffusion.samplers import Denoiser, Moment, denoise, trailing
-from omokage.diffusion.schedule import Schedule
+from omokage.diffusion.samplers import SPACINGS, Moment, choose, levels
+from omokage.drawing import denoiser
 from omokage.job import Job
 from omokage.params.sample import Params
 from omokage.progress import progress
@@ -50,7 +50,12 @@ class Artist:
     def __init__(self, job: Job[Params]) -> None:
         self.p = job.params
         self.device = prepare(job.threads)
-        self.network, self.spec = model.load(job.input("results/model.safetensors"), self.device)
+        network, self.spec = model.load(job.input("results/model.safetensors"), self.device)
+        if self.p.weights == "posthoc":
+            averaged = posthoc.combined(job.input("results/snapshots.safetensors"), self.p.ema_length)
+            model.exchange_weights(network, averaged)
+        self.denoiser = denoiser(network, self.spec, self.device)
+        self.steps = SPACINGS[self.p.spacing](self.denoiser.schedule, levels(self.p.sampler, self.p.sample_steps))
         self.dtype = compute_dtype(self.spec.precision, self.device)
         self.work = job.work / f"{self.device.type}-{self.dtype}-{job.threads}"
 
@@ -67,7 +72,7 @@ class Artist:
 
     def film(self) -> dict[str, Tensor]:
         """Return moments of the first pictures: t [f], and as uint8 [f, n, 3, h, w] x_t and the predicted x0."""
-        last = self.p.sample_steps - 1
+        last = len(self.steps) - 1
         kept = {round(frame * last / (self.p.frames - 1)) for frame in range(self.p.frames)}
         frames = [moment for i, moment in enumerate(self.moments(0)) if i in kept]
         filmed = min(FILMED, self.p.samples)
@@ -90,13 +95,4 @@ class Artist:
             ]
             return torch.stack(drawn).to(self.device, memory_format=layout)
 
-        def network(x: Tensor, angle: Tensor) -> Tensor:
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                return self.network(x, angle)
-
-        spec = self.spec
-        black = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=self.device)
-        schedule = Schedule.make(spec.schedule, spec.timesteps)
-        denoiser = Denoiser(network, spec.prediction, schedule, spec.whiten(black), spec.whiten(black + 255))
-        steps = trailing(spec.timesteps, self.p.sample_steps)
-        yield from denoise(denoiser, noise(0), steps, self.p.sampler, self.p.eta, lambda i: noise(i + 1))
+        yield from choose(self.p.sampler, self.p.eta)(self.denoiser, noise(0), self.steps, lambda i: noise(i + 1))

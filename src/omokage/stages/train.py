@@ -1,20 +1,25 @@
 """Train the diffusion model and say how its loss went."""
 
 import csv
+import os
+from collections.abc import Callable
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import TextIO
 
 from dvclive import Live
 
-from omokage import model
+from omokage import model, posthoc
 from omokage.data import shards
 from omokage.device import compute_dtype, name, prepare
-from omokage.diffusion.schedule import Schedule
 from omokage.diffusion.unet import Architecture
 from omokage.job import Job
 from omokage.params.train import Params
-from omokage.training.loop import Recipe, Row, loss_by_noise, noise_levels, train
+from omokage.training.loop import Machine, Row, Trained, train
+from omokage.training.probe import loss_by_noise, noise_levels
+from omokage.training.recipe import Recipe
+from omokage.training.world import World
 
 LIVE = ("results/loss.csv", "results/train/metrics.json")
 LEVELS = 12
@@ -23,11 +28,46 @@ FACES_A_LEVEL = 96
 
 def run(job: Job[Params]) -> None:
     """Write the averaged model, the loss by step and the error by noise level, on train and on held-out faces."""
-    p = job.params
-    device = prepare(job.threads)
-    dtype = compute_dtype(p.precision, device)
+    table = LossTable(job.output("results/loss.csv"), job.output("results/train/metrics.json").parent)
+    machine, spec, trained = learn(job, table.add)
+    table.close()
+    model.save(job.output("results/model.safetensors"), trained.network, spec)
+    posthoc.save(job.output("results/snapshots.safetensors"), trained.snapshots)
+    folder, levels, log_snr = (
+        job.input("data/faces"),
+        noise_levels(spec.timesteps, LEVELS),
+        spec.noise_schedule().log_snr,
+    )
+    errors = [
+        loss_by_noise(trained.network, spec, some[:FACES_A_LEVEL], machine.device, LEVELS, job.params.seed)
+        for some in (shards.read(folder, "train"), shards.read(folder, "held_out"))
+    ]
+    with job.output("results/noise_levels.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["t", "log_snr", "train", "held_out"])
+        for t, on_train, on_held_out in zip(levels, *errors, strict=True):
+            writer.writerow([t, f"{float(log_snr[t]):.4f}", f"{on_train:.6g}", f"{on_held_out:.6g}"])
+    job.facts.update(
+        device=name(machine.device),
+        precision=str(machine.dtype).removeprefix("torch."),
+        parameters=sum(parameter.numel() for parameter in trained.network.parameters()),
+        mean=list(spec.mean),
+        std=spec.std,
+    )
+
+
+def assist(job: Job[Params]) -> None:
+    """Do another process's part of the training, as torchrun asks; the first one writes what comes of it."""
+    learn(job, lambda row: None)
+
+
+def learn(job: Job[Params], log: Callable[[Row], None]) -> tuple[Machine, model.Spec, Trained]:
+    """Train on the faces as the parameters say."""
+    p, device = job.params, prepare(job.threads)
+    at_once = os.environ.get("OMOKAGE_MICRO_BATCH")
+    machine = Machine(device, compute_dtype(p.precision, device), World.join(device), int(at_once) if at_once else None)
     folder = job.input("data/faces")
-    faces, held_out = shards.read(folder, "train"), shards.read(folder, "held_out")
+    faces = shards.read(folder, "train")
     mean, std = model.whitening(shards.each(folder, "train"))
     architecture = Architecture(
         image_size=faces.shape[-1],
@@ -38,39 +78,12 @@ def run(job: Job[Params]) -> None:
         dropout=p.dropout,
         patch=p.patch,
     )
-    spec = model.Spec(architecture, p.prediction, p.schedule, p.timesteps, p.precision, mean, std)
-    recipe = Recipe(
-        lr=p.lr,
-        warmup=p.warmup,
-        decay=p.decay,
-        batch_size=p.batch_size,
-        steps=p.steps,
-        ema_half_life=p.ema_half_life,
-        grad_clip=p.grad_clip,
-        flip=p.flip,
-        seed=p.seed,
-        log_every=p.log_every,
+    spec = model.Spec(
+        architecture, p.prediction, p.schedule, p.timesteps, p.zero_snr, p.log_snr_shift, p.precision, mean, std
     )
-    table = LossTable(job.output("results/loss.csv"), job.output("results/train/metrics.json").parent)
-    work = job.work / f"{device.type}-{dtype}-{job.threads}"
-    network, _ = train(faces, spec, recipe, device, dtype, work, table.add)
-    table.close()
-    model.save(job.output("results/model.safetensors"), network, spec)
-    levels = noise_levels(p.timesteps, LEVELS)
-    errors = [loss_by_noise(network, spec, some[:FACES_A_LEVEL], device, LEVELS, p.seed) for some in (faces, held_out)]
-    log_snr = Schedule.make(p.schedule, p.timesteps).log_snr
-    with job.output("results/noise_levels.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["t", "log_snr", "train", "held_out"])
-        for t, on_train, on_held_out in zip(levels, *errors, strict=True):
-            writer.writerow([t, f"{float(log_snr[t]):.4f}", f"{on_train:.6g}", f"{on_held_out:.6g}"])
-    job.facts.update(
-        device=name(device),
-        precision=str(dtype).removeprefix("torch."),
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
-        mean=list(mean),
-        std=std,
-    )
+    recipe = Recipe(**{field.name: getattr(p, field.name) for field in fields(Recipe)})
+    work = job.work / f"{device.type}-{machine.dtype}-{job.threads}"
+    return machine, spec, train(faces, spec, recipe, machine, work, log)
 
 
 class LossTable:

@@ -1,14 +1,16 @@
-"""Checkpoints of an unfinished training: written whole or not at all, the last two kept."""
+"""Checkpoints of an unfinished training: written whole or not at all, the last two kept, each with its own hash."""
 
+import io
 import os
-import pickle
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
 
 KEEP = 2
+HASH = sha256().digest_size
 
 
 def save(folder: Path, step: int, state: dict[str, Any]) -> None:
@@ -16,8 +18,11 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{step:09d}.ckpt"
     partial = target.with_suffix(".partial")
+    content = io.BytesIO()
+    torch.save(state, content)
     with partial.open("wb") as file:
-        torch.save(state, file)
+        file.write(sha256(content.getbuffer()).digest())
+        file.write(content.getbuffer())
         file.flush()
         os.fsync(file.fileno())
     partial.replace(target)
@@ -26,13 +31,14 @@ def save(folder: Path, step: int, state: dict[str, Any]) -> None:
 
 
 def load(folder: Path) -> dict[str, Any] | None:
-    """Return the newest checkpoint that can be read, or None; a damaged one is named and passed over."""
+    """Return the newest checkpoint that is whole, or None; a damaged one is named and passed over."""
     for path in _newest_first(folder):
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            print(f"omokage: checkpoint {path.name} is damaged and passed over ({error})", file=sys.stderr)
-            path.unlink(missing_ok=True)
+        content = path.read_bytes()
+        if sha256(content[HASH:]).digest() == content[:HASH]:
+            state: dict[str, Any] = torch.load(io.BytesIO(content[HASH:]), map_location="cpu", weights_only=True)
+            return state
+        print(f"omokage: checkpoint {path.name} is damaged and passed over", file=sys.stderr)
+        path.unlink()
     return None
 
 

@@ -1,8 +1,10 @@
 """The training loop: what happens at a step depends on the parameters and the step's number alone."""
 
+import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,73 +12,46 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from omokage import posthoc
 from omokage.device import memory_format
-from omokage.diffusion.objective import target
+from omokage.diffusion.objective import loss_weight, target
 from omokage.diffusion.random import generator
 from omokage.diffusion.schedule import Schedule, per_picture
 from omokage.diffusion.unet import UNet
-from omokage.errors import Refused
+from omokage.errors import Interrupted, Refused
 from omokage.model import Spec
 from omokage.progress import progress
-from omokage.training import checkpoint
-from omokage.training.ema import EMA
+from omokage.training import checkpoint, optimisers
+from omokage.training.batches import Batch, Batches
+from omokage.training.ema import Average, half_life
+from omokage.training.recipe import Recipe
+from omokage.training.world import World
 
 CHECKPOINT_SECONDS = 30.0
+# A network that says nothing has a loss of about 1.
+EXPLODED = 1e3
 Row = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How to train: lengths in steps of `batch_size` pictures; `warmup` and `decay` are fractions of `steps`."""
+class Machine:
+    """Where to compute: never what comes out, apart from the last bits of sums.
 
-    lr: float
-    warmup: float
-    decay: float
-    batch_size: int
-    steps: int
-    ema_half_life: float
-    grad_clip: float
-    flip: bool
-    seed: int
-    log_every: int
+    `micro_batch` is how many pictures fit into memory at once; the gradients of a step's parts are added up.
+    """
 
-    def lr_at(self, step: int) -> float:
-        """Return the learning rate of `step` (from 0): linear warm-up, plateau, linear decay to zero."""
-        rise = (step + 1) / max(1.0, self.warmup * self.steps)
-        fall = (self.steps - step) / max(1.0, self.decay * self.steps)
-        return self.lr * min(1.0, rise, fall)
+    device: torch.device
+    dtype: torch.dtype
+    world: World = field(default_factory=World)
+    micro_batch: int | None = None
 
 
-class Batches:
-    """Whitened training batches: each epoch visits every face once, in an order of its own."""
+@dataclass(frozen=True)
+class Trained:
+    """The averaged network and snapshots of the averages from which others can be put together."""
 
-    def __init__(self, faces: Tensor, spec: Spec, recipe: Recipe) -> None:
-        if len(faces) < recipe.batch_size:
-            raise Refused(
-                f"batch_size = {recipe.batch_size}, but there are only {len(faces)} faces to train on: "
-                "give more pictures or lower batch_size in params.yaml"
-            )
-        self.faces, self.spec, self.recipe = faces, spec, recipe
-        self._orders: dict[int, Tensor] = {}
-
-    def at(self, step: int) -> Tensor:
-        """Return the faces of `step`: [batch_size, 3, h, w], float32."""
-        first = step * self.recipe.batch_size
-        epoch, start = divmod(first, len(self.faces))
-        order = self._order(epoch)[start : start + self.recipe.batch_size]
-        if missing := self.recipe.batch_size - len(order):
-            order = torch.cat([order, self._order(epoch + 1)[:missing]])
-        batch = self.spec.whiten(self.faces[order])
-        if self.recipe.flip:
-            mirrored = torch.rand(len(batch), generator=generator(self.recipe.seed, "flip", step)) < 0.5
-            batch = torch.where(mirrored[:, None, None, None], batch.flip(-1), batch)
-        return batch
-
-    def _order(self, epoch: int) -> Tensor:
-        if epoch not in self._orders:
-            self._orders = {e: order for e, order in self._orders.items() if e == epoch - 1}
-            self._orders[epoch] = torch.randperm(len(self.faces), generator=generator(self.recipe.seed, "order", epoch))
-        return self._orders[epoch]
+    network: UNet
+    snapshots: list[posthoc.Snapshot]
 
 
 def new_network(spec: Spec, seed: int) -> UNet:
@@ -86,106 +61,171 @@ def new_network(spec: Spec, seed: int) -> UNet:
         return UNet(spec.architecture)
 
 
-def stratified_steps(batch_size: int, timesteps: int, source: torch.Generator) -> Tensor:
-    """Return one noise level a picture, spread evenly over the schedule: less variance than independent draws."""
-    u = (torch.randperm(batch_size, generator=source) + torch.rand(batch_size, generator=source)) / batch_size
-    return (u * timesteps).long().clamp(max=timesteps - 1)
-
-
-def loss_at(network: nn.Module, spec: Spec, schedule: Schedule, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+def loss_at(
+    network: nn.Module,
+    spec: Spec,
+    schedule: Schedule,
+    x0: Tensor,
+    noise: Tensor,
+    t: Tensor,
+    keys: Tensor | None = None,
+) -> Tensor:
     """Return the mean squared error of the network's prediction, picture by picture [n]; t [n] on the CPU."""
     alpha, sigma = (per_picture(values, t, x0) for values in (schedule.alpha, schedule.sigma))
-    output = network(alpha * x0 + sigma * noise, schedule.angle[t].to(x0.device, torch.float32))
+    output = network(alpha * x0 + sigma * noise, schedule.angle[t].to(x0.device, torch.float32), keys)
     return F.mse_loss(output, target(spec.prediction, x0, noise, alpha, sigma), reduction="none").mean((1, 2, 3))
 
 
-def train(
-    faces: Tensor,
-    spec: Spec,
-    recipe: Recipe,
-    device: torch.device,
-    dtype: torch.dtype,
-    work: Path,
-    log: Callable[[Row], None],
-) -> tuple[UNet, list[Row]]:
-    """Train on uint8 faces [n, 3, h, w] and return the averaged network and the loss table.
+class Trainer:
+    """A training at some step: all that the next step depends on."""
 
-    Resumes from the newest checkpoint in `work`, and logs the rows of before again, so that a resumed run leaves the
-    same table behind. Raises Refused when the loss is no longer a number.
-    """
-    schedule, batches = Schedule.make(spec.schedule, spec.timesteps), Batches(faces, spec, recipe)
-    layout = memory_format(device)
-    network = new_network(spec, recipe.seed).to(device).to(memory_format=layout)
-    ema = EMA(network, recipe.ema_half_life / recipe.batch_size)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.lr, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
-    rows: list[Row] = []
-    first, recent = 0, torch.zeros((), device=device)
-    if state := checkpoint.load(work):
-        first, rows, recent = state["step"], state["rows"], state["recent"].to(device)
-        network.load_state_dict(state["network"])
-        ema.model.load_state_dict(state["ema"])
-        optimiser.load_state_dict(state["optimiser"])
-        for row in rows:
-            log(row)
+    def __init__(self, faces: Tensor, spec: Spec, recipe: Recipe, machine: Machine) -> None:
+        self.spec, self.recipe, self.machine = spec, recipe, machine
+        self.batches = Batches(faces, spec, recipe)
+        self.schedule = spec.noise_schedule()
+        self.weight = loss_weight(
+            recipe.weighting, spec.prediction, self.schedule.log_snr.exp(), recipe.min_snr_gamma
+        ).float()
+        network = new_network(spec, recipe.seed).to(machine.device)
+        self.network = network.to(memory_format=memory_format(machine.device))
+        self.average = Average(self.network, half_life(recipe.ema_half_life / recipe.batch_size))
+        self.powers = {length: Average(self.network, posthoc.decay(length)) for length in posthoc.LENGTHS}
+        self.optimisers = optimisers.make(self.network, recipe.optimiser, recipe.lr)
+        self.snapshots: list[posthoc.Snapshot] = []
+        self.rows: list[Row] = []
+        self.step = 0
+        self.recent = torch.zeros((), device=machine.device)
+        self.first_bad = torch.tensor(-1, device=machine.device)
 
-    def snapshot(step: int) -> dict[str, Any]:
+    def advance(self) -> None:
+        """Take one step."""
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+            for group in optimiser.param_groups:
+                group["lr"] = self.recipe.lr_at(self.step)
+        loss = self._backward(self.batches.at(self.step))
+        self.machine.world.pool([weight.grad for weight in self.network.parameters() if weight.grad is not None])
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.grad_clip)
+        for optimiser in self.optimisers:
+            optimiser.step()
+        # Looked at only when a row is due, so that a GPU need not wait at every step.
+        bad = (self.first_bad < 0) & ~(loss < EXPLODED)
+        self.first_bad = torch.where(bad, self.step, self.first_bad)
+        self.step += 1
+        for average in (self.average, *self.powers.values()):
+            average.update(self.network, self.step)
+        if self.step in posthoc.moments(self.recipe.steps):
+            self.snapshots += [self._snapshot(length) for length in self.powers]
+        self.recent = self.recent + loss
+
+    def _backward(self, whole: Batch) -> Tensor:
+        """Leave this process's part of the gradients in the network; return the batch's unweighted loss."""
+        machine, total = self.machine, torch.zeros((), device=self.machine.device)
+        count, layout = len(whole.x0), memory_format(machine.device)
+        mine = whole[machine.world.share(count)]
+        size = machine.micro_batch or max(1, len(mine.x0))
+        for start in range(0, len(mine.x0), size):
+            part = mine[start : start + size]
+            x0, noise = (x.to(machine.device, memory_format=layout) for x in (part.x0, part.noise))
+            with torch.autocast(machine.device.type, machine.dtype, enabled=machine.dtype != torch.float32):
+                keys = part.keys.to(machine.device)
+                losses = loss_at(self.network, self.spec, self.schedule, x0, noise, part.t, keys)
+            (losses * self.weight[part.t].to(machine.device)).sum().div(count).backward()
+            total += losses.detach().sum() / count
+        return machine.world.total(total)
+
+    def _snapshot(self, length: float) -> posthoc.Snapshot:
+        weights = self.powers[length].model.state_dict()
+        return posthoc.Snapshot(self.step, length, {name: tensor.half().cpu() for name, tensor in weights.items()})
+
+    def row(self) -> Row:
+        """Return the mean loss since the last row, and begin the next; raise Refused if it is no number, or huge."""
+        self.check()
+        steps = (self.step - 1) % self.recipe.log_every + 1
+        row = {"step": self.step, "lr": self.recipe.lr_at(self.step - 1), "loss": float(self.recent) / steps}
+        self.rows.append(row)
+        self.recent = torch.zeros_like(self.recent)
+        return row
+
+    def check(self) -> None:
+        """Raise Refused if a loss so far was no number, or beyond all measure."""
+        if (step := int(self.first_bad)) >= 0:
+            raise Refused(
+                f"the loss is no number, or above {EXPLODED:.0f}, at step {step + 1} with lr = {self.recipe.lr}: "
+                "lower lr, raise warmup, or lower grad_clip"
+            )
+
+    def state(self) -> dict[str, Any]:
+        """Return all that the next step depends on, as tensors and plain data."""
         return {
-            "step": step,
-            "rows": rows,
-            "recent": recent,
-            "network": network.state_dict(),
-            "ema": ema.model.state_dict(),
-            "optimiser": optimiser.state_dict(),
+            "spec": asdict(self.spec),
+            "step": self.step,
+            "rows": self.rows,
+            "recent": self.recent,
+            "snapshots": [asdict(snapshot) for snapshot in self.snapshots],
+            "network": self.network.state_dict(),
+            "average": self.average.model.state_dict(),
+            "powers": {length: average.model.state_dict() for length, average in self.powers.items()},
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }
 
-    saved = time.monotonic()
-    bar = progress(range(first, recipe.steps), "train", total=recipe.steps, initial=first, unit="step")
-    for step in bar:
-        x0 = batches.at(step).to(device, memory_format=layout)
-        source = generator(recipe.seed, "noise", step)
-        t = stratified_steps(len(x0), spec.timesteps, source)
-        noise = torch.randn(x0.shape, generator=source).to(device, memory_format=layout)
-        torch.manual_seed(generator(recipe.seed, "dropout", step).initial_seed())
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.lr_at(step)
-        optimiser.zero_grad(set_to_none=True)
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            loss = loss_at(network, spec, schedule, x0, noise, t).mean()
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), recipe.grad_clip)
-        optimiser.step()
-        ema.update(network, step + 1)
-        recent = recent + loss.detach()
-        if (step + 1) % recipe.log_every == 0 or step + 1 == recipe.steps:
-            steps = step % recipe.log_every + 1
-            row = {"step": step + 1, "lr": recipe.lr_at(step), "loss": float(recent) / steps}
-            if row["loss"] != row["loss"] or row["loss"] == float("inf"):
-                raise Refused(
-                    f"the loss is {row['loss']} at step {step + 1} with lr = {recipe.lr}: lower lr, or raise warmup"
-                )
-            rows.append(row)
-            recent = torch.zeros_like(recent)
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state; raise Refused if it is another model's."""
+        mine = asdict(self.spec)
+        if different := [
+            f"{key} {state['spec'].get(key)} instead of {mine[key]}"
+            for key in mine
+            if state["spec"].get(key) != mine[key]
+        ]:
+            raise Refused(f"the checkpoint is of another model: {'; '.join(different)}")
+        self.step, self.rows, self.recent = state["step"], state["rows"], state["recent"].to(self.machine.device)
+        self.snapshots = [posthoc.Snapshot(**snapshot) for snapshot in state["snapshots"]]
+        self.network.load_state_dict(state["network"])
+        self.average.model.load_state_dict(state["average"])
+        for length, average in self.powers.items():
+            average.model.load_state_dict(state["powers"][length])
+        for optimiser, its in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(its)
+
+
+def train(
+    faces: Tensor, spec: Spec, recipe: Recipe, machine: Machine, work: Path, log: Callable[[Row], None]
+) -> Trained:
+    """Train on uint8 faces [n, 3, h, w], logging a row every `log_every` steps.
+
+    Resumes from the newest checkpoint in `work`, and logs the rows of before again, so that a resumed run leaves the
+    same table behind. Raises Refused when the loss is no number, Interrupted after SIGTERM, with a checkpoint written.
+    """
+    trainer = Trainer(faces, spec, recipe, machine)
+    if state := checkpoint.load(work):
+        trainer.restore(state)
+        for row in trainer.rows:
             log(row)
-            bar.set_postfix_str(f"loss {row['loss']:.4f}", refresh=False)
-        if time.monotonic() - saved > CHECKPOINT_SECONDS:
-            checkpoint.save(work, step + 1, snapshot(step + 1))
-            saved = time.monotonic()
-    return ema.model, rows
+    saved = time.monotonic()
+    bar = progress(range(trainer.step, recipe.steps), "train", total=recipe.steps, initial=trainer.step, unit="step")
+    with asked_to_stop() as stop:
+        for _ in bar:
+            trainer.advance()
+            if trainer.step % recipe.log_every == 0 or trainer.step == recipe.steps:
+                row = trainer.row()
+                log(row)
+                bar.set_postfix_str(f"loss {row['loss']:.4f}", refresh=False)
+            if stop() or time.monotonic() - saved > CHECKPOINT_SECONDS:
+                trainer.check()
+                if machine.world.rank == 0:
+                    checkpoint.save(work, trainer.step, trainer.state())
+                saved = time.monotonic()
+            if stop():
+                raise Interrupted(f"stopped after step {trainer.step}: the same command goes on from there")
+    return Trained(trainer.average.model, trainer.snapshots)
 
 
-@torch.no_grad()
-def loss_by_noise(
-    network: UNet, spec: Spec, faces: Tensor, device: torch.device, levels: int, seed: int
-) -> list[float]:
-    """Return the network's mean squared error on uint8 faces at `levels` steps evenly spread over the schedule."""
-    schedule, x0 = Schedule.make(spec.schedule, spec.timesteps), spec.whiten(faces).to(device)
-    errors = []
-    for level in noise_levels(spec.timesteps, levels):
-        noise = torch.randn(x0.shape, generator=generator(seed, "noise level", level)).to(device)
-        errors.append(float(loss_at(network, spec, schedule, x0, noise, torch.full((len(x0),), level)).mean()))
-    return errors
-
-
-def noise_levels(timesteps: int, levels: int) -> list[int]:
-    """Return `levels` steps, the middles of equal parts of the schedule."""
-    return [(2 * level + 1) * timesteps // (2 * levels) for level in range(levels)]
+@contextmanager
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether SIGTERM has come, which meanwhile does not end the process."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+    try:
+        yield lambda: bool(came)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,22 @@
+"""A trained network as the samplers want it."""
+
+import torch
+from torch import Tensor
+
+from omokage.device import compute_dtype
+from omokage.diffusion.samplers import Denoiser
+from omokage.diffusion.unet import UNet
+from omokage.model import Spec
+
+
+def denoiser(network: UNet, spec: Spec, device: torch.device) -> Denoiser:
+    """Return the network with its schedule and the limits of a picture in its space, computing as the spec says."""
+    dtype, size = compute_dtype(spec.precision, device), spec.architecture.image_size
+
+    def say(x: Tensor, angle: Tensor) -> Tensor:
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            said: Tensor = network(x, angle)
+            return said
+
+    black = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=device)
+    return Denoiser(say, spec.prediction, spec.noise_schedule(), spec.whiten(black), spec.whiten(black + 255))

@@ -1,0 +1,98 @@
+"""Muon, the averages put together after the training, and dropout that depends on the picture alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from omokage import posthoc
+from omokage.diffusion.dropout import Dropout
+from omokage.diffusion.random import generator
+from omokage.training import optimisers
+from omokage.training.ema import Average
+from omokage.training.muon import Muon, orthogonalised
+
+
+@pytest.mark.parametrize("shape", [(3, 16, 144), (2, 96, 24), (1, 32, 32)])
+def test_orthogonalised_matrices_keep_their_directions_and_lose_their_lengths(shape: tuple[int, int, int]) -> None:
+    matrices = torch.randn(shape, generator=generator(0, "test"))
+    made = orthogonalised(matrices)
+    for before, after in zip(matrices, made, strict=True):
+        u, _, vh = torch.linalg.svd(before, full_matrices=False)
+        kept = u.mT @ after @ vh.mT
+        assert float(torch.linalg.svdvals(after).min()) > 0.6 and float(torch.linalg.svdvals(after).max()) < 1.3
+        assert float((kept - torch.diag(kept.diagonal())).abs().max()) < 0.01
+
+
+def test_muon_follows_the_iteration_of_its_authors() -> None:
+    """One step from rest, against the plain iteration on the matrix itself in float64."""
+    weight = torch.nn.Parameter(torch.randn(8, 4, 3, 3, generator=generator(0, "weight")))
+    start, gradient = weight.detach().clone(), torch.randn(weight.shape, generator=generator(1, "gradient"))
+    weight.grad = gradient.clone()
+    Muon([weight], lr=0.01, momentum=0.9, weight_decay=0.1).step()
+    x = (gradient * (0.1 + 0.9 * 0.1) / 0.1 * 0.1).reshape(8, 36).double()
+    x = x / x.norm()
+    for _ in range(5):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    wanted = start * (1 - 0.01 * 0.1) - 0.01 * 0.2 * 36**0.5 * x.view_as(start).float()
+    torch.testing.assert_close(weight.detach(), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_muon_moves_the_inner_convolutions_and_adamw_the_rest() -> None:
+    from test_training import spec
+
+    from omokage.training.loop import new_network
+
+    network = new_network(spec(), 0)
+    muon, adamw = optimisers.make(network, "muon", 1e-3)
+    moved = {id(weight) for group in muon.param_groups for weight in group["params"]}
+    rest = {id(weight) for group in adamw.param_groups for weight in group["params"]}
+    assert moved | rest == {id(weight) for weight in network.parameters()} and not moved & rest
+    assert id(network.first.weight) in rest and id(network.get_parameter("middle.0.residual.conv1.weight")) in moved
+    assert len(optimisers.make(network, "adamw", 1e-3)) == 1
+
+
+@pytest.mark.parametrize("length", [0.05, 0.07, 0.1, 0.13])
+def test_an_average_put_together_later_is_the_one_that_was_not_kept(tmp_path: Path, length: float) -> None:
+    layer = torch.nn.Linear(1, 1, bias=False)
+    kept = {known: Average(layer, posthoc.decay(known)) for known in posthoc.LENGTHS}
+    wanted = Average(layer, posthoc.decay(length))
+    snapshots, steps = [], 600
+    for step in range(1, steps + 1):
+        torch.nn.init.constant_(layer.weight, float(np.sin(step / 90)) + step / 200)
+        for average in (*kept.values(), wanted):
+            average.update(layer, step)
+        if step in posthoc.moments(steps):
+            for known, average in kept.items():
+                weights = {key: value.half() for key, value in average.model.state_dict().items()}
+                snapshots.append(posthoc.Snapshot(step, known, weights))
+    posthoc.save(tmp_path / "snapshots.safetensors", snapshots)
+    found = posthoc.combined(tmp_path / "snapshots.safetensors", length)
+    assert float(found["weight"]) == pytest.approx(float(wanted.model.weight.detach()), abs=0.03)
+
+
+def test_a_length_is_the_relative_width_of_its_profile() -> None:
+    for length in (0.05, 0.1, 0.2):
+        gamma = posthoc.exponent(length)
+        t = np.linspace(0, 1, 200_001)
+        profile = t**gamma / (t**gamma).sum()
+        mean = (profile * t).sum()
+        assert ((profile * (t - mean) ** 2).sum()) ** 0.5 == pytest.approx(length, rel=1e-3)
+
+
+def test_dropout_depends_on_the_pictures_key_and_not_on_its_batch() -> None:
+    layer, x = Dropout(0.3, 5), torch.ones(64, 8, 16, 16)
+    keys = torch.randint(-(2**31), 2**31, (64,), generator=generator(0, "keys"), dtype=torch.int32)
+    dropped = layer(x, keys)
+    assert torch.equal(dropped[10:20], layer(x[10:20], keys[10:20]))
+    assert float((dropped == 0).float().mean()) == pytest.approx(0.3, abs=0.005)
+    assert float(dropped.mean()) == pytest.approx(1, abs=0.01)
+    # Pictures, layers and places are dropped independently of each other.
+    one = (dropped == 0).float().flatten(1)
+    apart = torch.corrcoef(torch.cat([one[:8], (Dropout(0.3, 6)(x, keys) == 0).float().flatten(1)[:8]]))
+    assert float((apart - torch.eye(16)).abs().max()) < 0.1
+    neighbours = torch.corrcoef(torch.stack([one[:, :-1].flatten(), one[:, 1:].flatten()]))[0, 1]
+    assert abs(float(neighbours)) < 0.01
+    assert layer(x, None) is x
