@@ -6,10 +6,12 @@ Over four steps: AdamW and Muon both enlarge the last bits of a sum, about twofo
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from conftest import Clone
 from safetensors.torch import load_file
 from test_training import CPU, faces, recipe, spec
 
@@ -19,6 +21,7 @@ from omokage.training.world import World
 
 SCRIPT = """
 import sys
+from collections.abc import Callable
 from pathlib import Path
 import torch
 sys.path[:0] = [sys.argv[3], sys.argv[3] + "/../src"]
@@ -73,3 +76,18 @@ def test_gradients_add_up_over_parts_of_a_batch(
     machine = loop.Machine(CPU, torch.float32, World(), micro_batch)
     done = loop.train(faces(), spec(), recipe(steps=4), machine, tmp_path, lambda row: None)
     assert far(done.network.state_dict(), alone) < 1e-5
+
+
+def test_a_profile_has_several_processes_train(copy_of: Callable[[], Clone], finished: Clone) -> None:
+    clone = copy_of()
+    (clone.root / "several.yaml").write_text("train_processes: 2\nmicro_batch: 3\n")
+    profile = clone.root / "workflow" / "profiles" / "default" / "config.yaml"
+    profile.write_text(profile.read_text() + "configfile: several.yaml\n")
+    clone.snakemake("--forcerun", "train", "--", "train")
+    losses = [
+        [float(line.split(",")[2]) for line in (place.root / "results" / "loss.csv").read_text().split()[1:]]
+        for place in (clone, finished)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=5e-3)  # bf16 where the processor has it
+    log = clone.root / ".dvc" / "tmp" / "omokage" / "logs" / "workspace" / "train.log"
+    assert log.exists()

@@ -22,6 +22,7 @@ def prepare(threads: int) -> torch.device:
     torch.backends.cudnn.allow_tf32 = False
     device = choose()
     if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
     return device

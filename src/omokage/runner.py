@@ -1,6 +1,6 @@
 """Runs one stage sealed: it is handed what dvc.yaml declares for it, and nothing else.
 
-    python -m omokage.runner STAGE --threads N [--part K/N] [--log FILE]
+    python -m omokage.runner STAGE --threads N [--part K/N] [--log-to FILE]
 
 Outputs appear only when the stage has succeeded, its record (results/runs/STAGE.json) last. Snakemake calls this for
 every job; the stages know nothing of it.
@@ -256,12 +256,12 @@ def main() -> int:
     parser.add_argument("stage")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--part", type=lambda text: tuple(int(number) for number in text.split("/")))
-    parser.add_argument("--log", type=Path)
+    parser.add_argument("--log-to", type=Path)
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
-        if arguments.log:
-            arguments.log.parent.mkdir(parents=True, exist_ok=True)
-            log = stack.enter_context(arguments.log.open("w", encoding="utf-8"))
+        if arguments.log_to:
+            arguments.log_to.parent.mkdir(parents=True, exist_ok=True)
+            log = stack.enter_context(arguments.log_to.open("w", encoding="utf-8"))
             stack.enter_context(contextlib.redirect_stderr(Tee(sys.stderr, log)))
         try:
             run(Path.cwd(), arguments.stage, arguments.threads, arguments.part)

@@ -15,4 +15,4 @@ rule download:
         mem_mb=2000,
         runtime=600,
     shell:
-        RUN + " download --threads {threads} --log {log:q}"
+        RUN + " download --threads {threads} --log-to {log:q}"

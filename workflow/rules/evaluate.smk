@@ -12,4 +12,4 @@ rule evaluate:
         mem_mb=8000,
         runtime=60,
     shell:
-        RUN + " evaluate --threads {threads} --log {log:q}"
+        RUN + " evaluate --threads {threads} --log-to {log:q}"

@@ -12,4 +12,4 @@ rule faces:
         mem_mb=4000,
         runtime=240,
     shell:
-        RUN + " faces --threads {threads} --log {log:q}"
+        RUN + " faces --threads {threads} --log-to {log:q}"

@@ -15,4 +15,4 @@ rule figures:
         mem_mb=4000,
         runtime=30,
     shell:
-        RUN + " figures --threads {threads} --log {log:q}"
+        RUN + " figures --threads {threads} --log-to {log:q}"

@@ -15,4 +15,4 @@ rule params:
         mem_mb=1000,
         runtime=10,
     shell:
-        RUN + " params --threads {threads} --log {log:q}"
+        RUN + " params --threads {threads} --log-to {log:q}"

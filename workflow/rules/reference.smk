@@ -12,4 +12,4 @@ rule reference:
         mem_mb=8000,
         runtime=60,
     shell:
-        RUN + " reference --threads {threads} --log {log:q}"
+        RUN + " reference --threads {threads} --log-to {log:q}"

@@ -15,4 +15,4 @@ rule report:
         mem_mb=2000,
         runtime=10,
     shell:
-        RUN + " report --threads {threads} --log {log:q}"
+        RUN + " report --threads {threads} --log-to {log:q}"

@@ -18,7 +18,7 @@ rule sample_part:
         mem_mb=8000,
         runtime=240,
     shell:
-        RUN + f" sample --part {{wildcards.part}}/{SAMPLE_JOBS} --threads {{threads}} --log {{log:q}}"
+        RUN + f" sample --part {{wildcards.part}}/{SAMPLE_JOBS} --threads {{threads}} --log-to {{log:q}}"
 
 
 rule sample:
@@ -36,4 +36,4 @@ rule sample:
         mem_mb=8000,
         runtime=240,
     shell:
-        RUN + " sample --threads {threads} --log {log:q}"
+        RUN + " sample --threads {threads} --log-to {log:q}"
