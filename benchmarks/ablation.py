@@ -1,0 +1,75 @@
+"""One change at a time: train on so many pictures with some parameters changed, and score what comes of it.
+
+    python benchmarks/ablation.py DATA NAME --pictures 20000 [--params FILE] [KEY=VALUE ...]
+
+DATA is the data folder of a checkout in which `dvc repro reference` has run. The row goes to results/ablation.csv.
+"""
+
+import argparse
+import tempfile
+from dataclasses import fields
+from pathlib import Path
+
+import torch
+from bench import Clock, Judge, draw, note
+from ruamel.yaml import YAML
+
+from omokage import model
+from omokage.data import shards
+from omokage.device import compute_dtype, prepare
+from omokage.diffusion.unet import Architecture
+from omokage.drawing import denoiser
+from omokage.params import whole
+from omokage.training.loop import Machine, train
+from omokage.training.probe import loss_by_noise
+from omokage.training.recipe import Recipe
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    """Run one line of the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE")
+    parser.add_argument("--pictures", type=int, default=20_000)
+    parser.add_argument("--params", type=Path, default=ROOT / "workflow" / "presets" / "folder-32.yaml")
+    chosen = parser.parse_args()
+    yaml = YAML(typ="safe", pure=True)
+    changes = {key: yaml.load(value) for key, _, value in (change.partition("=") for change in chosen.changes)}
+    values = {**whole.load(chosen.params), **changes}
+    p = whole.check({**values, "steps": chosen.pictures // values["batch_size"]})
+
+    device = prepare(threads=2)
+    faces, held_out = (shards.read(chosen.data / "faces", split) for split in ("train", "held_out"))
+    mean, std = model.whitening([faces])
+    shape = Architecture(
+        faces.shape[-1], p.width, tuple(p.multipliers), p.blocks, tuple(p.attention), p.dropout, p.patch
+    )
+    spec = model.Spec(shape, p.prediction, p.schedule, p.timesteps, p.zero_snr, p.log_snr_shift, p.precision, mean, std)
+    recipe = Recipe(**{field.name: getattr(p, field.name) for field in fields(Recipe)})
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as work:
+        machine = Machine(device, compute_dtype(p.precision, device))
+        network = train(faces, spec, recipe, machine, Path(work), lambda row: None).network
+    seconds = clock()
+    errors = loss_by_noise(network, spec, held_out[:128], device, 8, 0)
+    drawn = draw(denoiser(network, spec, device), spec, p.sampler, p.spacing, p.sample_steps, p.samples)
+    note(
+        "ablation",
+        {
+            "name": chosen.name,
+            "changes": " ".join(chosen.changes),
+            "pictures": recipe.steps * recipe.batch_size,
+            "seconds": seconds,
+            "parameters": sum(weight.numel() for weight in network.parameters()),
+            "held_out_error": round(sum(errors) / len(errors), 4),
+            **Judge(chosen.data)(drawn),
+        },
+    )
+
+
+if __name__ == "__main__":
+    torch.set_float32_matmul_precision("highest")
+    main()

@@ -1,0 +1,85 @@
+"""What the benchmarks share: real faces to judge against, drawing, scoring, and rows that say where they were made."""
+
+import csv
+import datetime
+import os
+import platform
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from omokage.diffusion.random import generator
+from omokage.diffusion.samplers import SPACINGS, Denoiser, choose, levels
+from omokage.evaluation import distances
+from omokage.evaluation.features import EXTRACTORS
+from omokage.evaluation.reference import read, spread
+from omokage.model import Spec
+
+RESULTS = Path(__file__).parent / "results"
+UNIT = 64
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Scores pictures against the held-out faces of a checkout's data folder, after `dvc repro reference`."""
+
+    data: Path
+
+    def __call__(self, pictures: Tensor) -> dict[str, float | int]:
+        """Return the Fréchet distance of uint8 pictures [n, 3, h, w], and its floor for as many train faces."""
+        extractor = EXTRACTORS["efficientnet-lite0"](torch.device("cpu"))
+        held_out, train = (
+            read(self.data / "reference" / f"{split}.safetensors", extractor) for split in ("held_out", "train")
+        )
+        n = min(len(pictures), len(train))
+        return {
+            "distance": round(distances.frechet(extractor.features(pictures[:n]), held_out), 1),
+            "floor": round(distances.frechet(train[spread(len(train), n)], held_out), 1),
+            "n": n,
+        }
+
+
+@torch.inference_mode()
+def draw(denoiser: Denoiser, spec: Spec, sampler: str, spacing: str, evaluations: int, count: int) -> Tensor:
+    """Return `count` pictures, uint8, each from a noise of its own that no sampler or number of evaluations changes."""
+    side, drawn = spec.architecture.image_size, []
+    steps = SPACINGS[spacing](denoiser.schedule, levels(sampler, evaluations))
+    for start in range(0, count, UNIT):
+        noise = partial(_noise, range(start, min(start + UNIT, count)), side)
+        *_, last = choose(sampler, 0.0)(denoiser, noise(-1), steps, noise)
+        drawn.append(spec.pictures(last.x0))
+    return torch.cat(drawn)
+
+
+def _noise(pictures: range, side: int, step: int) -> Tensor:
+    drawn = [torch.randn(3, side, side, generator=generator(0, f"benchmark {i}", step)) for i in pictures]
+    return torch.stack(drawn)
+
+
+def note(name: str, row: Mapping[str, Any]) -> None:
+    """Append a row, with date and machine, to benchmarks/results/NAME.csv."""
+    path = RESULTS / f"{name}.csv"
+    machine = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} x{os.cpu_count()}"
+    full = {"date": datetime.date.today().isoformat(), "machine": machine, **row}
+    fresh = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(full), lineterminator="\n")
+        if fresh:
+            writer.writeheader()
+        writer.writerow(full)
+
+
+class Clock:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+
+    def __call__(self) -> float:
+        return round(time.monotonic() - self.began, 1)

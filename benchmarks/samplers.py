@@ -1,0 +1,71 @@
+"""Distance against the number of network evaluations, for every sampler, from one trained model.
+
+    python benchmarks/samplers.py CHECKOUT [--pictures 500] [--evaluations 5 10 20 50]
+
+CHECKOUT is one in which `dvc repro` has run. Rows go to results/samplers.csv; results/samplers.png is drawn from all of
+them.
+"""
+
+import argparse
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from bench import RESULTS, Clock, Judge, draw, note
+
+from omokage import model
+from omokage.device import prepare
+from omokage.drawing import denoiser
+
+# Pairs of sampler and spacing.
+WAYS = [
+    ("ddpm", "trailing"),
+    ("ddpm-large", "trailing"),
+    ("ddim", "trailing"),
+    ("dpm-solver++", "trailing"),
+    ("dpm-solver++", "log-snr"),
+    ("heun", "trailing"),
+]
+
+
+def main() -> None:
+    """Draw, score and note, then draw the figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkout", type=Path)
+    parser.add_argument("--pictures", type=int, default=500)
+    parser.add_argument("--evaluations", type=int, nargs="+", default=[5, 10, 20, 50])
+    parser.add_argument("--only", nargs="+", help="these samplers")
+    chosen = parser.parse_args()
+    device = prepare(threads=2)
+    network, spec = model.load(chosen.checkout / "results" / "model.safetensors", device)
+    ready, judge = denoiser(network, spec, device), Judge(chosen.checkout / "data")
+    for evaluations in chosen.evaluations:
+        for sampler, spacing in WAYS:
+            if chosen.only and sampler not in chosen.only:
+                continue
+            clock = Clock()
+            drawn = draw(ready, spec, sampler, spacing, evaluations, chosen.pictures)
+            row = {"sampler": sampler, "spacing": spacing, "evaluations": evaluations, "seconds": clock()}
+            note("samplers", {**row, **judge(drawn)})
+    figure()
+
+
+def figure() -> None:
+    """Draw all rows of results/samplers.csv: one line a sampler, one panel for each number of pictures."""
+    table = pd.read_csv(RESULTS / "samplers.csv")
+    table["way"] = table.sampler + ", " + table.spacing
+    sns.set_theme(style="whitegrid", palette="colorblind")
+    counts = sorted(table.n.unique())
+    drawing, panels = plt.subplots(1, len(counts), figsize=(5.4 * len(counts), 4), squeeze=False)
+    for axes, n in zip(panels[0], counts, strict=True):
+        some = table[table.n == n]
+        sns.lineplot(some, x="evaluations", y="distance", hue="way", style="way", markers=True, ax=axes)
+        axes.axhline(some.floor.iloc[0], color="0.6", linestyle=":")
+        axes.set(xscale="log", title=f"n = {n}", xlabel="network evaluations a picture", ylabel="Fréchet distance")
+    drawing.tight_layout()
+    drawing.savefig(RESULTS / "samplers.png", dpi=110, metadata={"Software": None})
+
+
+if __name__ == "__main__":
+    main()
