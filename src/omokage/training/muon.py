@@ -23,12 +23,13 @@ def orthogonalised(matrices: Tensor) -> Tensor:
     x = matrices.mT if matrices.shape[1] > matrices.shape[2] else matrices
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
     gram = x @ x.mT
-    total = torch.eye(gram.shape[-1], device=x.device).expand_as(gram)
-    for _ in range(ITERATIONS):
-        factor = B * gram + C * gram @ gram
+    total = torch.eye(len(gram[0]), device=x.device).expand_as(gram)
+    for iteration in range(ITERATIONS):
+        factor = torch.baddbmm(gram, gram, gram, beta=B, alpha=C)
         factor.diagonal(dim1=1, dim2=2).add_(A)
         total = factor @ total
-        gram = factor @ factor @ gram
+        if iteration + 1 < ITERATIONS:
+            gram = factor @ (factor @ gram)
     x = total @ x
     return x.mT if matrices.shape[1] > matrices.shape[2] else x
 
