@@ -51,7 +51,7 @@ def far(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
     return float((apart / sum(float(value.double().square().sum()) for value in one.values())) ** 0.5)
 
 
-@pytest.mark.parametrize(("processes", "micro_batch"), [(2, 0), (2, 3), (3, 0)])
+@pytest.mark.parametrize(("processes", "micro_batch"), [(2, 0), (3, 2)])
 def test_torchrun_trains_the_same_model(
     tmp_path: Path, alone: dict[str, torch.Tensor], processes: int, micro_batch: int
 ) -> None:
@@ -69,7 +69,7 @@ def test_torchrun_trains_the_same_model(
     assert far(load_file(out), alone) < 1e-5
 
 
-@pytest.mark.parametrize("micro_batch", [1, 3, 8])
+@pytest.mark.parametrize("micro_batch", [1, 3])
 def test_gradients_add_up_over_parts_of_a_batch(
     tmp_path: Path, alone: dict[str, torch.Tensor], micro_batch: int
 ) -> None:
