@@ -50,9 +50,12 @@ def done(stage):
 
 
 def needs(stage):
-    """The markers of the stages that this one depends on; `params` may run alone, since what it writes is a constant."""
+    """The markers of the stages that this one depends on."""
     upstream = pipeline.upstream(STAGES, stage)
-    return [ancient(done(name)) if name == "params" else done(name) for name in upstream]
+    if stage not in STALE:
+        # `params` may run alone, since what it writes is a constant; Snakemake would take its followers along.
+        upstream = [name for name in upstream if name not in STALE]
+    return [done(name) for name in upstream]
 
 
 if workflow.is_main_process:
