@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import torch
-from bench import Clock, Judge, draw, note
+from bench import ROOT, Clock, Judge, draw, note
 from ruamel.yaml import YAML
 
 from omokage import model
@@ -24,8 +24,6 @@ from omokage.training.loop import Machine, train
 from omokage.training.probe import loss_by_noise
 from omokage.training.recipe import Recipe
 
-ROOT = Path(__file__).parents[1]
-
 
 def main() -> None:
     """Run one line of the table."""
@@ -35,7 +33,7 @@ def main() -> None:
     parser.add_argument("changes", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--pictures", type=int, default=20_000)
     parser.add_argument("--params", type=Path, default=ROOT / "workflow" / "presets" / "folder-32.yaml")
-    chosen = parser.parse_args()
+    chosen = parser.parse_intermixed_args()
     yaml = YAML(typ="safe", pure=True)
     changes = {key: yaml.load(value) for key, _, value in (change.partition("=") for change in chosen.changes)}
     values = {**whole.load(chosen.params), **changes}

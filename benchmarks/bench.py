@@ -4,6 +4,8 @@ import csv
 import datetime
 import os
 import platform
+import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,9 +22,34 @@ from omokage.evaluation import distances
 from omokage.evaluation.features import EXTRACTORS
 from omokage.evaluation.reference import read, spread
 from omokage.model import Spec
+from omokage.params import whole
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 UNIT = 64
+
+
+def faces_of(source: Path | None) -> Path:
+    """Return the data folder of a checkout whose faces are those of a folder or zip; None: the avatars of this one.
+
+    A clone beside the work folders of this checkout keeps them.
+    """
+    place, dvc = ROOT, [sys.executable, "-m", "dvc"]
+    if source is not None:
+        place = ROOT / ".dvc" / "tmp" / "benchmarks" / source.stem
+        if not place.exists():
+            subprocess.run(["git", "clone", "--quiet", ROOT, place], check=True)
+            subprocess.run([*dvc, "config", "--local", "remote.checkout.url", "."], cwd=place, check=True)
+        values = whole.load(ROOT / "workflow" / "presets" / "folder-32.yaml")
+        values |= {"source": "folder", "folder": os.path.relpath(source.resolve(), place)}
+        (place / "params.yaml").write_text(whole.render(values, "parameters of a benchmark"), encoding="utf-8")
+    subprocess.run(
+        [*dvc, "repro", "--quiet", "reference"],
+        cwd=place,
+        check=True,
+        env={**os.environ, "OMOKAGE_PYTHON": sys.executable},
+    )
+    return place / "data"
 
 
 @dataclass(frozen=True)

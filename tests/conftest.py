@@ -12,6 +12,10 @@ import pytest
 
 from omokage.params import whole
 
+# Two tests run side by side on two cores, one thread each: threads of a convolution wait for each other spinning, and
+# where there are more of them than cores each step takes ten times as long.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 ROOT = Path(__file__).parents[1]
 
 # The smallest run in which every part does its real work.
@@ -61,6 +65,8 @@ class Clone:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, target, follow_symlinks=False)
         (place / "dvc.lock").unlink(missing_ok=True)
+        common = place / "workflow" / "rules" / "common.smk"
+        common.write_text(common.read_text().replace("THREADS = 2", "THREADS = 1"))
         self.write_params(tiny())
         self.run("git", "init", "-q", "-b", "main")
         # What `make` does: temporary experiments inherit the local configuration, so they find the main checkout.

@@ -54,14 +54,14 @@ def test_metrics_are_there_while_training_runs(copy_of: Callable[[], Clone]) -> 
 
 def test_a_training_that_is_killed_goes_on_and_ends_the_same(copy_of: Callable[[], Clone]) -> None:
     undisturbed = copy_of()
-    undisturbed.set(steps=700, log_every=50)
+    undisturbed.set(steps=200, log_every=20)
     clone = copy_of()
     # Checkpoints every 30 s would need a long test; the interval changes nothing that is written in the end.
     for each in (clone, undisturbed):
         path = each.root / "src" / "omokage" / "training" / "loop.py"
         path.write_text(path.read_text().replace("CHECKPOINT_SECONDS = 30.0", "CHECKPOINT_SECONDS = 0.2"))
     undisturbed.dvc("repro", "train")
-    clone.set(steps=700, log_every=50)
+    clone.set(steps=200, log_every=20)
     with subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", "train"],
         cwd=clone.root,
@@ -74,7 +74,7 @@ def test_a_training_that_is_killed_goes_on_and_ends_the_same(copy_of: Callable[[
         wait_for(lambda: " ".join(str(path) for path in work.glob("train-*/*/*.ckpt")), ".ckpt")
         stop(running)
     again = clone.dvc("repro", "train")
-    assert "0% 0/700" not in again.stderr
+    assert "0% 0/200" not in again.stderr
     outs = ["results/model.safetensors", "results/loss.csv", "results/noise_levels.csv", "results/train/metrics.json"]
     for out in outs:
         assert pipeline.digest(clone.root / out) == pipeline.digest(undisturbed.root / out), out

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from omokage import provenance
 from omokage.data import shards
 from omokage.errors import Refused
-from omokage.figures import animation
+from omokage.figures import animation, denoising, noising, samples
 from omokage.job import Job
 from omokage.params.figures import Params
 from omokage.stages import figures
@@ -226,3 +226,24 @@ def test_a_file_that_its_record_does_not_describe_is_refused(tmp_path: Path) -> 
     job = a_run(tmp_path)
     with pytest.raises(Refused, match=r"results/loss\.csv is not what results/runs/train\.json says"):
         figures.run(replace(job, deps={**job.deps, "results/loss.csv": digest("another")}))
+
+
+@pytest.mark.parametrize("side", [32, 64, 128])
+def test_sheets_stay_small_even_of_noise(side: int, tmp_path: Path) -> None:
+    def noise(*shape: int) -> Any:
+        return np.random.default_rng(0).integers(0, 256, (*shape, 3, side, side), dtype=np.uint8)
+
+    film = {"t": np.arange(11), "x_t": noise(11, 8), "x0": noise(11, 8)}
+    sheets = [
+        samples.draw(noise(64), noise(64), grid_side=8),
+        denoising.draw(film),
+        noising.draw(
+            noise(3), schedule="cosine", timesteps=1000, zero_snr=False, log_snr_shift=0.0, mean=[0.5] * 3, std=0.3
+        ),
+    ]
+    for number, sheet in enumerate(sheets):
+        sheet.save(tmp_path / f"{number}.png")
+    provenance.save_gif(*animation.draw(film), tmp_path / "film.gif", {})
+    size = sum(path.stat().st_size for path in tmp_path.iterdir())
+    # The report holds all pictures once more, as base64; beside them, 500 kB of plots, tables and records.
+    assert size * (1 + 4 / 3) + 500_000 < 3_000_000

@@ -129,18 +129,23 @@ def inputs(clone: Clone) -> dict[str, Any]:
     return {name: {dep["path"]: dep["md5"] for dep in stage["deps"]} for name, stage in locked.items()}
 
 
-def test_dvc_reruns_for_every_parameter_what_the_table_says(tmp_path: Path) -> None:
+@pytest.mark.parametrize("half", [0, 1])
+def test_dvc_reruns_for_every_parameter_what_the_table_says(tmp_path: Path, half: int) -> None:
     clone = Clone(tmp_path / "clone")
     (clone.root / "workflow" / "stage").write_text(warm.launcher())
+    # Most of dvc.lock is the hashes of code, which does not change here, and which DVC rewrites after every stage.
+    lines = (clone.root / "dvc.yaml").read_text().splitlines(keepends=True)
+    (clone.root / "dvc.yaml").write_text("".join(line for line in lines if not line.strip().startswith("- src/")))
     for folder in ("pictures", "others"):
         draw(clone.root / folder, 24)
     (clone.root / "weights").mkdir()
     torch.jit.script(Standin()).save(clone.root / "weights" / "inception-2015-12-05.pt")
     clone.set(attention=[], extractor="inception", figure_dpi=40)
     table, cut_off = reruns(STAGES), set()
+    keys = sorted(table, key=lambda key: key in ("extractor", "folder", "source"))[half::2]
     with warm.warm(clone.root):
         clone.repro()
-        for key in sorted(table, key=lambda key: key in ("extractor", "folder", "source")):
+        for key in keys:
             before = inputs(clone)
             clone.set(**{key: other(key)})
             done = clone.run(sys.executable, "-I", "-c", warm.ASK, "repro").stdout
@@ -152,7 +157,7 @@ def test_dvc_reruns_for_every_parameter_what_the_table_says(tmp_path: Path) -> N
             if seen != set(table[key]):
                 cut_off.add(key)
     # Where a stage makes the same bytes again, DVC goes no further: these change nothing in this run's pictures.
-    assert cut_off == UNFELT
+    assert cut_off == UNFELT & set(keys)
 
 
 @pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])

@@ -64,9 +64,10 @@ def test_training_learns(tmp_path: Path) -> None:
     assert log[-1]["loss"] < 0.8 * log[0]["loss"]
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=r"the loss is no number, or above 1000, at step \d+ with lr = 1e\+30: lower lr"):
-        train(tmp_path, [], lr=1e30, steps=30, warmup=0.0, grad_clip=1e30)
+@pytest.mark.parametrize(("lr", "steps"), [(1e30, 30), (1e38, 1)], ids=["after some steps", "in the last step"])
+def test_a_model_that_is_no_number_is_never_made(tmp_path: Path, lr: float, steps: int) -> None:
+    with pytest.raises(Refused, match=r"is no number, or the loss above 1000, at step \d+ with lr = 1e\+\d+: lower lr"):
+        train(tmp_path, [], lr=lr, steps=steps, warmup=0.0, grad_clip=1e30, optimiser="adamw")
 
 
 def test_fewer_faces_than_a_batch_are_refused(tmp_path: Path) -> None:

@@ -58,7 +58,6 @@ def warm(checkout: Path) -> Iterator[None]:
     """Keep a warm process for the checkout."""
     environment = {
         **os.environ,
-        "OMP_WAIT_POLICY": "PASSIVE",
         "OMOKAGE_PYTHON": sys.executable,
         "PYTHONPATH": str(checkout / "src"),
     }
@@ -76,7 +75,7 @@ def run(task: str) -> int:
     """Run `stage NAME`, or a command of DVC."""
     if task.startswith("stage "):
         runner = importlib.import_module("omokage.runner")
-        sys.argv = ["runner", task.split()[1], "--threads", "2"]
+        sys.argv = ["runner", task.split()[1], "--threads", "1"]
         return int(runner.main())
     return int(importlib.import_module("dvc.cli").main(task.split()) or 0)
 

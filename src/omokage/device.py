@@ -29,10 +29,12 @@ def prepare(threads: int) -> torch.device:
 
 
 def name(device: torch.device) -> str:
-    """Return the device's kind as a record should show it, such as 'cpu (AMX)' or 'cuda (NVIDIA H100)'."""
+    """Return the device's kind as a record should show it, such as 'cpu (AVX512, AMX)' or 'cuda (NVIDIA H100)'."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"cpu ({torch.backends.cpu.get_cpu_capability()})" if device.type == "cpu" else device.type
+    if device.type != "cpu":
+        return device.type
+    return f"cpu ({torch.backends.cpu.get_cpu_capability()}{', AMX' if torch.cpu._is_amx_tile_supported() else ''})"
 
 
 def compute_dtype(precision: str, device: torch.device) -> torch.dtype:

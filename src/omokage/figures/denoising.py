@@ -1,18 +1,25 @@
 """The reverse process as a film strip: what the sampler holds, and the clean picture it expects."""
 
+from functools import partial
+
 import numpy as np
 from PIL import Image
 
-from omokage.figures.sheet import GAP, PAPER, Pictures, margin, tile, write
+from omokage.figures.sheet import GAP, PAPER, Pictures, fitting, margin, tile, write
 
-COLUMNS, FACES = 9, 2
+# (moments, faces), of which the first that fits is taken.
+SIZES, BUDGET = ((9, 2), (7, 2), (9, 1), (7, 1), (5, 1)), 200_000
 
 
 def draw(moments: dict[str, Pictures]) -> Image.Image:
     """Draw a few of the moments: t [f], and x_t and x0 as uint8 [f, k, 3, h, w], from noise to picture."""
+    return fitting([partial(_sheet, moments, *size) for size in SIZES], BUDGET)
+
+
+def _sheet(moments: dict[str, Pictures], columns: int, faces: int) -> Image.Image:
     count = len(moments["t"])
-    shown = np.linspace(0, count - 1, min(COLUMNS, count)).round().astype(int)
-    faces = min(FACES, moments["x_t"].shape[1])
+    shown = np.linspace(0, count - 1, min(columns, count)).round().astype(int)
+    faces = min(faces, moments["x_t"].shape[1])
     # Sizes of the words and margins, in pixels of the sheet.
     left, head, between = 108, 84, 16
     rows = [tile(moments[key][shown, face], len(shown)) for face in range(faces) for key in ("x_t", "x0")]

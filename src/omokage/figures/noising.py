@@ -1,6 +1,7 @@
-"""The forward process: the same faces at ten noise levels."""
+"""The forward process: the same faces at some noise levels."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -8,9 +9,10 @@ from PIL import Image
 
 from omokage.diffusion.random import generator
 from omokage.diffusion.schedule import Schedule
-from omokage.figures.sheet import GAP, PAPER, Pictures, margin, tile, write
+from omokage.figures.sheet import GAP, PAPER, Pictures, fitting, margin, tile, write
 
-LEVELS, FACES = 10, 3
+# (levels, faces), of which the first that fits is taken.
+SIZES, BUDGET = ((10, 3), (10, 2), (10, 1), (7, 1), (5, 1)), 180_000
 
 
 def draw(
@@ -24,11 +26,17 @@ def draw(
     std: float,
 ) -> Image.Image:
     """Draw the first of uint8 [n, 3, h, w], noised as the network sees them: whitened by a mean a colour and a std."""
-    levels = torch.linspace(0, timesteps - 1, min(LEVELS, timesteps), dtype=torch.float64).round().long()
     made = Schedule.make(schedule, timesteps, zero_snr, log_snr_shift)
+    title = f"Noise goes in: {schedule} schedule, T = {timesteps}"
     centre = torch.tensor(mean).view(1, 3, 1, 1)
+    sheets = [partial(_sheet, faces[:count], made, title, centre, std, columns) for columns, count in SIZES]
+    return fitting(sheets, BUDGET)
+
+
+def _sheet(faces: Pictures, made: Schedule, title: str, centre: torch.Tensor, std: float, columns: int) -> Image.Image:
+    levels = torch.linspace(0, len(made) - 1, min(columns, len(made)), dtype=torch.float64).round().long()
     rows = []
-    for index, face in enumerate(torch.from_numpy(faces[:FACES])):
+    for index, face in enumerate(torch.from_numpy(faces)):
         x0 = ((face.float() / 255 - centre) / std).expand(len(levels), -1, -1, -1)
         noise = torch.randn(face.shape, generator=generator(0, "figure noising", index)).expand_as(x0)
         noised = made.add_noise(x0, noise, levels) * std + centre
@@ -38,7 +46,7 @@ def draw(
     sheet = Image.new("RGB", (strip.width, head + strip.height + foot), PAPER)
     sheet.paste(strip, (0, head))
     step = (strip.width + GAP) / len(levels)
-    write(sheet, (0, 30), f"Noise goes in: {schedule} schedule, T = {timesteps}", 27, "ls")
+    write(sheet, (0, 30), title, 27, "ls")
     for column, level in enumerate(levels.tolist()):
         middle = column * step + (step - GAP) / 2
         write(sheet, (middle, head - 12), f"t = {level}", 21, "ms")

@@ -1,15 +1,22 @@
 """Pictures drawn by the model beside real faces it has never seen, not chosen by anyone."""
 
 import math
+from functools import partial
 
 from PIL import Image
 
-from omokage.figures.sheet import PAPER, Pictures, margin, tile, write
+from omokage.figures.sheet import PAPER, Pictures, fitting, margin, tile, write
+
+BUDGET, LEAST = 400_000, 3
 
 
 def draw(samples: Pictures, held_out: Pictures, *, grid_side: int) -> Image.Image:
-    """Draw the first grid_side x grid_side of each of uint8 [n, 3, h, w], fewer where there are fewer."""
+    """Draw the first grid_side x grid_side of each of uint8 [n, 3, h, w], or fewer: those there are, those that fit."""
     side = min(grid_side, math.isqrt(len(samples)), math.isqrt(len(held_out)))
+    return fitting([partial(_sheet, samples, held_out, n) for n in range(side, min(side, LEAST) - 1, -1)], BUDGET)
+
+
+def _sheet(samples: Pictures, held_out: Pictures, side: int) -> Image.Image:
     left, right = (tile(pictures[: side * side], side, 64, 2) for pictures in (samples, held_out))
     between = max(12, left.width // 18)
     size = max(14, left.width // 22)

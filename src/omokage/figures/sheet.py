@@ -1,5 +1,7 @@
 """Sheets of small pictures with a few words: pixels stay pixels, enlarged to where an eye can read them."""
 
+import io
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import matplotlib
@@ -30,6 +32,19 @@ def tile(pictures: Pictures, columns: int, side: int = LEGIBLE, gap: int = GAP) 
     sheet = Image.new("RGB", (columns * step - gap, rows * step - gap), PAPER)
     for index, picture in enumerate(tiles):
         sheet.paste(picture, (index % columns * step, index // columns * step))
+    return sheet
+
+
+def fitting(sheets: Iterable[Callable[[], Image.Image]], budget: int) -> Image.Image:
+    """Return the first of some drawings, or else the last, that takes at most `budget` bytes as a PNG.
+
+    Git keeps every figure of every run, and noise cannot be compressed.
+    """
+    for draw in sheets:
+        sheet, written = draw(), io.BytesIO()
+        sheet.save(written, "PNG")
+        if len(written.getvalue()) <= budget:
+            break
     return sheet
 
 

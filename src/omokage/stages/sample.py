@@ -27,9 +27,10 @@ FILMED = 8
 def run(job: Job[Params]) -> None:
     """Write the samples, in order of their number, and the frames of the first few."""
     artist = Artist(job)
-    drawn = [artist.unit(number) for number in progress(_units(job.params), "sample", unit="batch")]
-    save_file({"samples": torch.cat(drawn)[: job.params.samples]}, job.output("results/samples.safetensors"))
-    save_file(artist.film(), job.output("results/frames.safetensors"))
+    units = [artist.unit(number) for number in progress(_units(job.params), "sample", unit="batch")]
+    drawn = torch.cat([unit.pop("samples") for unit in units])
+    save_file({"samples": drawn[: job.params.samples]}, job.output("results/samples.safetensors"))
+    save_file(units[0], job.output("results/frames.safetensors"))
     job.facts.update(device=name(artist.device), precision=str(artist.dtype).removeprefix("torch."))
 
 
@@ -59,28 +60,34 @@ class Artist:
         self.dtype = compute_dtype(self.spec.precision, self.device)
         self.work = job.work / f"{self.device.type}-{self.dtype}-{job.threads}"
 
-    def unit(self, number: int) -> Tensor:
-        """Return the pictures of unit `number`, uint8 [UNIT, 3, h, w]: read where this very run drew them already."""
+    def unit(self, number: int) -> dict[str, Tensor]:
+        """Return unit `number`, read where this very run drew it already: uint8 `samples` [UNIT, 3, h, w].
+
+        The first unit has a film of its first pictures as well: `t` [f], and uint8 [f, n, 3, h, w] `x_t` and `x0`, the
+        picture that the network then saw.
+        """
         path = self.work / f"unit-{number:06d}.safetensors"
         if not path.exists():
-            *_, last = self.moments(number)
             path.parent.mkdir(parents=True, exist_ok=True)
             partial = path.with_suffix(f".{os.getpid()}")
-            save_file({"samples": self.spec.pictures(last.x0).cpu()}, partial)
+            save_file(self._drawn(number), partial)
             partial.replace(path)
-        return load_file(path)["samples"]
+        return load_file(path)
 
-    def film(self) -> dict[str, Tensor]:
-        """Return moments of the first pictures: t [f], and as uint8 [f, n, 3, h, w] x_t and the predicted x0."""
-        last = len(self.steps) - 1
-        kept = {round(frame * last / (self.p.frames - 1)) for frame in range(self.p.frames)}
-        frames = [moment for i, moment in enumerate(self.moments(0)) if i in kept]
-        filmed = min(FILMED, self.p.samples)
-        return {
-            "t": torch.tensor([moment.t for moment in frames]),
-            "x_t": torch.stack([self.spec.pictures(moment.x_t[:filmed]).cpu() for moment in frames]),
-            "x0": torch.stack([self.spec.pictures(moment.x0[:filmed]).cpu() for moment in frames]),
-        }
+    def _drawn(self, number: int) -> dict[str, Tensor]:
+        end = len(self.steps) - 1
+        kept = {round(frame * end / (self.p.frames - 1)) for frame in range(self.p.frames)} if number == 0 else {end}
+        *_, last = frames = [moment for i, moment in enumerate(self.moments(number)) if i in kept]
+        unit = {"samples": self._pictures(last.x0)}
+        if number == 0:
+            filmed = slice(min(FILMED, self.p.samples))
+            unit["t"] = torch.tensor([moment.t for moment in frames])
+            unit["x_t"] = torch.stack([self._pictures(moment.x_t[filmed]) for moment in frames])
+            unit["x0"] = torch.stack([self._pictures(moment.x0[filmed]) for moment in frames])
+        return unit
+
+    def _pictures(self, x: Tensor) -> Tensor:
+        return self.spec.pictures(x).cpu()
 
     @torch.inference_mode()
     def moments(self, number: int) -> Iterator[Moment]:

@@ -38,7 +38,8 @@ def load(folder: Path) -> dict[str, Any] | None:
             state: dict[str, Any] = torch.load(io.BytesIO(content[HASH:]), map_location="cpu", weights_only=True)
             return state
         print(f"omokage: checkpoint {path.name} is damaged and passed over", file=sys.stderr)
-        path.unlink()
+        # Another process of the same training may have been faster.
+        path.unlink(missing_ok=True)
     return None
 
 

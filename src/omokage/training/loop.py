@@ -148,11 +148,14 @@ class Trainer:
         return row
 
     def check(self) -> None:
-        """Raise Refused if a loss so far was no number, or beyond all measure."""
-        if (step := int(self.first_bad)) >= 0:
+        """Raise Refused if a loss so far was no number, or beyond all measure, or if a weight is no number now."""
+        step = int(self.first_bad) + 1
+        if not step and not torch.stack(torch._foreach_norm(list(self.average.model.parameters()))).isfinite().all():
+            step = self.step
+        if step:
             raise Refused(
-                f"the loss is no number, or above {EXPLODED:.0f}, at step {step + 1} with lr = {self.recipe.lr}: "
-                "lower lr, raise warmup, or lower grad_clip"
+                f"the loss or a weight is no number, or the loss above {EXPLODED:.0f}, at step {step} with "
+                f"lr = {self.recipe.lr}: lower lr, raise warmup, or lower grad_clip"
             )
 
     def state(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ decay are those of AdamW. A convolution counts as a matrix of its output channel
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,23 +15,38 @@ A, B, C = 3.4445, -4.7750, 2.0315
 ITERATIONS = 5
 
 
-def orthogonalised(matrices: Tensor) -> Tensor:
-    """Return U V' of each matrix U S V' [k, n, m], roughly: its singular values come out between 0.7 and 1.2.
+def orthogonalised(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """Return U V' of each matrix U S V' [n, m], roughly: its singular values come out between 0.7 and 1.2.
 
-    The iteration runs on the small side's Gram matrix, where it costs a third for the long matrices of convolutions.
+    The iteration runs on the small sides' Gram matrices, where it costs a third for the long matrices of convolutions,
+    and on all of one size at once: most of the time of a small matrix is that of calling for it.
     """
-    x = matrices.mT if matrices.shape[1] > matrices.shape[2] else matrices
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
-    gram = x @ x.mT
-    total = torch.eye(len(gram[0]), device=x.device).expand_as(gram)
-    for iteration in range(ITERATIONS):
-        factor = torch.baddbmm(gram, gram, gram, beta=B, alpha=C)
-        factor.diagonal(dim1=1, dim2=2).add_(A)
+    wide = [matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
+    wide = list(torch._foreach_div(wide, torch._foreach_add(torch._foreach_norm(wide), 1e-7)))
+    alike: dict[int, list[int]] = defaultdict(list)
+    for number, x in enumerate(wide):
+        alike[len(x)].append(number)
+    for numbers in alike.values():
+        factors = _inverse_root(torch.stack([wide[number] @ wide[number].mT for number in numbers]))
+        for number, factor in zip(numbers, factors, strict=True):
+            wide[number] = factor @ wide[number]
+    return [x.mT if matrix.shape[0] > matrix.shape[1] else x for matrix, x in zip(matrices, wide, strict=True)]
+
+
+def _inverse_root(gram: Tensor) -> Tensor:
+    """Return what makes x orthogonal where gram [k, n, n] is x x': the product of the iteration's factors."""
+    total = factor = _factor(gram)
+    for _ in range(ITERATIONS - 1):
+        gram = factor @ (factor @ gram)
+        factor = _factor(gram)
         total = factor @ total
-        if iteration + 1 < ITERATIONS:
-            gram = factor @ (factor @ gram)
-    x = total @ x
-    return x.mT if matrices.shape[1] > matrices.shape[2] else x
+    return total
+
+
+def _factor(gram: Tensor) -> Tensor:
+    factor = torch.baddbmm(gram, gram, gram, beta=B, alpha=C)
+    factor.diagonal(dim1=1, dim2=2).add_(A)
+    return factor
 
 
 class Muon(torch.optim.Optimizer):
@@ -52,12 +67,7 @@ class Muon(torch.optim.Optimizer):
             torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
             ahead = torch._foreach_lerp(gradients, averages, group["momentum"])
             torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-            # Matrices of one shape are worked on together.
-            alike: dict[tuple[int, int], list[int]] = defaultdict(list)
-            for number, weight in enumerate(weights):
-                alike[len(weight), weight[0].numel()].append(number)
-            for (rows, columns), numbers in alike.items():
-                updates = orthogonalised(torch.stack([ahead[number].reshape(rows, columns) for number in numbers]))
-                scale = 0.2 * max(rows, columns) ** 0.5
-                for number, update in zip(numbers, updates, strict=True):
-                    weights[number].add_(update.view_as(weights[number]), alpha=-group["lr"] * scale)
+            updates = orthogonalised([x.flatten(1) for x in ahead])
+            for weight, update in zip(weights, updates, strict=True):
+                scale = 0.2 * max(update.shape) ** 0.5
+                weight.add_(update.view_as(weight), alpha=-group["lr"] * scale)

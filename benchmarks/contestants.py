@@ -1,0 +1,211 @@
+"""This project and its peers behind one face: train a step, denoise, sample. Each is set up as its own example.
+
+Pictures are uint8 [n, 3, h, w]; what is denoised is x_t [n, 3, h, w] of pictures scaled to [-1, 1], as both peers have
+it, at a log-SNR of that scale.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from itertools import count
+
+import torch
+from bench import draw
+from denoising_diffusion_pytorch import GaussianDiffusion, Unet
+from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
+from diffusers.optimization import get_cosine_schedule_with_warmup
+from diffusers.training_utils import EMAModel
+from ema_pytorch import EMA
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from omokage import model
+from omokage.device import compute_dtype
+from omokage.diffusion.objective import predicted_x0
+from omokage.diffusion.unet import Architecture
+from omokage.drawing import denoiser
+from omokage.params.whole import Params
+from omokage.training.loop import Machine, Trainer
+from omokage.training.recipe import Recipe
+
+CPU = torch.device("cpu")
+DTYPE = compute_dtype("auto", CPU)
+BATCH = 64
+EVALUATIONS = 50
+
+
+class Contestant(ABC):
+    """One training of so many steps; what it denoises and samples with are its averaged weights."""
+
+    network: nn.Module
+    batch: int
+
+    @abstractmethod
+    def step(self) -> None:
+        """Train on one batch."""
+
+    @abstractmethod
+    def denoise(self, x_t: Tensor, log_snr: float) -> Tensor:
+        """Return the clean pictures, scaled to [-1, 1], that the network sees in x_t."""
+
+    @abstractmethod
+    def sample(self, number: int) -> Tensor:
+        """Draw pictures with EVALUATIONS evaluations of the network for each."""
+
+
+class Omokage(Contestant):
+    """This project, with the parameters of a preset."""
+
+    def __init__(self, faces: Tensor, steps: int, lr: float, seed: int, p: Params) -> None:
+        mean, std = model.whitening([faces])
+        shape = Architecture(
+            faces.shape[-1], p.width, tuple(p.multipliers), p.blocks, tuple(p.attention), p.dropout, p.patch
+        )
+        self.spec = model.Spec(
+            shape, p.prediction, p.schedule, p.timesteps, p.zero_snr, p.log_snr_shift, p.precision, mean, std
+        )
+        recipe = Recipe(**{name: getattr(p, name) for name in Recipe.__dataclass_fields__} | {"steps": steps, "lr": lr})
+        self.p, self.batch = p, recipe.batch_size
+        self.trainer = Trainer(faces, self.spec, recipe, Machine(CPU, DTYPE))
+        self.network = self.trainer.network
+
+    def step(self) -> None:
+        self.trainer.advance()
+
+    def denoise(self, x_t: Tensor, log_snr: float) -> Tensor:
+        # As the network has it: x0 = 2 std w + middle, and x_t scaled so that the variances of its parts add up to 1.
+        middle = 2 * torch.tensor(self.spec.mean).view(1, 3, 1, 1) - 1
+        alpha, sigma = scales(log_snr)
+        size = math.hypot(2 * self.spec.std * alpha, sigma)
+        signal, noise = torch.tensor(2 * self.spec.std * alpha / size), torch.tensor(sigma / size)
+        y = (x_t - alpha * middle) / size
+        angle = torch.full((len(x_t),), math.atan2(noise, signal))
+        said = denoiser(self.trainer.average.model, self.spec, CPU).network(y, angle)
+        return predicted_x0(self.spec.prediction, said, y, signal, noise) * 2 * self.spec.std + middle
+
+    def sample(self, number: int) -> Tensor:
+        ready = denoiser(self.trainer.average.model, self.spec, CPU)
+        return draw(ready, self.spec, self.p.sampler, self.p.spacing, EVALUATIONS, number)
+
+
+class Peer(Contestant):
+    """What both peers share: batches of shuffled faces, mirrored at random, and a discrete schedule."""
+
+    batch = BATCH
+    alphas_cumprod: Tensor
+
+    def __init__(self, faces: Tensor, seed: int, flip: bool) -> None:
+        torch.manual_seed(seed)
+        self.faces, self.flip, self.seed = faces, flip, seed
+        self.batches = self._batches()
+
+    def _batches(self):  # type: ignore[no-untyped-def]
+        for epoch in count():
+            order = torch.randperm(len(self.faces), generator=torch.Generator().manual_seed(self.seed + epoch))
+            for start in range(0, len(order) - BATCH + 1, BATCH):
+                chosen = self.faces[order[start : start + BATCH]].float() / 255
+                mirrored = torch.rand(BATCH, 1, 1, 1) < (0.5 if self.flip else 0)
+                yield torch.where(mirrored, chosen.flip(-1), chosen)
+
+    def at(self, log_snr: float) -> int:
+        """Return the step of the peer's schedule nearest to a log-SNR."""
+        return int(((self.alphas_cumprod / (1 - self.alphas_cumprod)).log() - log_snr).abs().argmin())
+
+
+class DenoisingDiffusionPytorch(Peer):
+    """lucidrains/denoising-diffusion-pytorch: v, sigmoid schedule, Adam, EMA 0.995, as its Trainer has them."""
+
+    def __init__(self, faces: Tensor, steps: int, lr: float, seed: int, p: Params) -> None:
+        super().__init__(faces, seed, p.flip)
+        self.network = Unet(dim=44, dim_mults=(1, 2, 4))
+        self.diffusion = GaussianDiffusion(self.network, image_size=faces.shape[-1], sampling_timesteps=EVALUATIONS)
+        self.optimiser = torch.optim.Adam(self.diffusion.parameters(), lr=lr, betas=(0.9, 0.99))
+        self.ema = EMA(self.diffusion, beta=0.995, update_every=10)
+        self.alphas_cumprod = self.diffusion.alphas_cumprod
+
+    def step(self) -> None:
+        with torch.autocast("cpu", DTYPE):
+            loss = self.diffusion(next(self.batches))
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.diffusion.parameters(), 1.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+        self.ema.update()
+
+    def denoise(self, x_t: Tensor, log_snr: float) -> Tensor:
+        t = torch.full((len(x_t),), self.at(log_snr))
+        with torch.autocast("cpu", DTYPE):
+            return self.ema.ema_model.model_predictions(x_t, t).pred_x_start.float()
+
+    def sample(self, number: int) -> Tensor:
+        with torch.autocast("cpu", DTYPE):
+            drawn = [self.ema.ema_model.sample(batch_size=min(BATCH, number - i)) for i in range(0, number, BATCH)]
+        return (torch.cat(drawn).float() * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+class Diffusers(Peer):
+    """huggingface/diffusers: eps, linear schedule, AdamW, cosine learning rate, EMA, as in its training example."""
+
+    def __init__(self, faces: Tensor, steps: int, lr: float, seed: int, p: Params) -> None:
+        super().__init__(faces, seed, p.flip)
+        self.network = UNet2DModel(
+            sample_size=faces.shape[-1],
+            layers_per_block=2,
+            block_out_channels=(48, 96, 144),
+            down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
+            up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
+            norm_num_groups=16,
+        )
+        self.scheduler = DDPMScheduler(num_train_timesteps=1000, beta_schedule="linear")
+        self.alphas_cumprod = self.scheduler.alphas_cumprod
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=lr, betas=(0.95, 0.999), weight_decay=1e-6, eps=1e-8
+        )
+        # The example warms up for 500 steps of a day's training.
+        self.pace = get_cosine_schedule_with_warmup(self.optimiser, min(500, steps // 20), steps)
+        self.ema = EMAModel(self.network.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=3 / 4)
+
+    def step(self) -> None:
+        x0 = next(self.batches) * 2 - 1
+        noise, t = torch.randn_like(x0), torch.randint(0, 1000, (len(x0),))
+        with torch.autocast("cpu", DTYPE):
+            said = self.network(self.scheduler.add_noise(x0, noise, t), t).sample
+        F.mse_loss(said.float(), noise).backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimiser.step()
+        self.pace.step()
+        self.optimiser.zero_grad()
+        self.ema.step(self.network.parameters())
+
+    def denoise(self, x_t: Tensor, log_snr: float) -> Tensor:
+        t, (alpha, sigma) = self.at(log_snr), scales(log_snr)
+        self.ema.store(self.network.parameters())
+        self.ema.copy_to(self.network.parameters())
+        with torch.autocast("cpu", DTYPE):
+            noise = self.network(x_t, t).sample.float()
+        self.ema.restore(self.network.parameters())
+        return (x_t - sigma * noise) / alpha
+
+    def sample(self, number: int) -> Tensor:
+        # `trailing`, since with the default spacing the sampling starts below the noise it was trained to.
+        scheduler = DDIMScheduler.from_config(self.scheduler.config, timestep_spacing="trailing")
+        self.ema.store(self.network.parameters())
+        self.ema.copy_to(self.network.parameters())
+        drawn = []
+        for start in range(0, number, BATCH):
+            x = torch.randn(min(BATCH, number - start), *self.faces.shape[1:])
+            scheduler.set_timesteps(EVALUATIONS)
+            for t in scheduler.timesteps:
+                with torch.autocast("cpu", DTYPE):
+                    said = self.network(x, t).sample.float()
+                x = scheduler.step(said, t, x).prev_sample
+            drawn.append(x)
+        self.ema.restore(self.network.parameters())
+        return ((torch.cat(drawn) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def scales(log_snr: float) -> tuple[float, float]:
+    """Return alpha and sigma, alpha^2 + sigma^2 = 1, of a log-SNR."""
+    return (1 / (1 + math.exp(-log_snr))) ** 0.5, (1 / (1 + math.exp(log_snr))) ** 0.5
+
+
+CONTESTANTS = {"omokage": Omokage, "denoising-diffusion-pytorch": DenoisingDiffusionPytorch, "diffusers": Diffusers}

@@ -1,0 +1,133 @@
+"""This project and its peers: trained for as long, one after the other, and judged alike.
+
+    python benchmarks/peers.py CONTESTANT --minutes 4 [--lr 1e-3] [--on FOLDER_OR_ZIP] [--seed 0] [--samples 500]
+    python benchmarks/peers.py --table
+
+CONTESTANT is omokage, denoising-diffusion-pytorch or diffusers, which are installed into a venv of the benchmark's own;
+without --on they learn the avatars of this checkout. Every run appends a row to results/peers.csv; --table shows the
+medians of all rows and their spread.
+"""
+
+import argparse
+import math
+import os
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+import pandas as pd
+import torch
+from bench import RESULTS, ROOT, Clock, Judge, faces_of, note
+
+from omokage.data import shards
+from omokage.device import prepare
+from omokage.diffusion.random import generator
+from omokage.params import whole
+
+HOME = ROOT / ".dvc" / "tmp" / "benchmarks" / "peers"
+LEVELS = (-6.0, -3.0, 0.0, 3.0, 6.0)
+JUDGED = 128
+
+
+def go_home() -> None:
+    """Go on in a venv that has this one's packages and those of peers.txt."""
+    if Path(sys.prefix) == HOME:
+        return
+    python = HOME / "bin" / "python"
+    if not python.exists():
+        venv.create(HOME)
+        site = next(HOME.glob("lib/*/site-packages"))
+        (site / "project.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+        wanted = Path(__file__).with_suffix(".txt")
+        uv = Path(sys.executable).with_name("uv")
+        subprocess.run([uv, "pip", "install", "--python", python, "--no-deps", "-r", wanted], check=True)
+    os.execv(python, [python, *sys.argv])
+
+
+def compete(name: str, minutes: float, lr: float | None, on: Path | None, seed: int, samples: int) -> None:
+    """Train one contestant, judge it, and note a row."""
+    from contestants import CONTESTANTS, scales
+
+    prepare(threads=2)
+    data = faces_of(on)
+    faces, held_out = (shards.read(data / "faces", split) for split in ("train", "held_out"))
+    preset = whole.load(ROOT / "workflow" / "presets" / ("folder-32.yaml" if on else "laptop.yaml"))
+    p = whole.check({**preset, "seed": seed})
+    lr = lr or (p.lr if name == "omokage" else 1e-4)
+    # How many steps the time allows decides how the learning rate falls; the first two steps are slower than the rest.
+    trial = CONTESTANTS[name](faces, 100, lr, seed, p)
+    for step in range(12):
+        if step == 2:
+            began = time.monotonic()
+        trial.step()
+    steps = round(minutes * 60 / (time.monotonic() - began) * 10)
+
+    contestant, clock = CONTESTANTS[name](faces, steps, lr, seed, p), Clock()
+    for _ in range(steps):
+        contestant.step()
+    seconds = clock()
+
+    errors = {}
+    with torch.inference_mode():
+        x0 = held_out[:JUDGED].float() / 127.5 - 1
+        for number, level in enumerate(LEVELS):
+            alpha, sigma = scales(level)
+            noise = torch.randn(x0.shape, generator=generator(0, "benchmark noise", number))
+            seen = contestant.denoise(alpha * x0 + sigma * noise, level)
+            errors[f"x0_error_{level:g}"] = round(float((seen - x0).square().mean()), 5)
+            errors[f"eps_error_{level:g}"] = round(float((seen - x0).square().mean()) * math.exp(level), 5)
+        clock = Clock()
+        drawn = contestant.sample(samples)
+    drawing = clock()
+    note(
+        "peers",
+        {
+            "contestant": name,
+            "faces": "avatars" if on is None else on.stem,
+            "parameters": sum(weight.numel() for weight in contestant.network.parameters()),
+            "lr": lr,
+            "seed": seed,
+            "minutes": minutes,
+            "seconds": seconds,
+            "pictures": steps * contestant.batch,
+            "pictures_a_second": round(steps * contestant.batch / seconds, 1),
+            "evaluations_a_second": round(samples * 50 / drawing, 1),
+            **Judge(data)(drawn),
+            **errors,
+        },
+    )
+
+
+def table() -> None:
+    """Print the median of each contestant's runs, and how far they lie apart."""
+    runs = pd.read_csv(RESULTS / "peers.csv")
+    grouped = runs.groupby(["faces", "minutes", "contestant", "lr"])
+    shown = grouped[["pictures_a_second", "evaluations_a_second", "distance", "floor"]].median()
+    shown["spread"] = grouped["distance"].max() - grouped["distance"].min()
+    print(shown.assign(runs=grouped.size()).round(1).to_string())
+
+
+def main() -> None:
+    """Run one line of the table, or show it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("contestant", nargs="?", choices=["omokage", "denoising-diffusion-pytorch", "diffusers"])
+    parser.add_argument("--minutes", type=float, default=4)
+    parser.add_argument("--lr", type=float, help="without it, that of our preset or of the peers' examples")
+    parser.add_argument("--on", type=Path, help="folder or zip of pictures")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--samples", type=int, default=500)
+    parser.add_argument("--table", action="store_true")
+    chosen = parser.parse_args()
+    if chosen.table:
+        table()
+    elif chosen.contestant is None:
+        parser.error("name a contestant, or ask for the --table")
+    else:
+        go_home()
+        compete(chosen.contestant, chosen.minutes, chosen.lr, chosen.on, chosen.seed, chosen.samples)
+
+
+if __name__ == "__main__":
+    main()
