@@ -6,6 +6,7 @@ it, at a log-SNR of that scale.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from itertools import count
 
 import torch
@@ -98,7 +99,7 @@ class Peer(Contestant):
         self.faces, self.flip, self.seed = faces, flip, seed
         self.batches = self._batches()
 
-    def _batches(self):  # type: ignore[no-untyped-def]
+    def _batches(self) -> Iterator[Tensor]:
         for epoch in count():
             order = torch.randperm(len(self.faces), generator=torch.Generator().manual_seed(self.seed + epoch))
             for start in range(0, len(order) - BATCH + 1, BATCH):
@@ -208,4 +209,9 @@ def scales(log_snr: float) -> tuple[float, float]:
     return (1 / (1 + math.exp(-log_snr))) ** 0.5, (1 / (1 + math.exp(log_snr))) ** 0.5
 
 
-CONTESTANTS = {"omokage": Omokage, "denoising-diffusion-pytorch": DenoisingDiffusionPytorch, "diffusers": Diffusers}
+# faces, steps, lr, seed and the parameters of our preset -> a contestant.
+CONTESTANTS: dict[str, Callable[[Tensor, int, float, int, Params], Contestant]] = {
+    "omokage": Omokage,
+    "denoising-diffusion-pytorch": DenoisingDiffusionPytorch,
+    "diffusers": Diffusers,
+}

@@ -43,7 +43,7 @@ def go_home() -> None:
         wanted = Path(__file__).with_suffix(".txt")
         uv = Path(sys.executable).with_name("uv")
         subprocess.run([uv, "pip", "install", "--python", python, "--no-deps", "-r", wanted], check=True)
-    os.execv(python, [python, *sys.argv])
+    os.execv(python, [str(python), *sys.argv])
 
 
 def compete(name: str, minutes: float, lr: float | None, on: Path | None, seed: int, samples: int) -> None:
