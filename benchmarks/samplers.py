@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 from bench import RESULTS, Clock, Judge, draw, note
+from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from omokage import model
 from omokage.device import prepare
@@ -57,13 +58,21 @@ def figure() -> None:
     table["way"] = table.sampler + ", " + table.spacing
     sns.set_theme(style="whitegrid", palette="colorblind")
     counts = sorted(table.n.unique())
-    drawing, panels = plt.subplots(1, len(counts), figsize=(5.4 * len(counts), 4), squeeze=False)
+    drawing, panels = plt.subplots(
+        1, len(counts), figsize=(1.8 + 4.6 * len(counts), 4), squeeze=False, layout="constrained"
+    )
     for axes, n in zip(panels[0], counts, strict=True):
         some = table[table.n == n]
         sns.lineplot(some, x="evaluations", y="distance", hue="way", style="way", markers=True, ax=axes)
+        axes.legend().remove()
+        axes.set_xscale("log")
+        axes.set_xticks(sorted(some.evaluations.unique()), minor=False)
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.axhline(some.floor.iloc[0], color="0.6", linestyle=":")
-        axes.set(xscale="log", title=f"n = {n}", xlabel="network evaluations a picture", ylabel="Fréchet distance")
-    drawing.tight_layout()
+        axes.set(title=f"n = {n}", xlabel="network evaluations a picture", ylabel="Fréchet distance")
+    panels[0][-1].text(axes.get_xlim()[1], some.floor.iloc[0], " real faces", va="center", color="0.4")
+    drawing.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
     drawing.savefig(RESULTS / "samplers.png", dpi=110, metadata={"Software": None})
 
 
