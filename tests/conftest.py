@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from omokage.params import whole
 
@@ -73,6 +74,13 @@ class Clone:
         self.dvc("config", "--local", "remote.checkout.url", ".")
         self.commit("start")
 
+    @classmethod
+    def at(cls, place: Path) -> "Clone":
+        """Return the clone that is there already."""
+        clone = object.__new__(cls)
+        clone.root = place
+        return clone
+
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the clone; fail the test with its output unless it succeeds."""
         kept = {
@@ -134,10 +142,16 @@ def stages_run(output: str) -> list[str]:
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone in which `dvc repro` has run the tiny pipeline; tests copy it rather than change it."""
-    clone = Clone(tmp_path_factory.mktemp("finished") / "a clone")
-    clone.repro()
-    clone.commit("run")
-    return clone
+    # The processes that share the tests out make it once, beside their own folders.
+    shared = tmp_path_factory.getbasetemp().parent / "finished"
+    with FileLock(shared.with_suffix(".lock")):
+        if (shared / "a clone").exists():
+            return Clone.at(shared / "a clone")
+        clone = Clone(shared / "being made")
+        clone.repro()
+        clone.commit("run")
+        clone.root.rename(shared / "a clone")
+        return Clone.at(shared / "a clone")
 
 
 @pytest.fixture
@@ -145,9 +159,8 @@ def copy_of(finished: Clone, tmp_path: Path) -> Callable[[], Clone]:
     """Return a function that gives a fresh copy of the finished clone, cache and all."""
 
     def copy() -> Clone:
-        clone = object.__new__(Clone)
-        clone.root = tmp_path / f"copy{len(list(tmp_path.iterdir()))}"
-        shutil.copytree(finished.root, clone.root, symlinks=True)
-        return clone
+        place = tmp_path / f"copy{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(finished.root, place, symlinks=True)
+        return Clone.at(place)
 
     return copy

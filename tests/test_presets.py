@@ -9,16 +9,16 @@ from omokage.params import whole
 
 SCALED_DOWN = {
     "source": "avatars",
-    "avatar_count": 16,
+    "avatar_count": 8,
     "held_out": 0.4,
-    "reference_faces": 4,
-    "batch_size": 4,
+    "reference_faces": 3,
+    "batch_size": 2,
     "steps": 2,
     "sample_steps": 2,
     "samples": 4,
     "frames": 2,
     "kid_subsets": 2,
-    "kid_subset_size": 3,
+    "kid_subset_size": 2,
     "grid_side": 2,
 }
 
