@@ -94,7 +94,7 @@ OTHER: dict[str, Any] = {
     "ema_length": 0.07,
     "sampler": "ddim",
     "multipliers": [1, 1],
-    "attention": [16],
+    "attention": [8],
     "width": 24,
     "patch": 1,
     "warmup": 0.5,

@@ -9,7 +9,7 @@ from omokage.figures.sheet import Frames, Pictures, tile
 
 # A GIF compresses noise badly: of these, (pictures a row, rows, side in pixels, colours), the first that fits is taken.
 SIZES = ((4, 2, 96, 64), (3, 2, 96, 64), (4, 2, 64, 64), (3, 2, 64, 64), (3, 1, 64, 64), (2, 1, 64, 32), (1, 1, 64, 32))
-BUDGET, MOMENTS = 240_000, 16
+BUDGET, MOMENTS = 280_000, 16
 MILLISECONDS, HELD = 160, 2500
 
 
