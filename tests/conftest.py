@@ -13,8 +13,9 @@ from filelock import FileLock
 
 from omokage.params import whole
 
-# Two tests run side by side on two cores, one thread each: threads of a convolution wait for each other spinning, and
-# where there are more of them than cores each step takes ten times as long.
+# Three tests run side by side on two cores, since for a third of their time they wait for the disk. One thread each:
+# threads of a convolution wait for each other spinning, and where there are more of them than cores each step takes ten
+# times as long.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).parents[1]
@@ -139,19 +140,33 @@ def stages_run(output: str) -> list[str]:
     return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, so that none of them is left alone at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Any]) -> Path:
+    """Return the folder `name` that `make` has filled: once for all the processes that share the tests out."""
+    shared = tmp_path_factory.getbasetemp().parent / "shared"
+    shared.mkdir(exist_ok=True)
+    with FileLock(shared / f"{name}.lock"):
+        if not (shared / name).exists():
+            make(shared / f"{name} being made")
+            (shared / f"{name} being made").rename(shared / name)
+    return shared / name
+
+
+def finish(place: Path) -> None:
+    """Make a clone in which `dvc repro` has run the tiny pipeline."""
+    clone = Clone(place)
+    clone.repro()
+    clone.commit("run")
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone in which `dvc repro` has run the tiny pipeline; tests copy it rather than change it."""
-    # The processes that share the tests out make it once, beside their own folders.
-    shared = tmp_path_factory.getbasetemp().parent / "finished"
-    with FileLock(shared.with_suffix(".lock")):
-        if (shared / "a clone").exists():
-            return Clone.at(shared / "a clone")
-        clone = Clone(shared / "being made")
-        clone.repro()
-        clone.commit("run")
-        clone.root.rename(shared / "a clone")
-        return Clone.at(shared / "a clone")
+    return Clone.at(made_once(tmp_path_factory, "a finished clone", finish))
 
 
 @pytest.fixture

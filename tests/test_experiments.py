@@ -52,6 +52,7 @@ def test_metrics_are_there_while_training_runs(copy_of: Callable[[], Clone]) -> 
     assert not (clone.root / "results" / "model.safetensors").exists()
 
 
+@pytest.mark.long
 def test_a_training_that_is_killed_goes_on_and_ends_the_same(copy_of: Callable[[], Clone]) -> None:
     undisturbed = copy_of()
     undisturbed.set(steps=200, log_every=20)
@@ -105,6 +106,7 @@ def draw(folder: Path, count: int, first: int = 0) -> None:
             (folder / f"face-{number}.png").write_bytes(content)
 
 
+@pytest.mark.long
 def test_a_folders_content_is_part_of_the_key_however_it_is_run(copy_of: Callable[[], Clone]) -> None:
     clone = copy_of()
     pictures = clone.root.parent / "my pictures"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import made_once
 from test_training import CPU, faces, recipe, same, spec
 
 from omokage import pipeline, posthoc
@@ -75,15 +76,22 @@ def hashes(place: Path) -> dict[str, str]:
     return {path.name: pipeline.digest(path) for path in sorted(place.iterdir())}
 
 
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[int]], str]:
-    """Trainings killed at every point and run again: where they lie, both exit codes, and what was said."""
-    place = tmp_path_factory.mktemp("killed")
+def kill(place: Path) -> None:
+    """Make trainings that are killed at every point and run again, with both exit codes and what was said."""
+    place.mkdir()
     command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(place), "never", *POINTS, "term:4"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    codes: dict[str, list[int]] = json.loads(done.stdout)
-    return place, codes, done.stderr
+    (place / "codes.json").write_text(done.stdout)
+    (place / "said.txt").write_text(done.stderr)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, list[int]], str]:
+    """Trainings killed at every point and run again: where they lie, both exit codes, and what was said."""
+    place = made_once(tmp_path_factory, "killed trainings", kill)
+    codes: dict[str, list[int]] = json.loads((place / "codes.json").read_text())
+    return place, codes, (place / "said.txt").read_text()
 
 
 def test_the_same_training_twice_gives_the_same_bytes(killed: tuple[Path, Any, str]) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from zipfile import ZipFile
 
 import pytest
@@ -15,8 +15,10 @@ from kaggle_server import environment, serve
 
 from omokage import pipeline
 from omokage.data import detect
+from omokage.params.sample import Params
 
 STAGES = pipeline.read(ROOT)
+SAMPLERS = get_args(Params.model_fields["sampler"].annotation)
 
 PREPARE = """
 import json, sys
@@ -66,8 +68,8 @@ def loaded(clone: Clone, stage: str, **surroundings: str) -> list[str]:
         ("download", {"source": "folder"}),
         ("faces", {"crop": "detect", "crop_likelihood": 0.5}),
         ("faces", {"crop": "whole"}),
-        ("sample", {"sampler": "ddpm"}),
-        ("sample", {"sampler": "ddim", "eta": 1.0}),
+        *(("sample", {"sampler": sampler}) for sampler in SAMPLERS),
+        ("sample", {"weights": "posthoc"}),
         ("train", {"schedule": "sigmoid", "prediction": "eps", "patch": 1}),
     ],
 )
