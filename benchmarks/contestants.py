@@ -8,6 +8,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import count
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import torch
 from bench import draw
@@ -19,7 +21,7 @@ from ema_pytorch import EMA
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omokage import model
+from omokage import model, posthoc
 from omokage.device import compute_dtype
 from omokage.diffusion.objective import predicted_x0
 from omokage.diffusion.unet import Architecture
@@ -84,8 +86,13 @@ class Omokage(Contestant):
         return predicted_x0(self.spec.prediction, said, y, signal, noise) * 2 * self.spec.std + middle
 
     def sample(self, number: int) -> Tensor:
-        ready = denoiser(self.trainer.average.model, self.spec, CPU)
-        return draw(ready, self.spec, self.p.sampler, self.p.spacing, EVALUATIONS, number)
+        # With guidance, half of the evaluations are the earlier network's.
+        with NamedTemporaryFile() as file:
+            posthoc.save(Path(file.name), self.trainer.snapshots)
+            earlier = posthoc.earlier(Path(file.name), self.p.guide) if self.p.guidance > 1 else None
+        ready = denoiser(self.trainer.average.model, self.spec, CPU, self.p.guidance, earlier)
+        evaluations = EVALUATIONS if earlier is None else EVALUATIONS // 2
+        return draw(ready, self.spec, self.p.sampler, self.p.spacing, evaluations, number)
 
 
 class Peer(Contestant):

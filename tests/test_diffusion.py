@@ -7,11 +7,12 @@ import torch
 from diffusers import DDPMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from omokage.diffusion.objective import WEIGHTINGS, converted, loss_weight, predicted_noise, predicted_x0, target
 from omokage.diffusion.random import generator
 from omokage.diffusion.schedule import SCHEDULES, Schedule
-from omokage.diffusion.unet import Architecture, UNet
+from omokage.diffusion.unet import Architecture, Finish, UNet
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -141,3 +142,13 @@ def test_a_unet_keeps_the_shape_and_starts_by_adding_nothing(patch: int, multipl
     assert output.shape == x.shape
     assert output.dtype == torch.float32
     assert float(output.detach().abs().max()) == 0
+
+
+def test_after_a_patch_stem_a_pixel_knows_its_neighbours_in_other_patches() -> None:
+    finish = Finish(channels=16, out_channels=8, patch=4, embedding=16)
+    nn.init.ones_(finish.block.conv2.weight)  # zero at first, like every block's
+    picture = torch.randn(1, 3, 16, 16, generator=generator(0, "test"), requires_grad=True)
+    out = finish(torch.randn(1, 16, 4, 4, generator=generator(1, "test")), picture, torch.zeros(1, 16))
+    (felt,) = torch.autograd.grad(out[0, 0, 3, 3], picture)
+    assert float(felt[0, :, 4, 4].abs().sum()) > 0
+    assert UNet(Architecture(16, 16, (1,), 1, (), 0.0, 1)).finish is None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 import warm
-from conftest import ROOT, TINY, Clone, stages_run, tiny
+from conftest import ROOT, TINY, Clone, made_once, stages_run, tiny
 from test_evaluation import Standin
 from test_experiments import draw
 
@@ -41,6 +41,7 @@ def planned(clone: Clone) -> set[str]:
     return set(counts) - {"all", "total"}
 
 
+@pytest.mark.long
 def test_after_dvc_snakemake_agrees_on_what_to_run(copy_of: Callable[[], Clone]) -> None:
     clone = copy_of()
     assert planned(clone) == set()
@@ -92,6 +93,7 @@ OTHER: dict[str, Any] = {
     "extractor": "efficientnet-lite0",
     "prediction": "x0",
     "ema_length": 0.07,
+    "guide": 1.0,
     "sampler": "ddim",
     "multipliers": [1, 1],
     "attention": [8],
@@ -129,6 +131,7 @@ def inputs(clone: Clone) -> dict[str, Any]:
     return {name: {dep["path"]: dep["md5"] for dep in stage["deps"]} for name, stage in locked.items()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("half", [0, 1])
 def test_dvc_reruns_for_every_parameter_what_the_table_says(tmp_path: Path, half: int) -> None:
     clone = Clone(tmp_path / "clone")
@@ -183,11 +186,15 @@ def test_pieces_of_a_fan_out_never_outlive_their_run(
     assert not list(work.glob("sample-*/**/unit-*"))
 
 
-@pytest.fixture(scope="module")
-def fresh_ddim(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    clone = Clone(tmp_path_factory.mktemp("ddim") / "a clone")
+def draw_by_ddim(place: Path) -> None:
+    clone = Clone(place)
     clone.set(samples=40, sampler="ddim")
     clone.dvc("repro", "sample")
+
+
+@pytest.fixture(scope="module")
+def fresh_ddim(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    clone = Clone.at(made_once(tmp_path_factory, "a clone by ddim", draw_by_ddim))
     return digests(clone, ["results/samples.safetensors", "results/frames.safetensors", "results/runs/sample.json"])
 
 

@@ -73,6 +73,18 @@ def test_an_average_put_together_later_is_the_one_that_was_not_kept(tmp_path: Pa
     assert float(found["weight"]) == pytest.approx(float(wanted.model.weight.detach()), abs=0.03)
 
 
+@pytest.mark.parametrize(("fraction", "step"), [(0.001, 100), (0.5, 300), (0.6, 400), (1.0, 600)])
+def test_an_earlier_state_is_the_snapshot_nearest_to_it(tmp_path: Path, fraction: float, step: int) -> None:
+    snapshots = [
+        posthoc.Snapshot(moment, length, {"weight": torch.tensor([moment + length], dtype=torch.float16)})
+        for moment in posthoc.moments(600)
+        for length in reversed(posthoc.LENGTHS)
+    ]
+    posthoc.save(tmp_path / "snapshots.safetensors", snapshots)
+    found = posthoc.earlier(tmp_path / "snapshots.safetensors", fraction)["weight"]
+    assert found == torch.tensor([step + min(posthoc.LENGTHS)], dtype=torch.float16).float()
+
+
 def test_a_length_is_the_relative_width_of_its_profile() -> None:
     for length in (0.05, 0.1, 0.2):
         gamma = posthoc.exponent(length)

@@ -1,6 +1,7 @@
 """Samplers against diffusers, step by step, and against a Gaussian whose ideal denoiser is known in closed form."""
 
 import math
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from omokage.diffusion.guidance import guided
 from omokage.diffusion.objective import target
 from omokage.diffusion.random import generator
 from omokage.diffusion.samplers import SPACINGS, Denoiser, Noise, choose, levels, trailing
@@ -178,6 +180,22 @@ def test_a_schedule_that_ends_in_pure_noise_can_be_sampled(name: str) -> None:
         assert steps[0] == 199
         mean, std = moments(name, 0.0, ideal("v", schedule), steps, -1)
         assert math.isfinite(mean) and std == pytest.approx(STD, rel=0.15)
+
+
+def test_guidance_undoes_what_a_worse_network_does_worse() -> None:
+    right, steps = ideal("v", COSINE), trailing(COSINE, 200)
+
+    def wrong(by: float, x: Tensor, angle: Tensor) -> Tensor:
+        return right.network(x, angle) + by * angle.double().sin().view(-1, 1, 1, 1)
+
+    some, more = partial(wrong, 0.1), partial(wrong, 0.2)
+    said_by = {g: replace(right, network=guided(some, more, g)) for g in (1.0, 1.5, 2.0)}
+    means = {g: moments("ddim", 0.0, denoiser, steps, -1)[0] for g, denoiser in said_by.items()}
+    true, unguided = (moments("ddim", 0.0, replace(right, network=n), steps, -1)[0] for n in (right.network, some))
+    assert means[1.0] == pytest.approx(unguided, abs=1e-9)
+    assert abs(unguided - true) > 0.05
+    assert abs(means[1.5] - true) == pytest.approx(abs(unguided - true) / 2, rel=1e-6)
+    assert means[2.0] == pytest.approx(true, abs=1e-9)
 
 
 @settings(max_examples=100, deadline=None)

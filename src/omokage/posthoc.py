@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,12 +72,30 @@ def save(path: Path, snapshots: Sequence[Snapshot]) -> None:
 def combined(path: Path, length: float) -> Mapping[str, Tensor]:
     """Return the weights, float32, averaged over `length` up to the end of the training with these snapshots."""
     with safe_open(path, framework="pt") as file:
-        table = json.loads(file.metadata()["snapshots"])
+        table = _table(file)
         steps, lengths = [step for step, _ in table], [value for _, value in table]
         weights: dict[str, Tensor] = {}
-        for i, share in enumerate(shares(steps, lengths, max(steps), length)):
-            names = [name for name in file.keys() if name.startswith(f"{i}/")]  # noqa: SIM118 (a file, not a dict)
-            for name in names:
-                part = share * file.get_tensor(name).to(torch.float64)
-                weights[name.partition("/")[2]] = weights.get(name.partition("/")[2], 0) + part
+        for number, share in enumerate(shares(steps, lengths, max(steps), length)):
+            for name, tensor in _snapshot(file, number).items():
+                weights[name] = weights.get(name, 0) + share * tensor.to(torch.float64)
     return {name: tensor.float() for name, tensor in weights.items()}
+
+
+def earlier(path: Path, fraction: float) -> Mapping[str, Tensor]:
+    """Return the weights, float32, of the snapshot nearest to this fraction of the training: its shortest average."""
+    with safe_open(path, framework="pt") as file:
+        table = _table(file)
+        wanted = fraction * max(step for step, _ in table)
+        number = min(range(len(table)), key=lambda i: (abs(table[i][0] - wanted), table[i][1]))
+        return {name: tensor.float() for name, tensor in _snapshot(file, number).items()}
+
+
+def _table(file: Any) -> list[tuple[int, float]]:
+    """Return step and length of every snapshot."""
+    return [(step, length) for step, length in json.loads(file.metadata()["snapshots"])]
+
+
+def _snapshot(file: Any, number: int) -> dict[str, Tensor]:
+    begin = f"{number}/"
+    names = [name for name in file.keys() if name.startswith(begin)]  # noqa: SIM118 (a file, not a dict)
+    return {name.removeprefix(begin): file.get_tensor(name) for name in names}

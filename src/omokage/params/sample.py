@@ -10,6 +10,8 @@ from omokage.params.base import Parameters
 class Params(Parameters):
     weights: Literal["ema", "posthoc"]
     ema_length: float = Field(ge=0.01, le=0.25)
+    guidance: float = Field(ge=1, le=10)
+    guide: float = Field(gt=0, le=1)
     sampler: Literal["ddpm", "ddpm-large", "ddim", "dpm-solver++", "heun"]
     spacing: Literal["trailing", "leading", "log-snr"]
     sample_steps: int = Field(ge=1, le=10_000)

@@ -55,7 +55,10 @@ class Artist:
         if self.p.weights == "posthoc":
             averaged = posthoc.combined(job.input("results/snapshots.safetensors"), self.p.ema_length)
             model.exchange_weights(network, averaged)
-        self.denoiser = denoiser(network, self.spec, self.device)
+        earlier = None
+        if self.p.guidance > 1:
+            earlier = posthoc.earlier(job.input("results/snapshots.safetensors"), self.p.guide)
+        self.denoiser = denoiser(network, self.spec, self.device, self.p.guidance, earlier)
         self.steps = SPACINGS[self.p.spacing](self.denoiser.schedule, levels(self.p.sampler, self.p.sample_steps))
         self.dtype = compute_dtype(self.spec.precision, self.device)
         self.work = job.work / f"{self.device.type}-{self.dtype}-{job.threads}"

@@ -12,11 +12,12 @@ WEIGHT_DECAY = 0.01
 def make(network: UNet, name: str, lr: float) -> list[torch.optim.Optimizer]:
     """Return AdamW for all weights or, for `muon`, Muon for the inner convolutions and AdamW for the rest.
 
-    The first and the last layer, whose rows are colours, and what is no matrix do worse under Muon.
+    Layers between colours and features, and what is no matrix, do worse under Muon.
     """
     inner: list[Tensor] = []
     if name == "muon":
-        ends = {id(weight) for layer in (network.first, network.last) for weight in layer.parameters()}
+        layers = [network.first, network.last, *([network.finish.first] if network.finish else [])]
+        ends = {id(weight) for layer in layers for weight in layer.parameters()}
         inner = [layer.weight for layer in network.modules() if isinstance(layer, nn.Conv2d)]
         inner = [weight for weight in inner if id(weight) not in ends]
     taken = {id(weight) for weight in inner}
