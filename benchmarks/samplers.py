@@ -3,7 +3,7 @@
     python benchmarks/samplers.py CHECKOUT [--pictures 500] [--evaluations 5 10 20 50]
 
 CHECKOUT is one in which `dvc repro` has run. Rows go to results/samplers.csv; results/samplers.png is drawn from all of
-them.
+them. Where there is guidance, half of the evaluations are the earlier network's.
 """
 
 import argparse
@@ -15,19 +15,22 @@ import seaborn as sns
 from bench import RESULTS, Clock, Judge, draw, note
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from omokage import model
+from omokage import model, posthoc
 from omokage.device import prepare
 from omokage.drawing import denoiser
 
-# Pairs of sampler and spacing.
+# Sampler, spacing and guidance.
 WAYS = [
-    ("ddpm", "trailing"),
-    ("ddpm-large", "trailing"),
-    ("ddim", "trailing"),
-    ("dpm-solver++", "trailing"),
-    ("dpm-solver++", "log-snr"),
-    ("heun", "trailing"),
+    ("ddpm", "trailing", 1),
+    ("ddpm", "trailing", 2),
+    ("ddpm-large", "trailing", 1),
+    ("ddim", "trailing", 1),
+    ("ddim", "trailing", 2),
+    ("dpm-solver++", "trailing", 1),
+    ("dpm-solver++", "log-snr", 1),
+    ("heun", "trailing", 1),
 ]
+GUIDE = 0.5
 
 
 def main() -> None:
@@ -39,23 +42,25 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="these samplers")
     chosen = parser.parse_args()
     device = prepare(threads=2)
-    network, spec = model.load(chosen.checkout / "results" / "model.safetensors", device)
-    ready, judge = denoiser(network, spec, device), Judge(chosen.checkout / "data")
+    results, judge = chosen.checkout / "results", Judge(chosen.checkout / "data")
+    network, spec = model.load(results / "model.safetensors", device)
+    earlier = posthoc.earlier(results / "snapshots.safetensors", GUIDE)
     for evaluations in chosen.evaluations:
-        for sampler, spacing in WAYS:
+        for sampler, spacing, guidance in WAYS:
             if chosen.only and sampler not in chosen.only:
                 continue
-            clock = Clock()
-            drawn = draw(ready, spec, sampler, spacing, evaluations, chosen.pictures)
-            row = {"sampler": sampler, "spacing": spacing, "evaluations": evaluations, "seconds": clock()}
-            note("samplers", {**row, **judge(drawn)})
+            ready = denoiser(network, spec, device, guidance, earlier if guidance > 1 else None)
+            each, clock = evaluations // guidance, Clock()
+            drawn = draw(ready, spec, sampler, spacing, each, chosen.pictures)
+            row = {"sampler": sampler, "spacing": spacing, "guidance": guidance, "evaluations": evaluations}
+            note("samplers", {**row, "seconds": clock(), **judge(drawn)})
     figure()
 
 
 def figure() -> None:
     """Draw all rows of results/samplers.csv: one line a sampler, one panel for each number of pictures."""
     table = pd.read_csv(RESULTS / "samplers.csv")
-    table["way"] = table.sampler + ", " + table.spacing
+    table["way"] = table.sampler + ", " + table.spacing.where(table.guidance == 1, "guided")
     sns.set_theme(style="whitegrid", palette="colorblind")
     counts = sorted(table.n.unique())
     drawing, panels = plt.subplots(

@@ -50,7 +50,7 @@ def _sheet(faces: Pictures, made: Schedule, title: str, centre: torch.Tensor, st
     for column, level in enumerate(levels.tolist()):
         middle = column * step + (step - GAP) / 2
         write(sheet, (middle, head - 12), f"t = {level}", 21, "ms")
-        ratio = f"{float(made.log_snr[level]):+.1f}".replace("-", "−").replace("inf", "∞")
+        ratio = f"{float(made.log_snr[level]):+z.1f}".replace("-", "−").replace("inf", "∞")
         write(sheet, (middle, sheet.height - 12), ratio, 21, "ms", faint=True)
     write(sheet, (sheet.width, 30), "below: log-SNR (nats)", 21, "rs", faint=True)
     return margin(sheet)

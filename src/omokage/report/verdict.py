@@ -248,4 +248,4 @@ def _mean(run: Run, split: str) -> float:
 
 
 def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")
+    return f"{value:+z.1f}".replace("-", "−")
