@@ -11,10 +11,10 @@ from dataclasses import fields
 from pathlib import Path
 
 import torch
-from bench import ROOT, Clock, Judge, draw, note
+from bench import ROOT, Clock, Judge, away_from_earlier, draw, note
 from ruamel.yaml import YAML
 
-from omokage import model
+from omokage import model, posthoc
 from omokage.data import shards
 from omokage.device import compute_dtype, prepare
 from omokage.diffusion.unet import Architecture
@@ -50,10 +50,14 @@ def main() -> None:
     clock = Clock()
     with tempfile.TemporaryDirectory() as work:
         machine = Machine(device, compute_dtype(p.precision, device))
-        network = train(faces, spec, recipe, machine, Path(work), lambda row: None).network
-    seconds = clock()
+        trained = train(faces, spec, recipe, machine, Path(work) / "checkpoints", lambda row: None)
+        network, seconds, snapshots = trained.network, clock(), Path(work) / "snapshots.safetensors"
+        posthoc.save(snapshots, trained.snapshots)
+        ready = denoiser(network, spec, device)
+        if p.guidance > 1:
+            ready = away_from_earlier(network, spec, snapshots, device, p.guidance, p.guide)
     errors = loss_by_noise(network, spec, held_out[:128], device, 8, 0)
-    drawn = draw(denoiser(network, spec, device), spec, p.sampler, p.spacing, p.sample_steps, p.samples)
+    drawn = draw(ready, spec, p.sampler, p.spacing, p.sample_steps, p.samples)
     note(
         "ablation",
         {

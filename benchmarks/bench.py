@@ -16,8 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from omokage import model, posthoc
+from omokage.diffusion.guidance import guided
 from omokage.diffusion.random import generator
 from omokage.diffusion.samplers import SPACINGS, Denoiser, choose, levels
+from omokage.diffusion.unet import UNet
+from omokage.drawing import denoiser
 from omokage.evaluation import distances
 from omokage.evaluation.features import EXTRACTORS
 from omokage.evaluation.reference import read, spread
@@ -72,14 +76,22 @@ class Judge:
         }
 
 
+def away_from_earlier(
+    network: UNet, spec: Spec, snapshots: Path, device: torch.device, guidance: float, guide: float
+) -> Denoiser:
+    """Return the network's denoiser, guided away from a snapshot of its training as `sample` does it."""
+    earlier = model.with_weights(network, posthoc.earlier(snapshots, guide))
+    return guided(denoiser(network, spec, device), denoiser(earlier, spec, device), guidance)
+
+
 @torch.inference_mode()
-def draw(denoiser: Denoiser, spec: Spec, sampler: str, spacing: str, evaluations: int, count: int) -> Tensor:
+def draw(ready: Denoiser, spec: Spec, sampler: str, spacing: str, evaluations: int, count: int) -> Tensor:
     """Return `count` pictures, uint8, each from a noise of its own that no sampler or number of evaluations changes."""
     side, drawn = spec.architecture.image_size, []
-    steps = SPACINGS[spacing](denoiser.schedule, levels(sampler, evaluations))
+    steps = SPACINGS[spacing](ready.schedule, levels(sampler, evaluations))
     for start in range(0, count, UNIT):
         noise = partial(_noise, range(start, min(start + UNIT, count)), side)
-        *_, last = choose(sampler, 0.0)(denoiser, noise(-1), steps, noise)
+        *_, last = choose(sampler, 0.0)(ready, noise(-1), steps, noise)
         drawn.append(spec.pictures(last.x0))
     return torch.cat(drawn)
 
@@ -95,6 +107,8 @@ def note(name: str, row: Mapping[str, Any]) -> None:
     machine = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} x{os.cpu_count()}"
     full = {"date": datetime.date.today().isoformat(), "machine": machine, **row}
     fresh = not path.exists()
+    if not fresh and (had := path.read_text(encoding="utf-8").splitlines()[0].split(",")) != list(full):
+        raise ValueError(f"{path} has the columns {', '.join(had)}, not {', '.join(full)}: move it out of the way")
     with path.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(full), lineterminator="\n")
         if fresh:

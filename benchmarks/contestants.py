@@ -9,10 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 
 import torch
-from bench import draw
+from bench import away_from_earlier, draw
 from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from diffusers.optimization import get_cosine_schedule_with_warmup
@@ -86,13 +86,13 @@ class Omokage(Contestant):
         return predicted_x0(self.spec.prediction, said, y, signal, noise) * 2 * self.spec.std + middle
 
     def sample(self, number: int) -> Tensor:
-        # With guidance, half of the evaluations are the earlier network's.
-        with NamedTemporaryFile() as file:
-            posthoc.save(Path(file.name), self.trainer.snapshots)
-            earlier = posthoc.earlier(Path(file.name), self.p.guide) if self.p.guidance > 1 else None
-        ready = denoiser(self.trainer.average.model, self.spec, CPU, self.p.guidance, earlier)
-        evaluations = EVALUATIONS if earlier is None else EVALUATIONS // 2
-        return draw(ready, self.spec, self.p.sampler, self.p.spacing, evaluations, number)
+        with TemporaryDirectory() as folder:
+            snapshots = Path(folder) / "snapshots.safetensors"
+            posthoc.save(snapshots, self.trainer.snapshots)
+            network = self.trainer.average.model
+            ready = away_from_earlier(network, self.spec, snapshots, CPU, self.p.guidance, self.p.guide)
+        # Half of the evaluations are the earlier network's.
+        return draw(ready, self.spec, self.p.sampler, self.p.spacing, EVALUATIONS // 2, number)
 
 
 class Peer(Contestant):

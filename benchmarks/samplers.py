@@ -1,6 +1,6 @@
 """Distance against the number of network evaluations, for every sampler, from one trained model.
 
-    python benchmarks/samplers.py CHECKOUT [--pictures 500] [--evaluations 5 10 20 50]
+    python benchmarks/samplers.py CHECKOUT [--pictures 500] [--evaluations 4 10 20 50]
 
 CHECKOUT is one in which `dvc repro` has run. Rows go to results/samplers.csv; results/samplers.png is drawn from all of
 them. Where there is guidance, half of the evaluations are the earlier network's.
@@ -12,10 +12,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
-from bench import RESULTS, Clock, Judge, draw, note
+from bench import RESULTS, Clock, Judge, away_from_earlier, draw, note
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from omokage import model, posthoc
+from omokage import model
 from omokage.device import prepare
 from omokage.drawing import denoiser
 
@@ -38,21 +38,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=Path)
     parser.add_argument("--pictures", type=int, default=500)
-    parser.add_argument("--evaluations", type=int, nargs="+", default=[5, 10, 20, 50])
+    parser.add_argument("--evaluations", type=int, nargs="+", default=[4, 10, 20, 50])
     parser.add_argument("--only", nargs="+", help="these samplers")
     chosen = parser.parse_args()
     device = prepare(threads=2)
     results, judge = chosen.checkout / "results", Judge(chosen.checkout / "data")
     network, spec = model.load(results / "model.safetensors", device)
-    earlier = posthoc.earlier(results / "snapshots.safetensors", GUIDE)
     for evaluations in chosen.evaluations:
         for sampler, spacing, guidance in WAYS:
             if chosen.only and sampler not in chosen.only:
                 continue
-            ready = denoiser(network, spec, device, guidance, earlier if guidance > 1 else None)
+            ready = away_from_earlier(network, spec, results / "snapshots.safetensors", device, guidance, GUIDE)
+            ready = ready if guidance > 1 else denoiser(network, spec, device)
             each, clock = evaluations // guidance, Clock()
             drawn = draw(ready, spec, sampler, spacing, each, chosen.pictures)
-            row = {"sampler": sampler, "spacing": spacing, "guidance": guidance, "evaluations": evaluations}
+            row = {"sampler": sampler, "spacing": spacing, "guidance": guidance, "evaluations": each * guidance}
             note("samplers", {**row, "seconds": clock(), **judge(drawn)})
     figure()
 

@@ -147,12 +147,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Any]) -> Path:
     """Return the folder `name` that `make` has filled: once for all the processes that share the tests out."""
-    shared = tmp_path_factory.getbasetemp().parent / "shared"
+    base = tmp_path_factory.getbasetemp()
+    # Those processes have folders of their own within that of this run of the tests.
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
     shared.mkdir(exist_ok=True)
     with FileLock(shared / f"{name}.lock"):
         if not (shared / name).exists():
-            make(shared / f"{name} being made")
-            (shared / f"{name} being made").rename(shared / name)
+            begun = shared / f"{name} being made"
+            shutil.rmtree(begun, ignore_errors=True)
+            make(begun)
+            begun.rename(shared / name)
     return shared / name
 
 

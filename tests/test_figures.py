@@ -40,7 +40,7 @@ UPSTREAM: dict[str, tuple[dict[str, Any], list[str], list[str], dict[str, Any]]]
         TRAINING,
     ),
     "sample": (
-        {"sampler": "ddim"},
+        {"sampler": "ddim", "sample_steps": 20, "guidance": 1.5},
         ["results/model.safetensors"],
         ["results/samples.safetensors", "results/frames.safetensors"],
         {"device": "cpu"},

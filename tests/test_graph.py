@@ -93,7 +93,7 @@ OTHER: dict[str, Any] = {
     "extractor": "efficientnet-lite0",
     "prediction": "x0",
     "ema_length": 0.07,
-    "guide": 1.0,
+    "guide": 0.1,
     "sampler": "ddim",
     "multipliers": [1, 1],
     "attention": [8],

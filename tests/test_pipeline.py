@@ -8,6 +8,7 @@ import pytest
 from conftest import ROOT, Clone
 
 from omokage import imports, pipeline
+from omokage.reruns import rewrite
 
 STAGES = pipeline.read(ROOT)
 
@@ -18,6 +19,11 @@ def test_the_declared_code_and_packages_are_what_the_imports_reach(stage: str) -
     assert sorted(dep for dep in STAGES[stage].code if dep.endswith(".py")) == files, "run `make deps`"
     listing = (ROOT / STAGES[stage].packages).read_text().split()
     assert listing == [f"{name}=={version}" for name, version in imports.distributions(modules).items()]
+
+
+def test_the_readme_has_the_table_of_reruns() -> None:
+    readme = ROOT / "README.md"
+    assert rewrite(readme) == readme.read_text(), "run `make deps`"
 
 
 def test_templates_beside_the_code_are_declared() -> None:

@@ -31,6 +31,8 @@ def test_a_preset_runs_through_all_stages(preset: str, tmp_path: Path) -> None:
     clone.write_params({**whole.load(ROOT / "workflow" / "presets" / f"{preset}.yaml"), **SCALED_DOWN})
     # Pictures are drawn 32 at a time, of which all but four would be thrown away.
     sample = clone.root / "src" / "omokage" / "stages" / "sample.py"
-    sample.write_text(sample.read_text().replace("UNIT = 32", "UNIT = 4"))
+    fewer = sample.read_text().replace("UNIT = 32", "UNIT = 4")
+    assert "UNIT = 4\n" in fewer
+    sample.write_text(fewer)
     clone.snakemake()
     assert (clone.root / "results" / "report.html").stat().st_size > 10_000

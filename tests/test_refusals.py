@@ -18,7 +18,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "fewer faces than a batch": ({"batch_size": 64}, "train", "batch_size = 64, but there are only"),
     "no Inception weights": ({"extractor": "inception"}, "reference", "inception-2015-12-05.pt"),
     "nothing held out": ({"held_out": 0.0001}, "faces", "expected at least 2 of each"),
-    "unknown style": ({"avatar_styles": ["nobody"]}, "download", "nobody"),
+    "unknown style": ({"avatar_styles": ["nobody"]}, "params", "nobody"),
 }
 
 

@@ -187,6 +187,7 @@ def test_the_page_is_one_file_and_escapes_everything(written: Job[Params]) -> No
     assert all(address.startswith("data:") or address == "https://a.org/%28x%29" for address in page.addresses)
     assert "url(" not in html and "@import" not in html and "javascript:" not in html
     assert "prefers-color-scheme: dark" in html
+    assert "ddim in 20 evaluations of the network a picture, led 1.5 times as far" in " ".join(html.split())
 
 
 def test_markdown_shows_the_figures_beside_it_and_escapes_everything(written: Job[Params]) -> None:

@@ -188,10 +188,9 @@ def test_guidance_undoes_what_a_worse_network_does_worse() -> None:
     def wrong(by: float, x: Tensor, angle: Tensor) -> Tensor:
         return right.network(x, angle) + by * angle.double().sin().view(-1, 1, 1, 1)
 
-    some, more = partial(wrong, 0.1), partial(wrong, 0.2)
-    said_by = {g: replace(right, network=guided(some, more, g)) for g in (1.0, 1.5, 2.0)}
-    means = {g: moments("ddim", 0.0, denoiser, steps, -1)[0] for g, denoiser in said_by.items()}
-    true, unguided = (moments("ddim", 0.0, replace(right, network=n), steps, -1)[0] for n in (right.network, some))
+    some, more = (replace(right, network=partial(wrong, by)) for by in (0.1, 0.2))
+    means = {g: moments("ddim", 0.0, guided(some, more, g), steps, -1)[0] for g in (1.0, 1.5, 2.0)}
+    true, unguided = (moments("ddim", 0.0, denoiser, steps, -1)[0] for denoiser in (right, some))
     assert means[1.0] == pytest.approx(unguided, abs=1e-9)
     assert abs(unguided - true) > 0.05
     assert abs(means[1.5] - true) == pytest.approx(abs(unguided - true) / 2, rel=1e-6)

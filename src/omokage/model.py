@@ -1,5 +1,6 @@
 """A trained model: its weights together with all that is needed to draw from it, in one safetensors file."""
 
+import copy
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -85,13 +86,12 @@ def load(path: Path, device: torch.device) -> tuple[UNet, Spec]:
         key: tuple(value) if isinstance(value, list) else value for key, value in values.pop("architecture").items()
     }
     spec = Spec(architecture=Architecture(**shape), **{**values, "mean": tuple(values["mean"])})
-    network = UNet(spec.architecture)
-    exchange_weights(network, weights)
+    network = with_weights(UNet(spec.architecture), weights)
     return network.eval().requires_grad_(False).to(device).to(memory_format=memory_format(device)), spec
 
 
-def exchange_weights(network: UNet, weights: Mapping[str, Tensor]) -> None:
-    """Give the network these weights; raise Refused, naming what differs, if they are another architecture's."""
+def with_weights(network: UNet, weights: Mapping[str, Tensor]) -> UNet:
+    """Return a copy of the network with these weights; raise Refused, naming what differs, if they do not fit."""
     mine, theirs = (
         {key: tuple(value.shape) for key, value in some.items()} for some in (network.state_dict(), weights)
     )
@@ -101,4 +101,6 @@ def exchange_weights(network: UNet, weights: Mapping[str, Tensor]) -> None:
             f"the weights are of another architecture: {len(different)} tensors differ, the first {key} with "
             f"{theirs.get(key, 'nothing')} instead of {mine.get(key, 'nothing')}: train anew with `dvc repro train`"
         )
-    network.load_state_dict(weights)
+    other = copy.deepcopy(network)
+    other.load_state_dict(weights)
+    return other

@@ -33,8 +33,8 @@ from omokage.pipeline import Stage
 PARTIAL = ".partial-"
 # The exit code after SIGTERM, EX_TEMPFAIL of sysexits.h: nothing is wrong, run the same again.
 RESUME_ME = 75
-# DVC deletes a stage's outputs before it runs.
-RESTORE = " (`git checkout -- results && dvc checkout` brings back the last results)"
+# DVC has deleted the stage's outputs by then.
+RESTORE = " (with the last run's parameters and files, `dvc repro` restores its results)"
 
 
 class Tee:
@@ -266,7 +266,8 @@ def main() -> int:
         try:
             run(Path.cwd(), arguments.stage, arguments.threads, arguments.part)
         except Refused as error:
-            print(f"omokage: {arguments.stage}: {error}{RESTORE}", file=sys.stderr)
+            hint = RESTORE if "DVC_STAGE" in os.environ and arguments.stage != "params" else ""
+            print(f"omokage: {arguments.stage}: {error}{hint}", file=sys.stderr)
             return 1
         except Interrupted as error:
             print(f"omokage: {arguments.stage}: {error}", file=sys.stderr)

@@ -42,7 +42,7 @@ if "stage" not in config:
         VALUES = whole.load(ROOT / "params.yaml")
         whole.check(VALUES)
         STALE = pipeline.stale(ROOT, VALUES)
-    except Refused as error:
+    except (Refused, OSError) as error:
         refuse(error)
 
 

@@ -96,7 +96,7 @@ class Block(nn.Module):
 
 
 class Finish(nn.Module):
-    """After a patch stem: features are unfolded, joined with the picture itself, and refined at full resolution.
+    """After a patch stem: features are unfolded, added to the picture itself, and refined at full resolution.
 
     The pixels of a block that is unfolded straight into colours know nothing of those beside it: they look grainy.
     """

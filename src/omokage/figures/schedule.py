@@ -33,7 +33,7 @@ def draw(
         left.legend()
         right.set_title("Signal to noise")
         right.set_ylabel("log-SNR (nats)")
-        right.set_ylim(-13, 11)
+        right.set_ylim(-13 + log_snr_shift, 11 + log_snr_shift)
         for axes in drawing.panels:
             axes.set_xlabel("step $t$")
         return drawing.image()

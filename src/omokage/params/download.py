@@ -15,7 +15,7 @@ class Params(Parameters):
     avatar_styles: list[Style] = Field(min_length=1)
     avatar_count: int = Field(ge=1, le=1_000_000)
     avatar_backgrounds: list[Colour] = Field(min_length=1)
-    avatar_size: int = Field(ge=16, le=1024)
+    avatar_size: int = Field(ge=16, le=256)
     avatar_seed: int = Field(ge=0, lt=2**32)
     folder: Annotated[str, StringConstraints(pattern="^[^#?]+$")]
     kaggle_dataset: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]

@@ -15,6 +15,7 @@ from PIL import Image
 
 from omokage.provenance import Record, public
 from omokage.report.verdict import Run, Verdict, difficulties, performance, quality, summary
+from omokage.report.words import count, number
 
 # What each figure shows, for those who see it and for those who cannot.
 CAPTIONS = {
@@ -40,7 +41,7 @@ CAPTIONS = {
         "The schedule over the steps: share of the picture's variance that is left, and log signal-to-noise ratio "
         "in nats; the other schedules faint."
     ),
-    "noising": "Held-out faces at ten steps t of the schedule, with the log signal-to-noise ratio in nats below.",
+    "noising": "Held-out faces at some steps t of the schedule, with the log signal-to-noise ratio in nats below.",
 }
 # Sheets of faces would weigh megabytes as PNG; lines and letters of the plots would suffer as WebP.
 SHEETS = ("denoising", "noising", "samples")
@@ -109,6 +110,7 @@ class Page:
             settings=self.settings(),
             machine=self.machine(),
             licences=self.manifest["licences"],
+            sampling=self.sampling(),
         )
 
     def verdicts(self) -> list[tuple[str, Verdict, list[Picture]]]:
@@ -119,6 +121,14 @@ class Page:
             ("Quality", quality(self.run), [show["scores"]]),
             ("Difficulties", difficulties(self.run), []),
         ]
+
+    def sampling(self) -> str:
+        """Return in words how the samples were drawn."""
+        params = next(run["params"] for run in self.records if run["stage"] == "sample")
+        words = f"{params['sampler']} in {count(params['sample_steps'], 'evaluation')} of the network a picture"
+        if params["guidance"] > 1:
+            words += f", led {number(params['guidance'])} times as far from what it said earlier in its training"
+        return words
 
     def settings(self) -> list[tuple[str, list[tuple[str, str]]]]:
         """Return every stage with its parameters as its record has them."""

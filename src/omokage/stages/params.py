@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from omokage.checkout import main_checkout
+from omokage.data.sources import styles
 from omokage.errors import Refused
 from omokage.job import Job
 from omokage.params.whole import Params
 
 
 def run(job: Job[Params]) -> None:
-    """Refuse a `folder` that is not there (a wrong key or value never gets this far), then say that all is well."""
+    """Refuse a style or a `folder` that is not there (what breaks the schema never gets this far); say all is well."""
+    styles.check(job.params.avatar_styles)
     folder = main_checkout(Path.cwd()) / job.params.folder
     if not folder.exists():
         raise Refused(

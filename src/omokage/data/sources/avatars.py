@@ -5,18 +5,15 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
-import dicebear_styles
 import resvg_py
 from dicebear import Avatar, Style
 
 from omokage.data.pictures import Collection, Licence
+from omokage.data.sources.styles import STYLES, check
 from omokage.data.workers import in_order
-from omokage.errors import Refused
 
-STYLES = Path(next(iter(dicebear_styles.__path__)))
 PACKAGES = ("dicebear-styles", "dicebear-core", "resvg-py")
 
 
@@ -48,9 +45,7 @@ def collect(
     styles: Sequence[str], count: int, backgrounds: Sequence[str], size: int, seed: int, processes: int
 ) -> Collection:
     """Return `count` avatars, drawn as they are asked for; raise Refused for a style that DiceBear does not have."""
-    known = sorted(path.stem for path in STYLES.glob("*.json"))
-    if unknown := [style for style in styles if style not in known]:
-        raise Refused(f"avatar_styles: there is no {', '.join(unknown)}: choose among {', '.join(known)}")
+    check(styles)
     artist = Artist(tuple(styles), tuple(backgrounds), size, seed)
 
     def pictures() -> Iterator[tuple[str, bytes]]:
