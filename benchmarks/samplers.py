@@ -2,8 +2,8 @@
 
     python benchmarks/samplers.py CHECKOUT [--pictures 500] [--evaluations 4 10 20 50]
 
-CHECKOUT is one in which `dvc repro` has run. Rows go to results/samplers.csv; results/samplers.png is drawn from all of
-them. Where there is guidance, half of the evaluations are the earlier network's.
+CHECKOUT is one in which `dvc repro` has run. Rows go to results/samplers.csv; results/samplers.png is drawn from those of
+the same model. Where there is guidance, half of the evaluations are the earlier network's.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import seaborn as sns
 from bench import RESULTS, Clock, Judge, away_from_earlier, draw, note
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from omokage import model
+from omokage import model, provenance
 from omokage.device import prepare
 from omokage.drawing import denoiser
 
@@ -44,6 +44,7 @@ def main() -> None:
     device = prepare(threads=2)
     results, judge = chosen.checkout / "results", Judge(chosen.checkout / "data")
     network, spec = model.load(results / "model.safetensors", device)
+    name = provenance.sha256(results / "model.safetensors")[:8]
     for evaluations in chosen.evaluations:
         for sampler, spacing, guidance in WAYS:
             if chosen.only and sampler not in chosen.only:
@@ -52,14 +53,21 @@ def main() -> None:
             ready = ready if guidance > 1 else denoiser(network, spec, device)
             each, clock = evaluations // guidance, Clock()
             drawn = draw(ready, spec, sampler, spacing, each, chosen.pictures)
-            row = {"sampler": sampler, "spacing": spacing, "guidance": guidance, "evaluations": each * guidance}
+            row = {
+                "model": name,
+                "sampler": sampler,
+                "spacing": spacing,
+                "guidance": guidance,
+                "evaluations": each * guidance,
+            }
             note("samplers", {**row, "seconds": clock(), **judge(drawn)})
-    figure()
+    figure(name)
 
 
-def figure() -> None:
-    """Draw all rows of results/samplers.csv: one line a sampler, one panel for each number of pictures."""
-    table = pd.read_csv(RESULTS / "samplers.csv")
+def figure(name: str) -> None:
+    """Draw the rows of one model in results/samplers.csv: one line a sampler, one panel for each number of pictures."""
+    table = pd.read_csv(RESULTS / "samplers.csv", dtype={"model": str})
+    table = table[table.model == name].copy()
     table["way"] = table.sampler + ", " + table.spacing.where(table.guidance == 1, "guided")
     sns.set_theme(style="whitegrid", palette="colorblind")
     counts = sorted(table.n.unique())
