@@ -11,14 +11,13 @@ from dataclasses import fields
 from pathlib import Path
 
 import torch
-from bench import ROOT, Clock, Judge, away_from_earlier, draw, note
+from bench import ROOT, Clock, Judge, draw, guided_denoiser, note
 from ruamel.yaml import YAML
 
 from omokage import model, posthoc
 from omokage.data import shards
 from omokage.device import compute_dtype, prepare
 from omokage.diffusion.unet import Architecture
-from omokage.drawing import denoiser
 from omokage.params import whole
 from omokage.training.loop import Machine, train
 from omokage.training.probe import loss_by_noise
@@ -53,9 +52,7 @@ def main() -> None:
         trained = train(faces, spec, recipe, machine, Path(work) / "checkpoints", lambda row: None)
         network, seconds, snapshots = trained.network, clock(), Path(work) / "snapshots.safetensors"
         posthoc.save(snapshots, trained.snapshots)
-        ready = denoiser(network, spec, device)
-        if p.guidance > 1:
-            ready = away_from_earlier(network, spec, snapshots, device, p.guidance, p.guide)
+        ready = guided_denoiser(network, spec, snapshots, p.guidance, p.guide)
     errors = loss_by_noise(network, spec, held_out[:128], device, 8, 0)
     drawn = draw(ready, spec, p.sampler, p.spacing, p.sample_steps, p.samples)
     note(

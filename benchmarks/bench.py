@@ -31,6 +31,7 @@ from omokage.params import whole
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 UNIT = 64
+CPU = torch.device("cpu")
 
 
 def faces_of(source: Path | None) -> Path:
@@ -76,12 +77,12 @@ class Judge:
         }
 
 
-def away_from_earlier(
-    network: UNet, spec: Spec, snapshots: Path, device: torch.device, guidance: float, guide: float
-) -> Denoiser:
-    """Return the network's denoiser, guided away from a snapshot of its training as `sample` does it."""
-    earlier = model.with_weights(network, posthoc.earlier(snapshots, guide))
-    return guided(denoiser(network, spec, device), denoiser(earlier, spec, device), guidance)
+def guided_denoiser(network: UNet, spec: Spec, snapshots: Path, guidance: float, guide: float) -> Denoiser:
+    """Return the network's denoiser, guided away from a snapshot of its training as `sample` does it, on the CPU."""
+    ready = denoiser(network, spec, CPU)
+    if guidance == 1:
+        return ready
+    return guided(ready, denoiser(model.with_weights(network, posthoc.earlier(snapshots, guide)), spec, CPU), guidance)
 
 
 @torch.inference_mode()

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from bench import away_from_earlier, draw
+from bench import CPU, draw, guided_denoiser
 from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from diffusers.optimization import get_cosine_schedule_with_warmup
@@ -30,7 +30,6 @@ from omokage.params.whole import Params
 from omokage.training.loop import Machine, Trainer
 from omokage.training.recipe import Recipe
 
-CPU = torch.device("cpu")
 DTYPE = compute_dtype("auto", CPU)
 BATCH = 64
 EVALUATIONS = 50
@@ -90,9 +89,10 @@ class Omokage(Contestant):
             snapshots = Path(folder) / "snapshots.safetensors"
             posthoc.save(snapshots, self.trainer.snapshots)
             network = self.trainer.average.model
-            ready = away_from_earlier(network, self.spec, snapshots, CPU, self.p.guidance, self.p.guide)
-        # Half of the evaluations are the earlier network's.
-        return draw(ready, self.spec, self.p.sampler, self.p.spacing, EVALUATIONS // 2, number)
+            ready = guided_denoiser(network, self.spec, snapshots, self.p.guidance, self.p.guide)
+        # With guidance, half of the evaluations are the earlier network's.
+        evaluations = EVALUATIONS if self.p.guidance == 1 else EVALUATIONS // 2
+        return draw(ready, self.spec, self.p.sampler, self.p.spacing, evaluations, number)
 
 
 class Peer(Contestant):

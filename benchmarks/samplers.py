@@ -2,8 +2,8 @@
 
     python benchmarks/samplers.py CHECKOUT [--pictures 500] [--evaluations 4 10 20 50]
 
-CHECKOUT is one in which `dvc repro` has run. Rows go to results/samplers.csv; results/samplers.png is drawn from those of
-the same model. Where there is guidance, half of the evaluations are the earlier network's.
+CHECKOUT is one in which `dvc repro` has run. Rows go to results/samplers.csv; results/samplers.png is drawn from the
+same model's. Where there is guidance, half of the evaluations are the earlier network's.
 """
 
 import argparse
@@ -12,12 +12,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
-from bench import RESULTS, Clock, Judge, away_from_earlier, draw, note
+from bench import RESULTS, Clock, Judge, draw, guided_denoiser, note
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from omokage import model, provenance
 from omokage.device import prepare
-from omokage.drawing import denoiser
 
 # Sampler, spacing and guidance.
 WAYS = [
@@ -49,8 +48,7 @@ def main() -> None:
         for sampler, spacing, guidance in WAYS:
             if chosen.only and sampler not in chosen.only:
                 continue
-            ready = away_from_earlier(network, spec, results / "snapshots.safetensors", device, guidance, GUIDE)
-            ready = ready if guidance > 1 else denoiser(network, spec, device)
+            ready = guided_denoiser(network, spec, results / "snapshots.safetensors", guidance, GUIDE)
             each, clock = evaluations // guidance, Clock()
             drawn = draw(ready, spec, sampler, spacing, each, chosen.pictures)
             row = {
