@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from omokage import pipeline, presets
+from omokage.data.faces import FACE_SIDE
 from omokage.errors import Refused
 from omokage.params import whole
+from omokage.params.words import WORDS
 
 
 def test_every_preset_is_whole_and_rendered_from_the_schema() -> None:
@@ -69,6 +71,10 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, text: str, value: fl
         ({"attention": [5]}, "attention = [5]: expected resolutions of the UNet, [8, 4]"),
         ({"warmup": 0.7, "decay": 0.7}, "expected a sum of at most 1"),
         ({"source": "folder", "folder": "/tmp"}, "expected a path relative to the main checkout"),
+        ({"samples": 1}, "samples = 1: input should be greater than or equal to 2"),
+        ({"guidance": 0.5}, "guidance = 0.5: input should be greater than or equal to 1"),
+        ({"guide": 1.0}, "guide = 1.0: input should be less than 1"),
+        ({"avatar_size": FACE_SIDE + 1}, f"avatar_size = {FACE_SIDE + 1}: input should be less than or equal to"),
     ],
 )
 def test_what_is_wrong_is_named_with_value_and_choices(changes: dict[str, Any], complaint: str) -> None:
@@ -76,6 +82,11 @@ def test_what_is_wrong_is_named_with_value_and_choices(changes: dict[str, Any], 
         whole.check({**tiny(), **changes})
     assert complaint in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_the_largest_avatar_still_is_a_face_as_it_is() -> None:
+    assert whole.check({**tiny(), "avatar_size": FACE_SIDE})
+    assert all(str(FACE_SIDE) in WORDS[key] for key in ("avatar_size", "crop"))
 
 
 def test_a_missing_key_is_named() -> None:

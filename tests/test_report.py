@@ -207,6 +207,11 @@ def test_both_carry_what_made_them(written: Job[Params]) -> None:
     assert html["deps"]["results/figures/loss.png"] == html["runs"]["figures"]["outs"]["results/figures/loss.png"]
 
 
+def test_nothing_has_a_sign_where_it_is_nothing() -> None:
+    flat = replace(GOOD, levels=[Level(-0.04, 0.1, 0.1), Level(4.0, 0.2, 0.2)])
+    assert "+0.0" in words(flat) and "−0.0" not in words(flat)
+
+
 def test_no_text_can_end_the_stamp() -> None:
     stamp = {"title": "--> </script> <!--"}
     assert json.loads(provenance.text(stamp)) == stamp

@@ -69,7 +69,8 @@ def loaded(clone: Clone, stage: str, **surroundings: str) -> list[str]:
         ("faces", {"crop": "detect", "crop_likelihood": 0.5}),
         ("faces", {"crop": "whole"}),
         *(("sample", {"sampler": sampler}) for sampler in SAMPLERS),
-        ("sample", {"weights": "posthoc"}),
+        ("sample", {"sampler": "ddim", "eta": 1.0}),
+        ("sample", {"weights": "posthoc", "guidance": 1.0}),
         ("train", {"schedule": "sigmoid", "prediction": "eps", "patch": 1}),
     ],
 )
