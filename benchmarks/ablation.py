@@ -11,7 +11,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import torch
-from bench import ROOT, Clock, Judge, draw, guided_denoiser, note
+from bench import ROOT, Clock, Judge, draw, note, ready_to_draw
 from ruamel.yaml import YAML
 
 from omokage import model, posthoc
@@ -52,7 +52,7 @@ def main() -> None:
         trained = train(faces, spec, recipe, machine, Path(work) / "checkpoints", lambda row: None)
         network, seconds, snapshots = trained.network, clock(), Path(work) / "snapshots.safetensors"
         posthoc.save(snapshots, trained.snapshots)
-        ready = guided_denoiser(network, spec, snapshots, p.guidance, p.guide)
+        ready = ready_to_draw(network, spec, snapshots, p.guidance, p.guide)
     errors = loss_by_noise(network, spec, held_out[:128], device, 8, 0)
     drawn = draw(ready, spec, p.sampler, p.spacing, p.sample_steps, p.samples)
     note(

@@ -16,12 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from omokage import model, posthoc
-from omokage.diffusion.guidance import guided
+from omokage import posthoc
 from omokage.diffusion.random import generator
 from omokage.diffusion.samplers import SPACINGS, Denoiser, choose, levels
 from omokage.diffusion.unet import UNet
-from omokage.drawing import denoiser
+from omokage.drawing import denoiser, guided_denoiser
 from omokage.evaluation import distances
 from omokage.evaluation.features import EXTRACTORS
 from omokage.evaluation.reference import read, spread
@@ -77,12 +76,11 @@ class Judge:
         }
 
 
-def guided_denoiser(network: UNet, spec: Spec, snapshots: Path, guidance: float, guide: float) -> Denoiser:
-    """Return the network's denoiser, guided away from a snapshot of its training as `sample` does it, on the CPU."""
-    ready = denoiser(network, spec, CPU)
+def ready_to_draw(network: UNet, spec: Spec, snapshots: Path, guidance: float, guide: float) -> Denoiser:
+    """Return the network's denoiser on the CPU, guided or not, as `sample` has it."""
     if guidance == 1:
-        return ready
-    return guided(ready, denoiser(model.with_weights(network, posthoc.earlier(snapshots, guide)), spec, CPU), guidance)
+        return denoiser(network, spec, CPU)
+    return guided_denoiser(network, posthoc.earlier(snapshots, guide), guidance, spec, CPU)
 
 
 @torch.inference_mode()

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from bench import CPU, draw, guided_denoiser
+from bench import CPU, draw, ready_to_draw
 from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from diffusers.optimization import get_cosine_schedule_with_warmup
@@ -89,7 +89,7 @@ class Omokage(Contestant):
             snapshots = Path(folder) / "snapshots.safetensors"
             posthoc.save(snapshots, self.trainer.snapshots)
             network = self.trainer.average.model
-            ready = guided_denoiser(network, self.spec, snapshots, self.p.guidance, self.p.guide)
+            ready = ready_to_draw(network, self.spec, snapshots, self.p.guidance, self.p.guide)
         # With guidance, half of the evaluations are the earlier network's.
         evaluations = EVALUATIONS if self.p.guidance == 1 else EVALUATIONS // 2
         return draw(ready, self.spec, self.p.sampler, self.p.spacing, evaluations, number)

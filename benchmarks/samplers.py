@@ -12,7 +12,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
-from bench import RESULTS, Clock, Judge, draw, guided_denoiser, note
+from bench import RESULTS, Clock, Judge, draw, note, ready_to_draw
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from omokage import model, provenance
@@ -48,7 +48,7 @@ def main() -> None:
         for sampler, spacing, guidance in WAYS:
             if chosen.only and sampler not in chosen.only:
                 continue
-            ready = guided_denoiser(network, spec, results / "snapshots.safetensors", guidance, GUIDE)
+            ready = ready_to_draw(network, spec, results / "snapshots.safetensors", guidance, GUIDE)
             each, clock = evaluations // guidance, Clock()
             drawn = draw(ready, spec, sampler, spacing, each, chosen.pictures)
             row = {

@@ -1,12 +1,15 @@
 """A trained network as the samplers want it."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from omokage.device import compute_dtype
+from omokage.diffusion.guidance import guided
 from omokage.diffusion.samplers import Denoiser
 from omokage.diffusion.unet import UNet
-from omokage.model import Spec
+from omokage.model import Spec, with_weights
 
 
 def denoiser(network: UNet, spec: Spec, device: torch.device) -> Denoiser:
@@ -20,3 +23,11 @@ def denoiser(network: UNet, spec: Spec, device: torch.device) -> Denoiser:
 
     black = torch.zeros(1, 3, size, size, dtype=torch.uint8, device=device)
     return Denoiser(say, spec.prediction, spec.noise_schedule(), spec.whiten(black), spec.whiten(black + 255))
+
+
+def guided_denoiser(
+    network: UNet, earlier: Mapping[str, Tensor], guidance: float, spec: Spec, device: torch.device
+) -> Denoiser:
+    """Return the same, `guidance` times as far from what the network said with its `earlier` weights."""
+    guide = denoiser(with_weights(network, earlier), spec, device)
+    return guided(denoiser(network, spec, device), guide, guidance)

@@ -13,10 +13,9 @@ from torch import Tensor
 
 from omokage import model, posthoc
 from omokage.device import compute_dtype, memory_format, name, prepare
-from omokage.diffusion.guidance import guided
 from omokage.diffusion.random import generator
 from omokage.diffusion.samplers import SPACINGS, Moment, choose, levels
-from omokage.drawing import denoiser
+from omokage.drawing import denoiser, guided_denoiser
 from omokage.job import Job
 from omokage.params.sample import Params
 from omokage.progress import progress
@@ -56,11 +55,11 @@ class Artist:
         if self.p.weights == "posthoc":
             averaged = posthoc.combined(job.input("results/snapshots.safetensors"), self.p.ema_length)
             network = model.with_weights(network, averaged)
-        self.denoiser = denoiser(network, self.spec, self.device)
         if self.p.guidance > 1:
             earlier = posthoc.earlier(job.input("results/snapshots.safetensors"), self.p.guide)
-            guide = denoiser(model.with_weights(network, earlier), self.spec, self.device)
-            self.denoiser = guided(self.denoiser, guide, self.p.guidance)
+            self.denoiser = guided_denoiser(network, earlier, self.p.guidance, self.spec, self.device)
+        else:
+            self.denoiser = denoiser(network, self.spec, self.device)
         self.steps = SPACINGS[self.p.spacing](self.denoiser.schedule, levels(self.p.sampler, self.p.sample_steps))
         self.dtype = compute_dtype(self.spec.precision, self.device)
         self.work = job.work / f"{self.device.type}-{self.dtype}-{job.threads}"
