@@ -124,7 +124,7 @@ class DenoisingDiffusionPytorch(Peer):
 
     def __init__(self, faces: Tensor, steps: int, lr: float, seed: int, p: Params) -> None:
         super().__init__(faces, seed, p.flip)
-        self.network = Unet(dim=44, dim_mults=(1, 2, 4))
+        self.network = Unet(dim=32, dim_mults=(1, 2, 4))
         self.diffusion = GaussianDiffusion(self.network, image_size=faces.shape[-1], sampling_timesteps=EVALUATIONS)
         self.optimiser = torch.optim.Adam(self.diffusion.parameters(), lr=lr, betas=(0.9, 0.99))
         self.ema = EMA(self.diffusion, beta=0.995, update_every=10)
@@ -158,7 +158,7 @@ class Diffusers(Peer):
         self.network = UNet2DModel(
             sample_size=faces.shape[-1],
             layers_per_block=2,
-            block_out_channels=(48, 96, 144),
+            block_out_channels=(32, 64, 96),
             down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
             up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
             norm_num_groups=16,

@@ -17,7 +17,8 @@ from omokage.diffusion.dropout import Dropout
 
 
 def _groups(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(math.gcd(32, channels), channels)
+    """Normalise up to 32 groups of three channels or more: a channel by itself would lose how strong it is."""
+    return nn.GroupNorm(next(n for n in (32, 16, 8, 4, 2, 1) if channels % n == 0 and channels >= 3 * n), channels)
 
 
 def _zero(layer: nn.Conv2d) -> nn.Conv2d:
