@@ -92,6 +92,10 @@ OTHER: dict[str, Any] = {
     "min_side": 30,
     "extractor": "efficientnet-lite0",
     "prediction": "x0",
+    "weighting": "min_snr",
+    "lr": 0.05,
+    "decay": 1.0,
+    "batch_size": 16,
     "ema_length": 0.07,
     "guide": 0.1,
     "sampler": "ddim",
@@ -143,9 +147,9 @@ def test_dvc_reruns_for_every_parameter_what_the_table_says(tmp_path: Path, half
         draw(clone.root / folder, 24)
     (clone.root / "weights").mkdir()
     torch.jit.script(Standin()).save(clone.root / "weights" / "inception-2015-12-05.pt")
-    clone.set(attention=[], extractor="inception", figure_dpi=40)
+    clone.set(attention=[], extractor="inception", figure_dpi=40, weighting="simple")
     table, cut_off = reruns(STAGES), set()
-    # Keys of one stage stay together: `eta` is felt after `sampler` has become ddim.
+    # Keys of one stage stay together: `eta` is felt after `sampler` has become ddim, `min_snr_gamma` after min_snr.
     keys = sorted(table, key=lambda key: key in ("extractor", "folder", "source"))
     keys = keys[half * len(keys) // 2 : (half + 1) * len(keys) // 2]
     with warm.warm(clone.root):
