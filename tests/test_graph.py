@@ -94,7 +94,7 @@ OTHER: dict[str, Any] = {
     "prediction": "x0",
     "weighting": "min_snr",
     "lr": 0.05,
-    "decay": 1.0,
+    "decay": 0.1,
     "batch_size": 16,
     "ema_length": 0.07,
     "guide": 0.1,
