@@ -7,21 +7,18 @@ DATA is the data folder of a checkout in which `dvc repro reference` has run. Th
 
 import argparse
 import tempfile
-from dataclasses import fields
 from pathlib import Path
 
 import torch
-from bench import ROOT, Clock, Judge, draw, note, ready_to_draw
+from bench import ROOT, Clock, Judge, draw, note, ours, ready_to_draw
 from ruamel.yaml import YAML
 
-from omokage import model, posthoc
+from omokage import posthoc
 from omokage.data import shards
 from omokage.device import compute_dtype, prepare
-from omokage.diffusion.unet import Architecture
 from omokage.params import whole
 from omokage.training.loop import Machine, train
 from omokage.training.probe import loss_by_noise
-from omokage.training.recipe import Recipe
 
 
 def main() -> None:
@@ -40,12 +37,7 @@ def main() -> None:
 
     device = prepare(threads=2)
     faces, held_out = (shards.read(chosen.data / "faces", split) for split in ("train", "held_out"))
-    mean, std = model.whitening([faces])
-    shape = Architecture(
-        faces.shape[-1], p.width, tuple(p.multipliers), p.blocks, tuple(p.attention), p.dropout, p.patch
-    )
-    spec = model.Spec(shape, p.prediction, p.schedule, p.timesteps, p.zero_snr, p.log_snr_shift, p.precision, mean, std)
-    recipe = Recipe(**{field.name: getattr(p, field.name) for field in fields(Recipe)})
+    spec, recipe = ours(p, faces)
     clock = Clock()
     with tempfile.TemporaryDirectory() as work:
         machine = Machine(device, compute_dtype(p.precision, device))

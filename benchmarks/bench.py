@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ from torch import Tensor
 from omokage import posthoc
 from omokage.diffusion.random import generator
 from omokage.diffusion.samplers import SPACINGS, Denoiser, choose, levels
-from omokage.diffusion.unet import UNet
+from omokage.diffusion.unet import Architecture, UNet
 from omokage.drawing import denoiser, guided_denoiser
 from omokage.evaluation import distances
 from omokage.evaluation.features import EXTRACTORS
 from omokage.evaluation.reference import read, spread
-from omokage.model import Spec
+from omokage.model import Spec, whitening
 from omokage.params import whole
+from omokage.training.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -74,6 +75,16 @@ class Judge:
             "floor": round(distances.frechet(train[spread(len(train), n)], held_out), 1),
             "n": n,
         }
+
+
+def ours(p: whole.Params, faces: Tensor) -> tuple[Spec, Recipe]:
+    """Return what is trained on uint8 faces [n, 3, h, w], and how, with the parameters of a preset."""
+    mean, std = whitening([faces])
+    shape = Architecture(
+        faces.shape[-1], p.width, tuple(p.multipliers), p.blocks, tuple(p.attention), p.dropout, p.patch
+    )
+    spec = Spec(shape, p.prediction, p.schedule, p.timesteps, p.zero_snr, p.log_snr_shift, p.precision, mean, std)
+    return spec, Recipe(**{field.name: getattr(p, field.name) for field in fields(Recipe)})
 
 
 def ready_to_draw(network: UNet, spec: Spec, snapshots: Path, guidance: float, guide: float) -> Denoiser:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from bench import CPU, draw, ready_to_draw
+from bench import CPU, draw, ours, ready_to_draw
 from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from diffusers.optimization import get_cosine_schedule_with_warmup
@@ -21,14 +21,12 @@ from ema_pytorch import EMA
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from omokage import model, posthoc
+from omokage import posthoc
 from omokage.device import compute_dtype
 from omokage.diffusion.objective import predicted_x0
-from omokage.diffusion.unet import Architecture
 from omokage.drawing import denoiser
 from omokage.params.whole import Params
 from omokage.training.loop import Machine, Trainer
-from omokage.training.recipe import Recipe
 
 DTYPE = compute_dtype("auto", CPU)
 BATCH = 64
@@ -58,14 +56,7 @@ class Omokage(Contestant):
     """This project, with the parameters of a preset."""
 
     def __init__(self, faces: Tensor, steps: int, lr: float, seed: int, p: Params) -> None:
-        mean, std = model.whitening([faces])
-        shape = Architecture(
-            faces.shape[-1], p.width, tuple(p.multipliers), p.blocks, tuple(p.attention), p.dropout, p.patch
-        )
-        self.spec = model.Spec(
-            shape, p.prediction, p.schedule, p.timesteps, p.zero_snr, p.log_snr_shift, p.precision, mean, std
-        )
-        recipe = Recipe(**{name: getattr(p, name) for name in Recipe.__dataclass_fields__} | {"steps": steps, "lr": lr})
+        self.spec, recipe = ours(p.model_copy(update={"steps": steps, "lr": lr}), faces)
         self.p, self.batch = p, recipe.batch_size
         self.trainer = Trainer(faces, self.spec, recipe, Machine(CPU, DTYPE))
         self.network = self.trainer.network

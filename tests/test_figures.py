@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from omokage import provenance
-from omokage.data import shards
+from omokage.data import shards, text
 from omokage.errors import Refused
-from omokage.figures import animation, denoising, noising, samples
+from omokage.figures import animation, contact, data_card, denoising, noising, samples
 from omokage.job import Job
 from omokage.params.figures import Params
+from omokage.report.page import Picture
 from omokage.stages import figures
 
 TRAINING = {"device": "cpu", "precision": "float32", "parameters": 7, "mean": [0.5, 0.4, 0.3], "std": 0.3}
@@ -31,7 +33,13 @@ UPSTREAM: dict[str, tuple[dict[str, Any], list[str], list[str], dict[str, Any]]]
         ["data/pictures.zip"],
         {},
     ),
-    "faces": ({"image_size": 8}, ["data/pictures.zip"], ["data/faces"], {}),
+    "detect": ({"crop": "auto"}, ["data/pictures.zip"], ["data/sightings.csv"], {}),
+    "faces": (
+        {"image_size": 8},
+        ["data/pictures.zip", "data/sightings.csv"],
+        ["data/faces", "data/card.safetensors", "results/faces.json"],
+        {},
+    ),
     "reference": ({"extractor": "x"}, ["data/faces"], ["data/reference"], {}),
     "train": (
         {"schedule": "cosine", "lr": 1e-3},
@@ -53,6 +61,22 @@ def digest(words: str) -> str:
     return hashlib.sha256(words.encode()).hexdigest()
 
 
+def a_card(noise: Callable[[int], torch.Tensor]) -> dict[str, torch.Tensor]:
+    shown = noise(2).repeat_interleave(12, 2).repeat_interleave(12, 3)
+    boxes = [[0, 10, 10, 50, 50, 1], [0, 50, 20, 90, 60, 0], [1, 0, 0, 96, 96, 1]]
+    colours = {f"{split}_colours": noise(3)[:, :, 0, 0].contiguous() for split in ("train", "held_out")}
+    return {
+        "pictures": shown,
+        "boxes": torch.tensor(boxes, dtype=torch.int16),
+        "train_faces": noise(5),
+        "held_out_faces": noise(4),
+        "dropped": shown.clone(),
+        "kinds": torch.from_numpy(text.encode(["duplicate", "no face found"])),
+        "sizes": torch.tensor([40, 300], dtype=torch.int32),
+        **colours,
+    }
+
+
 def a_run(root: Path) -> Job[Params]:
     """Write small inputs of every kind, and the records that made them."""
     source = torch.Generator().manual_seed(0)
@@ -63,6 +87,9 @@ def a_run(root: Path) -> Job[Params]:
     (root / "results/runs").mkdir(parents=True)
     shards.write(root / "data/faces", "held_out", noise(9))
     save_file({"samples": noise(9)}, root / "results/samples.safetensors")
+    save_file(a_card(noise), root / "data/card.safetensors")
+    tally = {"train": 70, "held_out": 20, "dropped": {"duplicate": 9, "no face found": 1}}
+    (root / "results/faces.json").write_text(json.dumps({"faces": tally}))
     film = {"t": torch.arange(5).flip(0).contiguous(), "x_t": noise(5, 4), "x0": noise(5, 4)}
     save_file(film, root / "results/frames.safetensors")
     rows = [f"{step},0.001,{1 / step}" for step in (10, 20, 30, 40)]
@@ -120,14 +147,17 @@ def stamp_of(job: Job[Params], name: str) -> dict[str, Any]:
 
 
 def test_a_stamp_holds_what_the_figure_rests_on_and_nothing_else(drawn: Job[Params]) -> None:
-    rests_on = {
-        "loss.png": {"download", "faces", "train"},
-        "noise_levels.png": {"download", "faces", "train"},
+    data = {"download", "detect", "faces"}
+    rests_on: dict[str, set[str]] = {
+        "loss.png": {*data, "train"},
+        "noise_levels.png": {*data, "train"},
         "schedule.png": set(),
-        "noising.png": {"download", "faces"},
-        "denoising.png": {"download", "faces", "train", "sample"},
-        "denoising.gif": {"download", "faces", "train", "sample"},
-        "samples.png": {"download", "faces", "train", "sample"},
+        "noising.png": data,
+        "denoising.png": {*data, "train", "sample"},
+        "denoising.gif": {*data, "train", "sample"},
+        "samples.png": {*data, "train", "sample"},
+        "contact.png": data,
+        "data_card.png": data,
         "scores.png": set(UPSTREAM),
     }
     assert {name: set(stamp_of(drawn, name)["runs"]) for name in figures.FIGURES} == rests_on
@@ -234,16 +264,30 @@ def test_sheets_stay_small_even_of_noise(side: int, tmp_path: Path) -> None:
         return np.random.default_rng(0).integers(0, 256, (*shape, 3, side, side), dtype=np.uint8)
 
     film = {"t": np.arange(11), "x_t": noise(11, 8), "x0": noise(11, 8)}
-    sheets = [
-        samples.draw(noise(64), noise(64), grid_side=8),
-        denoising.draw(film),
-        noising.draw(
-            noise(3), schedule="cosine", timesteps=1000, zero_snr=False, log_snr_shift=0.0, mean=[0.5] * 3, std=0.3
-        ),
-    ]
-    for number, sheet in enumerate(sheets):
-        sheet.save(tmp_path / f"{number}.png")
-    provenance.save_gif(*animation.draw(film), tmp_path / "film.gif", {})
-    size = sum(path.stat().st_size for path in tmp_path.iterdir())
-    # The report holds all pictures once more, as base64; beside them, 500 kB of plots, tables and records.
-    assert size * (1 + 4 / 3) + 500_000 < 3_000_000
+    card = {
+        "pictures": np.random.default_rng(0).integers(0, 256, (40, 3, 96, 96), np.uint8),
+        "boxes": np.zeros((0, 6), np.int16),
+        "dropped": noise(12),
+        "kinds": text.encode(["duplicate"] * 12),
+        "sizes": np.full(9, 100, np.int32),
+        **{f"{split}_faces": noise(12) for split in ("train", "held_out")},
+        **{f"{split}_colours": np.zeros((9, 3), np.uint8) for split in ("train", "held_out")},
+    }
+    looks: dict[str, Any] = {"figure_style": "whitegrid", "figure_palette": "colorblind", "figure_dpi": 120}
+    tally = {"train": 9, "held_out": 9, "dropped": {"duplicate": 9}}
+    scheme: dict[str, Any] = {"schedule": "cosine", "timesteps": 1000, "zero_snr": False, "log_snr_shift": 0.0}
+    sheets = {
+        "samples": samples.draw(noise(64), noise(64), grid_side=8),
+        "denoising": denoising.draw(film),
+        "noising": noising.draw(noise(3), **scheme, mean=[0.5] * 3, std=0.3),
+        "contact": contact.draw(card),
+        "data_card": data_card.draw(card, {"faces": tally}, **looks),
+    }
+    for name, sheet in sheets.items():
+        provenance.save_png(sheet, tmp_path / f"{name}.png", {})
+    provenance.save_gif(*animation.draw(film), tmp_path / "animation.gif", {})
+    files = list(tmp_path.iterdir())
+    in_the_report = sum(len(Picture.load(path.stem, path, path.suffix).data) for path in files)
+    sizes = {path.stem: path.stat().st_size for path in files}
+    # Beside them there are 500 kB of plots, tables and records.
+    assert sum(sizes.values()) + in_the_report + 500_000 < 3_000_000, sizes

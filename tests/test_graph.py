@@ -174,7 +174,7 @@ def test_pieces_of_a_fan_out_never_outlive_their_run(
     copy_of: Callable[[], Clone], fresh_ddim: dict[str, str], link: str
 ) -> None:
     clone = copy_of()
-    (clone.root / "jobs.yaml").write_text("sample_jobs: 2\n")
+    (clone.root / "jobs.yaml").write_text("sample_jobs: 2\ndetect_jobs: 2\nfaces_jobs: 3\n")
     profile = clone.root / "workflow" / "profiles" / "default" / "config.yaml"
     profile.write_text(profile.read_text() + "configfile: jobs.yaml\n")
     clone.dvc("config", "cache.type", link)

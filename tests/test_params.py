@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from omokage import pipeline, presets
-from omokage.data.faces import FACE_SIDE
+from omokage.data.look import FACE_SIDE
 from omokage.errors import Refused
 from omokage.params import whole
 from omokage.params.words import WORDS

@@ -66,8 +66,9 @@ def loaded(clone: Clone, stage: str, **surroundings: str) -> list[str]:
     [
         *((name, {}) for name in STAGES),
         ("download", {"source": "folder"}),
-        ("faces", {"crop": "detect", "crop_likelihood": 0.5}),
-        ("faces", {"crop": "whole"}),
+        ("detect", {"crop": "detect"}),
+        ("detect", {"crop": "whole"}),
+        ("faces", {"near_duplicates": 0.0}),
         *(("sample", {"sampler": sampler}) for sampler in SAMPLERS),
         ("sample", {"sampler": "ddim", "eta": 1.0}),
         ("sample", {"weights": "posthoc", "guidance": 1.0}),
@@ -87,7 +88,7 @@ def test_a_stage_loads_exactly_what_it_declares(
 
 
 def replace_pictures(clone: Clone) -> None:
-    """Put pictures in which the detector finds faces where `faces` reads them."""
+    """Put pictures in which the detector finds faces where `detect` reads them."""
     with ZipFile(clone.root / "data" / "pictures.zip", "w") as file:
         for side in range(200, 320, 10):
             content = io.BytesIO()

@@ -41,7 +41,7 @@ class Spec:
 
     def whiten(self, faces: Tensor) -> Tensor:
         """uint8 pictures [n, 3, h, w] -> float32 in the network's space."""
-        return (faces.float() / 255 - self._mean(faces)) / self.std
+        return faces.to(torch.float32, copy=True).div_(255).sub_(self._mean(faces)).div_(self.std)
 
     def pictures(self, x: Tensor) -> Tensor:
         """The inverse of `whiten`, rounded and clipped to uint8."""

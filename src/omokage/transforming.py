@@ -1,10 +1,8 @@
 """Transform a user's own pictures with a trained model: read them, hand them to the core, and draw what comes back."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from zipfile import ZipFile
 
 import numpy as np
 import torch
@@ -13,6 +11,7 @@ from torch import Tensor
 
 from omokage import model
 from omokage.data.faces import Cropper
+from omokage.data.look import look
 from omokage.device import memory_format, prepare
 from omokage.diffusion.random import generator
 from omokage.diffusion.samplers import SPACINGS, Noise, choose, levels
@@ -38,24 +37,19 @@ class Wish:
 
 
 def faces(paths: Sequence[Path], side: int, crop: str) -> Tensor:
-    """Return the first face of each picture, uint8 [n, 3, side, side], cut as the pipeline cuts them.
+    """Return the likeliest face of each picture, uint8 [n, 3, side, side], cut as the pipeline cuts them.
 
     Raises Refused, naming the file, where there is none.
     """
-    found = []
-    with tempfile.TemporaryDirectory() as folder:
-        archive = Path(folder) / "pictures.zip"
-        with ZipFile(archive, "w") as file:
-            for number, path in enumerate(paths):
-                if not path.is_file():
-                    raise Refused(f"{path}: there is no such file: name pictures, such as PNG or JPEG")
-                file.write(path, str(number))
-        cropper = Cropper(archive, side, crop, margin=0.3, likelihood=0.8, smallest=16)
-        for number, path in enumerate(paths):
-            face = cropper(str(number))[0]
-            if face.pixels is None:
-                raise Refused(f"{path}: {face.reason}: give a picture of a face, or take the whole with --crop whole")
-            found.append(torch.from_numpy(face.pixels))
+    cropper, found = Cropper(side, margin=0.3, likelihood=0.8, most=1, smallest=16), []
+    for path in paths:
+        if not path.is_file():
+            raise Refused(f"{path}: there is no such file: name pictures, such as PNG or JPEG")
+        content = path.read_bytes()
+        face = cropper(look(path.name, content, crop), content)[0]
+        if face.pixels is None:
+            raise Refused(f"{path}: {face.reason}: give a picture of a face, or take the whole with --crop whole")
+        found.append(torch.from_numpy(face.pixels))
     return torch.stack(found)
 
 

@@ -51,6 +51,18 @@ def done(stage):
     return f".snakemake/done/{stage}"
 
 
+def jobs(stage):
+    """The number of jobs that a stage fans out to: `STAGE_jobs: N` in a profile's configfile."""
+    return int(config.get(f"{stage}_jobs", 1))
+
+
+def parts(stage):
+    """The markers of a stage's jobs. They leave their pieces in a folder named after the run's hash, where the stage
+    itself collects them; a marker only says that a job is done."""
+    count = jobs(stage)
+    return [f".snakemake/parts/{stage}-{part}-of-{count}" for part in range(count) if count > 1]
+
+
 def needs(stage):
     """The markers of the stages that this one depends on."""
     upstream = pipeline.upstream(STAGES, stage)
@@ -61,6 +73,7 @@ def needs(stage):
 
 
 if workflow.is_main_process:
+    shutil.rmtree(ROOT / ".snakemake" / "parts", ignore_errors=True)
     # Snakemake would run a stage again just because it failed before; here its results tell, and they are whole.
     shutil.rmtree(ROOT / ".snakemake" / "incomplete", ignore_errors=True)
     for name in STAGES:

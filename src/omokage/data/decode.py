@@ -1,13 +1,16 @@
 """From the bytes of an untrusted picture to upright RGB pixels."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 LARGEST = 50_000_000  # pixels
+SIDEWAYS = 5  # EXIF orientations from here on swap width and height
 
 
 class UnusableError(Exception):
@@ -24,13 +27,26 @@ def decode(content: bytes) -> Image.Image:
     Palettes, grey (also 16-bit) and CMYK are converted; colour profiles are not applied. Raises UnusableError
     for what is not one of FORMATS, is broken or truncated, or has more than LARGEST pixels (before they are unpacked).
     """
+    with _opened(content) as picture:
+        picture.load()
+        return _rgb(_upright(picture))
+
+
+def upright_size(content: bytes) -> tuple[int, int]:
+    """Return width and height as `decode` would give them, from the header alone; raise UnusableError as it does."""
+    with _opened(content) as picture:
+        turned = _orientation(picture) >= SIDEWAYS
+        return (picture.height, picture.width) if turned else picture.size
+
+
+@contextmanager
+def _opened(content: bytes) -> Iterator[Image.Image]:
     try:
         with warnings.catch_warnings(action="ignore"):  # of Pillow, which then goes on
             picture = Image.open(BytesIO(content), formats=FORMATS)
             if picture.width * picture.height > LARGEST:
                 raise UnusableError("too large", f": {picture.width} x {picture.height} pixels")
-            picture.load()
-            return _rgb(_upright(picture))
+            yield picture
     except UnusableError:
         raise
     except Image.DecompressionBombError:
@@ -43,10 +59,17 @@ def decode(content: bytes) -> Image.Image:
         raise UnusableError("broken", f": {type(error).__name__}") from None
 
 
+def _orientation(picture: Image.Image) -> int:
+    try:
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # a damaged EXIF block says nothing against the pixels
+        return 1
+
+
 def _upright(picture: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(picture)
-    except Exception:  # a damaged EXIF block says nothing against the pixels
+    except Exception:  # as above
         return picture
 
 

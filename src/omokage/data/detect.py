@@ -1,48 +1,46 @@
 """Faces of illustrated people, found by animeface (Takahashi 2013, https://github.com/nya3jp/python-animeface)."""
 
-from dataclasses import dataclass
-
 import animeface
 from PIL import Image, ImageDraw
 
+from omokage.data.sightings import Detection
 from omokage.errors import Refused
 
 # Longer side of what animeface sees, in pixels: below the first it misses more, above the last it is only slower. It
-# misses faces that fill most of a large picture, so that is tried again at the middle one.
+# misses faces that fill most of a large picture, so where none is CERTAIN that is tried again at the middle one.
 SMALLEST, CLOSE_UP, LARGEST = 192, 400, 800
+CERTAIN = 0.8
+BLIND = 16  # pixels of the shorter side, as seen, in which no face can be
 
 
-@dataclass(frozen=True)
-class Detection:
-    """A face: centre and side of its square box (brow to chin), in pixels of the picture, and how likely it is one."""
-
-    x: float
-    y: float
-    side: float
-    likelihood: float
-
-
-def detect(picture: Image.Image, likelihood: float) -> list[Detection]:
-    """Return the faces of an RGB picture that are at least so likely, from top to bottom."""
+def detect(picture: Image.Image) -> list[Detection]:
+    """Return the faces of an RGB picture, from top to bottom: all that animeface takes for one, likely or not."""
     seen = min(max(*picture.size, SMALLEST), LARGEST)
-    return _detect(picture, likelihood, seen) or (_detect(picture, likelihood, CLOSE_UP) if seen > CLOSE_UP else [])
+    found = _detect(picture, seen)
+    if seen > CLOSE_UP and _surest(found) < CERTAIN:
+        found = max(found, _detect(picture, CLOSE_UP), key=_surest)
+    return sorted(found, key=lambda face: (face.y, face.x))
 
 
-def _detect(picture: Image.Image, likelihood: float, seen: int) -> list[Detection]:
+def _surest(faces: list[Detection]) -> float:
+    return max((face.likelihood for face in faces), default=0.0)
+
+
+def _detect(picture: Image.Image, seen: int) -> list[Detection]:
     scale = seen / max(picture.size)
-    width, height = (max(1, round(side * scale)) for side in picture.size)
+    width, height = (round(side * scale) for side in picture.size)
+    if min(width, height) < BLIND:
+        return []
     found = animeface.detect(picture.resize((width, height), Image.Resampling.LANCZOS))
-    faces = [
+    return [
         Detection(
-            x=(face.face.pos.x + face.face.pos.width / 2) / scale,
-            y=(face.face.pos.y + face.face.pos.height / 2) / scale,
-            side=max(face.face.pos.width, face.face.pos.height) / scale,
-            likelihood=face.likelihood,
+            x=round((face.face.pos.x + face.face.pos.width / 2) / scale, 2),
+            y=round((face.face.pos.y + face.face.pos.height / 2) / scale, 2),
+            side=round(max(face.face.pos.width, face.face.pos.height) / scale, 2),
+            likelihood=round(face.likelihood, 4),
         )
         for face in found
-        if face.likelihood >= likelihood
     ]
-    return sorted(faces, key=lambda face: (face.y, face.x))
 
 
 def check() -> None:
@@ -50,7 +48,7 @@ def check() -> None:
 
     Under Pillow 12 and newer animeface finds nothing and says nothing: all pictures would be dropped.
     """
-    if len(detect(known_face(), likelihood=0.9)) != 1:
+    if [face.likelihood > 0.9 for face in detect(known_face())] != [True]:
         raise Refused(
             "animeface does not find the face in a picture that holds one: it needs Pillow 11, so install the pinned "
             "packages (`make install`), or set crop: whole"

@@ -1,19 +1,14 @@
-"""From one picture to its faces: square, of one size; or to the reason why there is none."""
+"""From one picture, and what was seen in it, to its faces: square, of one size; or to the reason why there is none."""
 
-import functools
-import zlib
 from dataclasses import dataclass
-from pathlib import Path
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from omokage.data.decode import UnusableError, decode
-from omokage.data.detect import Detection, detect
+from omokage.data.sightings import Detection, Sighting
 
-FACE_SIDE = 256  # the longest side of a picture that `auto` takes for a face as it is, in pixels
 HAIR = 0.1  # a crop is raised by this fraction of the face's side: hair is above the face, not below it
 
 Box = tuple[int, int, int, int]
@@ -39,51 +34,62 @@ class Face:
 
 @dataclass(frozen=True)
 class Cropper:
-    """Takes the faces out of a picture of a zip.
+    """Cuts the faces out of a picture.
 
-    What is to be a face as it is, is cut to its centre square: with crop `whole` every picture, with `auto` one that
-    is small (no side over FACE_SIDE) and nearly square (sides within 10 %): data sets of faces look like that, and the
-    detector, which needs room around a face, misses half of them. All else goes through the detector; with `detect`
-    everything does. Sizes in pixels, `margin` in sides of the detected face.
+    A picture that is a face as it is, is cut to its centre square; in another the `most` likeliest faces (the largest
+    of equally likely ones) are cut, those at least `likelihood` likely. Sizes in pixels, `margin` in sides of the face.
     """
 
-    archive: Path
     side: int
-    crop: str
     margin: float
     likelihood: float
+    most: int
     smallest: int
 
-    def __call__(self, name: str) -> list[Face]:
-        """Return what became of the picture's faces: at least one entry, numbered from 1 from top to bottom."""
+    def __call__(self, seen: Sighting, content: bytes) -> list[Face]:
+        """Return what became of the faces: at least one entry; numbers are those of the sighting's faces, from 1."""
+        if seen.size is None:
+            return [Face(seen.picture, 0, kind=seen.seen, reason=seen.reason)]
+        boxes = self.boxes(seen)
+        if not boxes and min(seen.size) < self.smallest:
+            return [self._too_small(seen, 0, "", None, min(seen.size))]
+        if not boxes:
+            return [Face(seen.picture, 0, seen.size, kind="no face found", reason=self._nothing(seen))]
+        how = "whole" if seen.seen == "whole" else "detected"
+        if all(self._small(box) for box in boxes.values()):
+            return [self._too_small(seen, number, how, box, box[2] - box[0]) for number, box in boxes.items()]
         try:
-            picture = decode(_content(self.archive, name))
+            picture = decode(content)
         except UnusableError as error:
-            return [Face(name, 0, kind=error.kind, reason=str(error))]
-        if self._is_face(picture):
-            return [self._face(name, 1, picture, "whole", centre_square(*picture.size))]
-        if min(picture.size) < self.smallest:
-            return [self._too_small(name, 0, picture, "", None, min(picture.size))]
-        found = detect(picture, self.likelihood)
-        if not found:
-            return [Face(name, 0, picture.size, kind="no face found", reason="no face found")]
-        boxes = [face_square(face, self.margin, *picture.size) for face in found]
-        return [self._face(name, number, picture, "detected", box) for number, box in enumerate(boxes, 1)]
+            return [Face(seen.picture, 0, seen.size, kind=error.kind, reason=str(error))]
+        return [self._face(seen, number, how, box, picture) for number, box in boxes.items()]
 
-    def _is_face(self, picture: Image.Image) -> bool:
-        shorter, longer = sorted(picture.size)
-        return self.crop == "whole" or (self.crop == "auto" and longer <= FACE_SIDE and longer <= 1.1 * shorter)
+    def boxes(self, seen: Sighting) -> dict[int, Box]:
+        """Return the square of each face to be cut, by its number."""
+        assert seen.size is not None
+        if seen.seen == "whole":
+            return {1: centre_square(*seen.size)}
+        likely = [(number, face) for number, face in enumerate(seen.faces, 1) if face.likelihood >= self.likelihood]
+        likely.sort(key=lambda found: (round(found[1].likelihood, 2), found[1].side), reverse=True)
+        return {number: face_square(face, self.margin, *seen.size) for number, face in sorted(likely[: self.most])}
 
-    def _face(self, name: str, number: int, picture: Image.Image, how: str, box: Box) -> Face:
-        if box[2] - box[0] < self.smallest:
-            return self._too_small(name, number, picture, how, box, box[2] - box[0])
+    def _nothing(self, seen: Sighting) -> str:
+        surest = max((face.likelihood for face in seen.faces), default=None)
+        return "no face found" + ("" if surest is None else f": the likeliest has {surest:.2f} of {self.likelihood}")
+
+    def _small(self, box: Box) -> bool:
+        return box[2] - box[0] < self.smallest
+
+    def _too_small(self, seen: Sighting, number: int, how: str, box: Box | None, side: int) -> Face:
+        reason = f"too small: {side} pixels, expected {self.smallest}"
+        return Face(seen.picture, number, seen.size, how, box, kind="too small", reason=reason)
+
+    def _face(self, seen: Sighting, number: int, how: str, box: Box, picture: Image.Image) -> Face:
+        if self._small(box):
+            return self._too_small(seen, number, how, box, box[2] - box[0])
         # Lanczos over the box alone, its kernel widened to what it shrinks by: no aliasing, nothing from outside.
         small = picture.resize((self.side, self.side), Image.Resampling.LANCZOS, box=box)
-        return Face(name, number, picture.size, how, box, np.asarray(small).transpose(2, 0, 1).copy())
-
-    def _too_small(self, name: str, number: int, picture: Image.Image, how: str, box: Box | None, side: int) -> Face:
-        reason = f"too small: {side} pixels, expected {self.smallest}"
-        return Face(name, number, picture.size, how, box, kind="too small", reason=reason)
+        return Face(seen.picture, number, seen.size, how, box, np.asarray(small).transpose(2, 0, 1).copy())
 
 
 def centre_square(width: int, height: int) -> Box:
@@ -99,15 +105,3 @@ def face_square(face: Detection, margin: float, width: int, height: int) -> Box:
     left = min(max(round(face.x - side / 2), 0), width - side)
     top = min(max(round(face.y - HAIR * face.side - side / 2), 0), height - side)
     return left, top, left + side, top + side
-
-
-@functools.lru_cache(maxsize=1)
-def _opened(archive: Path) -> ZipFile:
-    return ZipFile(archive)
-
-
-def _content(archive: Path, name: str) -> bytes:
-    try:
-        return _opened(archive).read(name)
-    except (BadZipFile, EOFError, zlib.error):
-        raise UnusableError("broken", ": damaged in the zip") from None

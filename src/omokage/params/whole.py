@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from omokage.errors import Refused
-from omokage.params import download, evaluate, faces, figures, reference, report, sample, train
+from omokage.params import detect, download, evaluate, faces, figures, reference, report, sample, train
 from omokage.params.base import Parameters
 from omokage.params.words import WORDS
 
@@ -23,6 +23,7 @@ S = TypeVar("S", bound=Parameters)
 
 PARTS: dict[str, type[Parameters]] = {
     "download": download.Params,
+    "detect": detect.Params,
     "faces": faces.Params,
     "reference": reference.Params,
     "train": train.Params,
@@ -35,6 +36,7 @@ PARTS: dict[str, type[Parameters]] = {
 
 class Params(
     download.Params,
+    detect.Params,
     faces.Params,
     reference.Params,
     train.Params,

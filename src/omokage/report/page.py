@@ -41,10 +41,15 @@ CAPTIONS = {
         "The schedule over the steps: share of the picture's variance that is left, and log signal-to-noise ratio "
         "in nats; the other schedules faint."
     ),
+    "data_card": (
+        "What the data are: what became of every face, how large the pictures are, how faces to train on and held out "
+        "are coloured, and some of those dropped, with the reason."
+    ),
+    "contact": "Some pictures, and the squares that were cut out of them.",
     "noising": "Held-out faces at some steps t of the schedule, with the log signal-to-noise ratio in nats below.",
 }
-# Sheets of faces would weigh megabytes as PNG; lines and letters of the plots would suffer as WebP.
-SHEETS = ("denoising", "noising", "samples")
+# Most sheets of faces weigh far more as PNG; lines and letters of the plots would suffer as WebP.
+SHEETS = ("contact", "data_card", "denoising", "noising", "samples")
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,8 @@ class Picture:
             if name in SHEETS:
                 webp = io.BytesIO()
                 image.convert("RGB").save(webp, "WEBP", quality=88, method=6)
-                content, kind = webp.getvalue(), "webp"
+                if len(webp.getvalue()) < len(content):
+                    content, kind = webp.getvalue(), "webp"
         data = f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
         stem = "denoising" if name == "animation" else name
         return cls(f"figures/{stem}{suffix}", CAPTIONS[name], width, height, data)

@@ -1,14 +1,17 @@
-"""Stage `faces`: from pictures to shards of faces, with the fate of every picture."""
+"""Stage `faces`: from pictures, and where the faces are in them, to shards of faces and the fate of every picture."""
 
 import json
-from zipfile import ZipFile
+from typing import Any
 
 import torch
+from safetensors.numpy import save_file
 
-from omokage.data import detect, shards
-from omokage.data.curate import SPLITS, Curation
+from omokage.data import curate, cuts, shards
+from omokage.data.card import card
+from omokage.data.curate import SPLITS, Limits
+from omokage.data.cuts import Cutter
 from omokage.data.faces import Cropper
-from omokage.data.workers import in_order
+from omokage.data.pieces import Pieces
 from omokage.errors import Refused
 from omokage.job import Job
 from omokage.params.faces import Params
@@ -17,39 +20,44 @@ FEWEST = 2  # faces a split
 
 
 def run(job: Job[Params]) -> None:
-    """Write data/faces, data/curation.csv and results/faces.json.
-
-    Raises Refused if there are too few faces to train on and judge against, and if the detector is blind.
-    """
-    params = job.params
-    if params.crop != "whole":
-        detect.check()
-    archive = job.input("data/pictures.zip")
-    with ZipFile(archive) as file:
-        names = sorted(file.namelist())
-    cropper = Cropper(
-        archive, params.image_size, params.crop, params.crop_margin, params.crop_likelihood, params.min_side
+    """Write the shards, the table of fates, the counts and the data card; raise Refused for too few faces."""
+    p = job.params
+    pieces = _pieces(job).made(job.threads, "cutting faces")
+    known, signs = cuts.read(pieces)
+    limits = Limits(p.min_sharpness, p.min_contrast, p.min_colour, p.near_duplicates)
+    fates = curate.fates(known, signs, limits, job.threads)
+    sides = curate.sides(known, fates, p.held_out)
+    tally = curate.tally(known, fates, sides)
+    if min(tally[split] for split in SPLITS) < FEWEST:
+        raise Refused(_too_few(tally))
+    curate.write_fates(job.output("data/curation.csv"), known, fates)
+    folder = job.output("data/faces")
+    for split in SPLITS:
+        wanted = [side == split for one, side in zip(known, sides, strict=True) if one.pixels]
+        shards.write(folder, split, map(torch.from_numpy, cuts.pixels(pieces, wanted)))
+    curate.write_index(folder / "index.csv", known, sides)
+    save_file(
+        card(job.input("data/pictures.zip"), pieces, known, fates, sides, signs), job.output("data/card.safetensors")
     )
-    job.work.mkdir(parents=True, exist_ok=True)
-    with Curation(job.work, params.image_size, params.held_out) as curation:
-        pictures = in_order(cropper, names, job.threads, "finding faces", "picture")
-        curation.sort_out(pictures, job.output("data/curation.csv"))
-        tally = curation.tally
-        if min(tally[split] for split in SPLITS) < FEWEST:
-            raise Refused(_too_few(tally))
-        folder = job.output("data/faces")
-        for split in SPLITS:
-            shards.write(folder, split, map(torch.from_numpy, curation.faces(split)))
-        curation.write_index(folder / "index.csv")
     job.output("results/faces.json").write_text(json.dumps({"faces": tally}, indent=1) + "\n", encoding="utf-8")
     job.facts.update(faces=tally["kept"], detected=tally["detected"], whole=tally["whole"])
 
 
-def _too_few(tally: dict[str, object]) -> str:
-    dropped = tally["dropped"]
-    reasons = ", ".join(f"{count} {kind}" for kind, count in dropped.items()) if isinstance(dropped, dict) else ""
+def part(job: Job[Params], number: int, parts: int) -> None:
+    """Cut the faces out of every `parts`-th batch of pictures, from the `number`-th on, in the work folder."""
+    _pieces(job).made(job.threads, f"cutting faces, part {number + 1} of {parts}", (number, parts))
+
+
+def _pieces(job: Job[Params]) -> Pieces:
+    p, seen = job.params, job.input("data/sightings.csv")
+    cropper = Cropper(p.image_size, p.crop_margin, p.crop_likelihood, p.faces_per_picture, p.min_side)
+    return Pieces(job.work, Cutter(job.input("data/pictures.zip"), seen, cropper), len(cuts.seen(seen)))
+
+
+def _too_few(tally: dict[str, Any]) -> str:
+    reasons = ", ".join(f"{count} {kind}" for kind, count in tally["dropped"].items())
     return (
         f"{tally['pictures']} pictures gave {tally['train']} train and {tally['held_out']} held-out faces (dropped: "
-        f"{reasons or 'none'}): expected at least {FEWEST} of each; give more pictures, change held_out or min_side, "
-        "or set crop: whole if the pictures are faces already"
+        f"{reasons or 'none'}): expected at least {FEWEST} of each; give more pictures, change held_out, min_side or "
+        "what else drops them, or set crop: whole if the pictures are faces already"
     )

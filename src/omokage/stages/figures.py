@@ -12,7 +12,18 @@ from safetensors.numpy import load_file
 
 from omokage import provenance
 from omokage.data import shards
-from omokage.figures import animation, denoising, loss, noise_levels, noising, samples, schedule, scores
+from omokage.figures import (
+    animation,
+    contact,
+    data_card,
+    denoising,
+    loss,
+    noise_levels,
+    noising,
+    samples,
+    schedule,
+    scores,
+)
 from omokage.figures.sheet import Frames
 from omokage.job import Job
 from omokage.params.figures import Params
@@ -20,7 +31,7 @@ from omokage.progress import progress
 
 SCHEDULE = ("schedule", "timesteps", "zero_snr", "log_snr_shift")
 LOOKS = ("figure_style", "figure_palette", "figure_dpi")
-UPSTREAM = ("download", "faces", "reference", "train", "sample", "evaluate")
+UPSTREAM = ("download", "detect", "faces", "reference", "train", "sample", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -41,6 +52,8 @@ FIGURES = {
     "denoising.png": Figure(denoising.draw, ("results/frames.safetensors",)),
     "denoising.gif": Figure(animation.draw, ("results/frames.safetensors",)),
     "samples.png": Figure(samples.draw, ("results/samples.safetensors", "data/faces"), ("grid_side",)),
+    "contact.png": Figure(contact.draw, ("data/card.safetensors",)),
+    "data_card.png": Figure(data_card.draw, ("data/card.safetensors", "results/faces.json"), LOOKS),
     "scores.png": Figure(scores.draw, ("results/metrics.json",), LOOKS),
 }
 

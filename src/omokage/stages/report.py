@@ -11,7 +11,7 @@ from omokage.params.report import Params
 from omokage.report.page import Page, Picture
 from omokage.report.verdict import Level, Loss, Run
 
-STAGES = ("download", "faces", "reference", "train", "sample", "evaluate", "figures")
+STAGES = ("download", "detect", "faces", "reference", "train", "sample", "evaluate", "figures")
 FIGURES = {
     "samples": "samples.png",
     "loss": "loss.png",
@@ -21,6 +21,8 @@ FIGURES = {
     "denoising": "denoising.png",
     "schedule": "schedule.png",
     "noising": "noising.png",
+    "contact": "contact.png",
+    "data_card": "data_card.png",
 }
 
 

@@ -52,11 +52,14 @@ class Batches:
         order = self._order(epoch)[start : start + self.recipe.batch_size]
         if missing := self.recipe.batch_size - len(order):
             order = torch.cat([order, self._order(epoch + 1)[:missing]])
-        batch = self.spec.whiten(self.faces[order])
+        # index_select and index_copy_ take a tenth of the time of the same by brackets.
+        batch = self.faces.index_select(0, order)
         if self.recipe.flip:
-            mirrored = torch.rand(len(batch), generator=generator(self.recipe.seed, "flip", step)) < 0.5
-            batch = torch.where(mirrored[:, None, None, None], batch.flip(-1), batch)
-        return batch
+            mirrored = (torch.rand(len(batch), generator=generator(self.recipe.seed, "flip", step)) < 0.5).nonzero()[
+                :, 0
+            ]
+            batch.index_copy_(0, mirrored, batch.index_select(0, mirrored).flip(-1))
+        return self.spec.whiten(batch)
 
     def _order(self, epoch: int) -> Tensor:
         if epoch not in self._orders:
