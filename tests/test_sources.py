@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from omokage.data import archive as zips
 from omokage.data import pictures
 from omokage.errors import Refused
 from omokage.job import Job
@@ -154,6 +156,81 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch
         run(tmp_path, packed, source="folder")
 
 
+def test_odd_names_in_a_zip_survive_and_links_are_no_pictures(tmp_path: Path) -> None:
+    packed = tmp_path / "odd.zip"
+    kept = {"面影/ü ñ.png": b"1", "a b/c  d.png": b"2", "é" * 125 + "x.png": b"3", "deep/" * 40 + "e.png": b"4"}
+    with zipfile.ZipFile(packed, "w") as file:
+        for name, content in kept.items():
+            file.writestr(name, content)
+        file.writestr("back\\slash.png", b"5")
+        file.writestr(zipfile.ZipInfo(""), b"no name")
+        file.writestr("..\\..\\up.png", b"6")
+        for mode, name in ((0o120777, "link.png"), (0o020666, "device.png"), (0o010666, "pipe.png")):
+            entry = zipfile.ZipInfo(name)
+            entry.create_system, entry.external_attr = 3, mode << 16
+            file.writestr(entry, "/etc/passwd")
+    archive, manifest, _ = run(tmp_path, packed, source="folder")
+    assert contents(archive) == {**kept, "back/slash.png": b"5", "up.png": b"6"}
+    assert manifest["count"] == 6
+
+
+def test_a_zip_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = tmp_path / "bomb.zip"
+    plain = bytes(zips.HARMLESS // 2)
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.bmp", plain)
+        file.writestr("b.bmp", plain)
+    assert run(tmp_path, packed, source="folder")[1]["count"] == 2
+    with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("c.bmp", b"one more")
+    with pytest.raises(Refused, match=r"'pictures' would unpack to 67108872 bytes of pictures: .* 200 for each byte"):
+        run(tmp_path, packed, source="folder")
+    monkeypatch.setattr(zips, "RATIO", 2000)
+    assert zips.listed(packed, "it")
+    monkeypatch.setattr(zips, "WHOLE", 2**26)
+    with pytest.raises(Refused, match="expected at most 67108864, and"):
+        zips.listed(packed, "it")
+
+
+def test_a_zip_with_too_many_entries_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = tmp_path / "many.zip"
+    with zipfile.ZipFile(packed, "w") as file:
+        for number in range(4):
+            file.writestr(f"{number}.txt", b"no picture")
+    monkeypatch.setattr(zips, "ENTRIES", 3)
+    with pytest.raises(Refused, match="'pictures' has 4 entries: expected at most 3"):
+        run(tmp_path, packed, source="folder")
+
+
+@pytest.mark.parametrize("told", [99, 2**27])
+def test_a_zip_that_lies_about_a_size_is_damaged_and_never_inflated_beyond_it(tmp_path: Path, told: int) -> None:
+    packed, size = tmp_path / "lie.zip", 2**26 + 1
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.png", bytes(size))
+        file.writestr("noise.txt", os.urandom(2**20))
+    packed.write_bytes(packed.read_bytes().replace(size.to_bytes(4, "little"), told.to_bytes(4, "little")))
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refused, match=r"a\.png in folder = 'pictures' is damaged"):
+            run(tmp_path, packed, source="folder")
+        assert tracemalloc.get_traced_memory()[1] < max(2**22, 3 * told)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("spoil", ["encrypted", "uncommon"])
+def test_a_zip_that_is_encrypted_or_packed_in_an_uncommon_way_is_refused(tmp_path: Path, spoil: str) -> None:
+    packed = tmp_path / "faces.zip"
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_LZMA if spoil == "uncommon" else zipfile.ZIP_STORED) as file:
+        file.writestr("a.png", b"some content")
+    if spoil == "encrypted":
+        content = bytearray(packed.read_bytes())
+        content[content.index(b"PK\1\2") + 8] |= 1
+        packed.write_bytes(content)
+    with pytest.raises(Refused, match=r"a\.png in .* is encrypted or packed in an uncommon way: make a plain zip"):
+        run(tmp_path, packed, source="folder")
+
+
 def test_what_holds_no_pictures_is_refused(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(Refused, match="'pictures' does not exist"):
         run(tmp_path, source="folder")
@@ -170,7 +247,7 @@ def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(packed, "w") as file:
         file.writestr("a.png", b"some content")
     packed.write_bytes(packed.read_bytes().replace(b"some content", b"sane content"))
-    with pytest.raises(Refused, match=r"a\.png in 'pictures' is damaged"):
+    with pytest.raises(Refused, match=r"a\.png in folder = 'pictures' is damaged"):
         run(tmp_path, packed, source="folder")
 
 
