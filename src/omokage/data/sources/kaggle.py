@@ -1,89 +1,246 @@
-"""A pinned version of a Kaggle data set, brought by kagglehub into its cache, where a broken download resumes."""
+"""A pinned version of a Kaggle data set: its archive is kept whole in kagglehub's cache, and read there.
 
-import contextlib
-import io
+The client, the credentials and the places in the cache are kagglehub's. Its `download_file` is not used: it appends
+whatever answers a resumed request, an error page too, and does not check an archive that already has the full size.
+"""
+
+import functools
+import hashlib
 import logging
-import sys
+import os
+import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from fcntl import LOCK_EX, flock
 from pathlib import Path
-from typing import TextIO
-from zipfile import BadZipFile
+from typing import Any, TypeVar
+from zipfile import ZipInfo
 
+from omokage.data import archive
+from omokage.data.patience import Failed, GaveUp, patiently
 from omokage.data.pictures import EXTENSIONS, Collection, Licence, in_folder, is_picture
 from omokage.errors import Refused
+from omokage.progress import progress
+
+TIMEOUT = (10.0, 60.0)  # seconds to connect, and to wait for the next bytes
+CHUNK = 2**16  # bytes; what has come of one is lost when the connection breaks
+
+LATER = "run again later (the download goes on where it stopped)"
+ADVICE = {
+    401: "it asks for a login: create a token on kaggle.com (Settings, API) and set KAGGLE_API_TOKEN",
+    403: "it denies access: accept the data set's terms on its page and set KAGGLE_API_TOKEN",
+    429: "it has been asked too often: run again in an hour, or with KAGGLE_API_TOKEN set",
+}
+UNKNOWN = "check kaggle_dataset (owner/name) and kaggle_version, and set KAGGLE_API_TOKEN if it is private"
+BY_HAND = "or download it in a browser and set source: folder and folder: the zip's path"
+
+T = TypeVar("T")
 
 
 def collect(dataset: str, version: int) -> Collection:
     """Return the pictures of `owner/name` in that version, whatever folders they lie in; download what is not cached.
 
     Raises Refused, in one line without addresses (which may carry signatures), if Kaggle cannot be reached, has no
-    such version or denies it, if the download breaks, or if there is no picture in it.
+    such version or denies it, if the download breaks again and again, or if there is no picture in it.
     """
-    folder = _download(dataset, version)
-    if not any(is_picture(file.relative_to(folder).as_posix()) for file in folder.rglob("*")):
-        raise Refused(
-            f"{dataset} version {version} holds no picture ({' '.join(EXTENSIONS)}): name another kaggle_dataset"
-        )
+    # Imported here and below: it takes more than a second, reads the environment and sets up logging.
+    from kagglehub.cache import Cache, get_cached_archive_path
+    from kagglehub.handle import DatasetHandle
+
+    logging.getLogger("kagglehub").setLevel(logging.ERROR)  # its messages name the machine's paths
     owner, name = dataset.split("/")
+    what = f"{dataset} version {version}"
+    handle = DatasetHandle(owner, name, version)
+    partial = Path(get_cached_archive_path(handle))
+    kept, terms = partial.with_suffix(".zip"), partial.with_suffix(".licence")
+    unpacked = Cache().load_from_cache(handle)  # by kagglehub itself, for someone else
+    if not kept.exists() and not unpacked:
+        try:
+            _keep(handle, partial, kept, terms, what)
+        except OSError as error:
+            raise Refused(
+                f"{what} cannot be written to kagglehub's cache ({error.strerror}): make room, or set KAGGLEHUB_CACHE "
+                f"to a folder on another disk, and run again (the download goes on where it stopped)"
+            ) from None
+    pictures: Iterable[tuple[str, bytes]]
+    if kept.exists():
+        with _intact(kept):
+            listed = archive.listed(kept, what)
+        found = bool(listed)
+        pictures = _read(kept, listed, what)
+    else:
+        found = any(is_picture(file.relative_to(unpacked).as_posix()) for file in Path(unpacked).rglob("*"))
+        pictures = in_folder(Path(unpacked))
+    if not found:
+        raise Refused(f"{what} holds no picture ({' '.join(EXTENSIONS)}): name another kaggle_dataset")
     page = f"https://www.kaggle.com/datasets/{dataset}/versions/{version}"
+    licence = terms.read_text(encoding="utf-8") if terms.exists() else ""
     return Collection(
         name=f"Kaggle {dataset}",
         version=str(version),
-        licences=(Licence(name, owner, page, "as stated on the data set's page", page),),
-        pictures=in_folder(folder),
+        licences=(Licence(name, owner, page, licence or "as stated on the data set's page", page),),
+        pictures=pictures,
     )
 
 
-def _download(dataset: str, version: int) -> Path:
-    # Imported here: it takes more than a second, reads the environment and sets up logging.
-    import kagglehub
-    import requests
-    from kagglehub.exceptions import DataCorruptionError
+def _read(kept: Path, listed: list[tuple[str, ZipInfo]], what: str) -> Iterator[tuple[str, bytes]]:
+    with _intact(kept):
+        yield from archive.read(kept, listed, what)
 
-    # Its messages name the machine's paths.
-    logging.getLogger("kagglehub").setLevel(logging.ERROR)
-    what = f"{dataset} version {version}"
-    by_hand = "or download it in a browser and set source: folder and folder: the zip's path"
+
+@contextmanager
+def _intact(kept: Path) -> Iterator[None]:
+    """Delete an archive that turns out to be damaged, so that the next run brings another."""
     try:
-        with _quietly():
-            return Path(kagglehub.dataset_download(f"{dataset}/versions/{version}"))
-    except requests.HTTPError as error:
-        status = error.response.status_code if error.response is not None else 0
-        reason = {
-            401: "asks for a login: create a token on kaggle.com (Settings, API) and set KAGGLE_API_TOKEN",
-            403: "denies access: accept the data set's terms on its page and set KAGGLE_API_TOKEN",
-            404: "does not know it: check kaggle_dataset (owner/name) and kaggle_version",
-        }.get(status, f"answered with HTTP status {status}: run again later")
-        raise Refused(f"Kaggle, asked for {what}, {reason}, {by_hand}") from None
-    except requests.RequestException as error:
-        raise Refused(
-            f"{what} could not be brought from Kaggle ({type(error).__name__}): check the network and run again "
-            f"(the download goes on where it stopped), {by_hand}"
-        ) from None
-    except DataCorruptionError:
-        raise Refused(f"{what} arrived damaged (not the MD5 that Kaggle states), and is deleted: run again") from None
-    except (ValueError, BadZipFile, OSError) as error:
-        raise Refused(
-            f"{what} could not be unpacked ({error}): see that the disk is not full, delete the data set from "
-            f"kagglehub's cache (KAGGLEHUB_CACHE, else ~/.cache/kagglehub) and run again, {by_hand}"
-        ) from None
-
-
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """Let a progress bar be redrawn on a terminal; elsewhere turn it into a line every ten seconds."""
-    log = sys.stderr if sys.stderr.isatty() else _Lines(sys.stderr)
-    with contextlib.redirect_stderr(log), contextlib.redirect_stdout(log):
         yield
+    except archive.Damaged as damaged:
+        kept.unlink(missing_ok=True)
+        raise Refused(f"{damaged} (it is deleted from kagglehub's cache: run again, {BY_HAND})") from damaged
 
 
-class _Lines(io.TextIOBase):
-    def __init__(self, log: TextIO, every: float = 10) -> None:
-        self.log, self.every, self.next = log, every, time.monotonic() + every
+def _keep(handle: Any, partial: Path, kept: Path, terms: Path, what: str) -> None:
+    """Download to `partial`, then move to `kept` once it is whole, with the licence in `terms` beside it."""
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with partial.with_suffix(".lock").open("w") as lock:
+        flock(lock, LOCK_EX)  # experiments that run side by side share the cache
+        if kept.exists():
+            return
+        with _client() as client:
+            try:
+                patiently(what, lambda: _bring(client, handle, partial, what), lambda: _size(partial))
+            except GaveUp as gave_up:
+                if gave_up.last.status == 404:
+                    raise Refused(f"{what}: {gave_up.last.why}: {_current(client, handle)}") from None
+                raise Refused(f"{gave_up}, {BY_HAND}") from None
+            try:
+                licence = patiently(f"the licence of {what}", lambda: _about(client, handle).license_name) or ""
+            except GaveUp:
+                licence = ""
+        terms.write_text("".join(letter for letter in licence.strip()[:200] if letter.isprintable()), encoding="utf-8")
+        partial.replace(kept)
 
-    def write(self, text: str, /) -> int:
-        if text.strip() and time.monotonic() >= self.next:
-            self.log.write(f"downloading: {text.strip()}\n")
-            self.next = time.monotonic() + self.every
-        return len(text)
+
+def _current(client: Any, handle: Any) -> str:
+    """Say which version there is instead of one that is not."""
+    try:
+        number = patiently("its current version", lambda: _about(client, handle).current_version_number)
+    except GaveUp as gave_up:
+        return f"{UNKNOWN}; its current version could not be asked for either ({gave_up.last.why})"
+    return f"its current version is {number}: set kaggle_version: {number}"
+
+
+def _client() -> Any:
+    """Return kagglehub's client, with the credentials that it finds, and with time-outs, which it has not."""
+    from kagglehub.clients import build_kaggle_client
+
+    try:
+        client = build_kaggle_client()
+        http = client.http_client()
+        http._init_session()
+    except (OSError, ValueError):
+        # Not their words: kagglehub looks for a file named after the token, and says so.
+        raise Refused("Kaggle's credentials cannot be read: check KAGGLE_API_TOKEN and ~/.kaggle") from None
+    http._session.send = functools.partial(http._session.send, timeout=TIMEOUT)
+    return client
+
+
+def _about(client: Any, handle: Any) -> Any:
+    from kagglesdk.datasets.types.dataset_api_service import ApiGetDatasetRequest
+
+    request = ApiGetDatasetRequest()
+    request.owner_slug, request.dataset_slug = handle.owner, handle.dataset
+    return _asked(lambda: client.datasets.dataset_api_client.get_dataset(request))
+
+
+def _bring(client: Any, handle: Any, partial: Path, what: str) -> None:
+    """Complete `partial`; one that is not what Kaggle states, or no zip, is deleted."""
+    from kagglehub.integrity import get_md5_checksum_from_response, to_b64_digest
+    from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetRequest
+
+    request = ApiDownloadDatasetRequest()
+    request.owner_slug, request.dataset_slug = handle.owner, handle.dataset
+    request.dataset_version_number = handle.version
+    with _asked(lambda: client.datasets.dataset_api_client.download_dataset(request)) as answer:
+        _asked(lambda: _transfer(answer, partial, what))
+        stated = get_md5_checksum_from_response(answer)
+    with partial.open("rb") as file:
+        same = not stated or to_b64_digest(hashlib.file_digest(file, "md5")) == stated
+    try:
+        if not same:
+            raise archive.Damaged("not the MD5 that Kaggle states")
+        archive.listed(partial, what)
+    except archive.Damaged:
+        if same and tarfile.is_tarfile(partial):
+            raise Refused(f"{what}: Kaggle delivers it as a tar, which is not read: make a zip of it") from None
+        partial.unlink()
+        why = "no sound zip" if same else "not the MD5 that Kaggle states"
+        raise Failed(f"the archive arrived damaged ({why}) and is deleted", "run again later") from None
+
+
+def _transfer(answer: Any, partial: Path, what: str) -> None:
+    """Write to `partial` what it lacks of the archive that `answer` begins."""
+    import requests
+
+    size = int(answer.headers["Content-Length"]) if "Content-Length" in answer.headers else None
+    held = _size(partial)
+    if held == size:
+        return
+    if size and 0 < held < size and answer.headers.get("Accept-Ranges") == "bytes":
+        answer.close()
+        answer = requests.get(answer.url, headers={"Range": f"bytes={held}-"}, stream=True, timeout=TIMEOUT)
+        answer.raise_for_status()
+    if answer.status_code != requests.codes.partial_content:
+        held = 0
+    nothing: tuple[bytes, ...] = ()
+    with (
+        answer,
+        partial.open("ab" if held else "wb") as file,
+        progress(nothing, f"downloading {what}", total=size, initial=held, unit="B") as bar,
+    ):
+        for chunk in answer.iter_content(CHUNK):
+            file.write(chunk)
+            bar.update(len(chunk))
+        os.fsync(file.fileno())
+
+
+def _asked(call: Callable[[], T]) -> T:
+    """Return what `call` brings from Kaggle; raise Failed, without the addresses in the exceptions of requests."""
+    import requests
+
+    try:
+        return call()
+    except requests.HTTPError as error:
+        assert error.response is not None  # kagglesdk hands it on
+        status = error.response.status_code
+        raise Failed(
+            f"Kaggle answered with HTTP status {status}",
+            ADVICE.get(status, LATER),
+            status=status,
+            wait=_seconds(error.response.headers.get("Retry-After", "")) if status in (429, 503) else 0,
+            final=status not in (408, 429) and status < 500,
+        ) from None
+    except (requests.exceptions.InvalidHeader, UnicodeEncodeError):
+        raise Refused("Kaggle's credentials hold characters that no token has: check KAGGLE_API_TOKEN") from None
+    except requests.RequestException as error:
+        raise Failed(
+            f"the connection to Kaggle failed ({type(error).__name__})",
+            "check the network and run again (the download goes on where it stopped)",
+        ) from None
+
+
+def _seconds(retry_after: str) -> float:
+    """Return how long that header asks to wait, by a number of seconds or by a date."""
+    try:
+        return float(retry_after)
+    except ValueError:
+        pass
+    try:
+        return parsedate_to_datetime(retry_after).timestamp() - time.time()
+    except ValueError:
+        return 0
+
+
+def _size(partial: Path) -> int:
+    return partial.stat().st_size if partial.exists() else 0
