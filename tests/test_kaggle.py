@@ -13,16 +13,19 @@ import tarfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from kaggle_server import SIGNATURE, Fault, Kaggle, environment, serve
 from PIL import Image
+from pydantic import ValidationError
 
 from omokage.data import patience
 from omokage.data.sources import kaggle
 from omokage.errors import Refused
+from omokage.params.download import Params
 
 ROOT = Path(__file__).parents[1]
 TOKEN = "KGAT_" + "secret" * 50  # longer than any file's name can be
@@ -247,6 +250,13 @@ def test_a_full_sized_but_broken_partial_archive_is_not_taken(server: Kaggle, he
     assert server.counts() == (3, 3, 2)
 
 
+def test_two_that_start_together_download_once(server: Kaggle, here: Path) -> None:
+    server.faults = [Fault("archive", cut=0.4, stall=True)]
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(lambda _: collected(), range(2))) == [PICTURES] * 2
+    assert server.counts() == (2, 3, 1)
+
+
 def test_what_kagglehub_has_unpacked_is_used_without_a_request(server: Kaggle, here: Path) -> None:
     folder = here / "versions" / "3" / "deep"
     folder.mkdir(parents=True)
@@ -254,6 +264,12 @@ def test_what_kagglehub_has_unpacked_is_used_without_a_request(server: Kaggle, h
     (here / "3.complete").touch()
     assert collected() == {"deep/a.png": picture(1)}
     assert not server.asked
+
+
+@pytest.mark.parametrize("name", ["../..", "./x", "a/..", "a", "a/b/c", "a/b?c"])
+def test_a_data_set_is_an_owner_and_a_name_and_never_leads_out_of_the_cache(name: str) -> None:
+    with pytest.raises(ValidationError, match="kaggle_dataset"):
+        Params.model_validate({"kaggle_dataset": name})
 
 
 def test_the_licence_is_kept(server: Kaggle, here: Path) -> None:

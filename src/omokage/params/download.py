@@ -18,5 +18,5 @@ class Params(Parameters):
     avatar_size: int = Field(ge=16, le=256)
     avatar_seed: int = Field(ge=0, lt=2**32)
     folder: Annotated[str, StringConstraints(pattern="^[^#?]+$")]
-    kaggle_dataset: Annotated[str, StringConstraints(pattern=r"^[\w.-]+/[\w.-]+$")]
+    kaggle_dataset: Annotated[str, StringConstraints(pattern=r"^\w[\w.-]*/\w[\w.-]*$")]
     kaggle_version: int = Field(ge=1)

@@ -199,6 +199,7 @@ def _transfer(answer: Any, partial: Path, what: str) -> None:
         partial.open("ab" if held else "wb") as file,
         progress(nothing, f"downloading {what}", total=size, initial=held, unit="B") as bar,
     ):
+        bar.unit_scale, bar.unit_divisor = True, 1024
         for chunk in answer.iter_content(CHUNK):
             file.write(chunk)
             bar.update(len(chunk))
