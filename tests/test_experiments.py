@@ -100,9 +100,9 @@ def test_a_temporary_experiment_runs_its_own_code(copy_of: Callable[[], Clone]) 
 
 def draw(folder: Path, count: int, first: int = 0) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = avatars.collect(["adventurer"], first + count, ["ffffff", "c0aede"], 48, 7, 1).pictures
+    drawn = avatars.collect(["adventurer"], first + count, ["ffffff", "c0aede"], 48, 7, 1).files
     for number, (_, content) in enumerate(drawn):
-        if number >= first:
+        if number >= first and isinstance(content, bytes):
             (folder / f"face-{number}.png").write_bytes(content)
 
 

@@ -64,7 +64,10 @@ def stages(
     **changes: object,
 ) -> None:
     """Run detect and faces, each by so many jobs, on the pictures in `out`."""
-    places = {name: out / Path(name).name for name in ("data/pictures.zip", "data/sightings.csv", *OUTPUTS)}
+    places = {
+        name: out / Path(name).name
+        for name in ("data/pictures.zip", "data/manifest.json", "data/sightings.csv", *OUTPUTS)
+    }
     looking = Job(DetectParams(crop=crop), places, places, work / "detect", threads)
     cutting = Job(Params(**PARAMS | changes), places, places, work / "faces", threads)
     for stage, job in ((detect_stage, looking), (faces, cutting)):
@@ -73,13 +76,15 @@ def stages(
         stage.run(job)
 
 
-def run(tmp_path: Path, pictures: dict[str, bytes], **how: Any) -> tuple[Path, Any, Any]:
+def run(tmp_path: Path, pictures: dict[str, bytes], left_out: str = "", **how: Any) -> tuple[Path, Any, Any]:
     """Run detect and faces; return where their outputs lie, the fate of each face, and the counts."""
     out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
     out.mkdir()
     with zipfile.ZipFile(out / "pictures.zip", "w") as file:
         for name, content in pictures.items():
             file.writestr(name, content)
+    others = [{"name": left_out, "reason": "no picture"}] if left_out else []
+    (out / "manifest.json").write_text(json.dumps({"left_out": others}))
     with tempfile.TemporaryDirectory() as work:
         stages(out, Path(work), **how)
     with (out / "curation.csv").open(encoding="utf-8", newline="") as table:
@@ -210,11 +215,12 @@ def mixed() -> dict[str, bytes]:
 
 
 def test_every_picture_has_a_fate(tmp_path: Path, mixed: dict[str, bytes]) -> None:
-    out, fates, tally = run(tmp_path, mixed)
-    assert {row["picture"] for row in fates} == set(mixed)
+    out, fates, tally = run(tmp_path, mixed, left_out="b.txt")
+    assert {row["picture"] for row in fates} == {*mixed, "b.txt"}
     reasons = {row["picture"]: row["reason"] for row in fates if row["fate"] == "dropped"}
     assert reasons == {
         "again.bmp": "duplicate of 3.png",
+        "b.txt": "no picture",
         "cut.png": reasons["cut.png"],
         "landscape.png": "no face found",
         "text.png": "unknown format: not one of JPEG, PNG, WEBP, BMP, GIF",
@@ -222,7 +228,8 @@ def test_every_picture_has_a_fate(tmp_path: Path, mixed: dict[str, bytes]) -> No
         "tiny.png": "too small: 20 pixels, expected 24",
     }
     assert reasons["cut.png"].startswith("broken: ")
-    assert tally["dropped"] == {"broken": 1, "duplicate": 1, "no face found": 1, "too small": 2, "unknown format": 1}
+    assert tally["dropped"] == dict.fromkeys(tally["dropped"], 1) | {"too small": 2}
+    assert set(tally["dropped"]) == {"broken", "duplicate", "left out", "no face found", "too small", "unknown format"}
     assert tally["kept"] == tally["train"] + tally["held_out"] == 15
     assert (tally["pictures"], tally["detected"], tally["whole"]) == (len(mixed), 2, 13)
     scene = [row for row in fates if row["picture"] == "scene.png"]
@@ -257,7 +264,7 @@ def contents(out: Path) -> dict[str, bytes]:
 
 def test_bytes_are_the_same_for_any_number_of_processes_and_jobs(tmp_path: Path, mixed: dict[str, bytes]) -> None:
     alone = contents(run(tmp_path, mixed)[0])
-    assert len(alone) == 7
+    assert len(alone) == 8
     assert contents(run(tmp_path, dict(reversed(mixed.items())), threads=2)[0]) == alone
     for jobs in (2, 5):
         assert contents(run(tmp_path, mixed, jobs=jobs)[0]) == alone
@@ -300,7 +307,8 @@ def test_ten_kills_change_nothing(tmp_path: Path, mixed: dict[str, bytes]) -> No
     whole = run(tmp_path, mixed)[0]
     out = tmp_path / "killed"
     out.mkdir()
-    shutil.copy(whole / "pictures.zip", out)
+    for name in ("pictures.zip", "manifest.json"):
+        shutil.copy(whole / name, out)
     environment = {**os.environ, "PYTHONPATH": f"{Path(faces.__file__).parents[2]}:{Path(__file__).parent}"}
     subprocess.run([sys.executable, "-c", KILLED, str(out)], check=True, env=environment, timeout=120)
     assert contents(out) == contents(whole)

@@ -97,7 +97,8 @@ def here(monkeypatch: pytest.MonkeyPatch, server: Kaggle, tmp_path: Path) -> Pat
 
 
 def collected(version: int = 3) -> dict[str, bytes]:
-    return dict(kaggle.collect("someone/faces", version).pictures)
+    files = kaggle.collect("someone/faces", version).files
+    return {name: content for name, content in files if isinstance(content, bytes)}
 
 
 class Row(NamedTuple):

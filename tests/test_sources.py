@@ -253,5 +253,5 @@ def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
 
 def test_the_readme_of_the_default_folder_is_no_picture(tmp_path: Path) -> None:
     tracked = Path(__file__).parents[1] / "pictures"
-    assert not any(pictures.is_picture(name) for name in ("README.md", ".gitignore"))
+    assert not any(not pictures.objection(name) for name in ("README.md", ".gitignore"))
     assert {path.name for path in tracked.iterdir()} >= {"README.md", ".gitignore"}

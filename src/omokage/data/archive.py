@@ -4,10 +4,11 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-from omokage.data.pictures import LARGEST, named
+from omokage.data.pictures import LARGEST, LeftOut, named, safe_name
 from omokage.errors import Refused
 from omokage.progress import progress
 
@@ -24,10 +25,18 @@ class Damaged(Refused):
     """The zip is broken; another copy of it may not be."""
 
 
-def listed(path: Path, what: str) -> list[tuple[str, ZipInfo]]:
-    """Return each picture of the zip at `path`, as its safe name and its entry, in the order of the names.
+@dataclass(frozen=True)
+class Listing:
+    """What is in a zip: the pictures, as safe name and entry, and the other files with the reason; both in order."""
 
-    Only the headers are read. Links and devices are no pictures. Messages call the zip `what`.
+    pictures: list[tuple[str, ZipInfo]]
+    left_out: list[tuple[str, LeftOut]]
+
+
+def listed(path: Path, what: str) -> Listing:
+    """Return what is in the zip at `path`; messages call it `what`.
+
+    Only the headers are read. Links and devices are no pictures.
     Raises Damaged if it is no sound zip, and Refused if its pictures, or their bytes, are more than are taken.
     """
     try:
@@ -38,7 +47,10 @@ def listed(path: Path, what: str) -> list[tuple[str, ZipInfo]]:
     if len(entries) > ENTRIES:
         raise Refused(f"{what} has {len(entries)} entries: expected at most {ENTRIES}; give a part of it")
     files = {entry.filename: entry for entry in entries if _is_file(entry)}
-    pictures = [(name, files[original]) for name, original in named(files)]
+    named_pictures, left_out = named(files)
+    pictures = [(name, files[original]) for name, original in named_pictures]
+    links = [entry.filename for entry in entries if not _is_file(entry) and not entry.filename.endswith("/")]
+    left_out += [(safe_name(name), LeftOut("a link or device")) for name in sorted(links)]
     for name, entry in pictures:
         if entry.file_size > LARGEST:
             raise Refused(f"{name} has {entry.file_size} bytes: expected at most {LARGEST} a picture; take it out")
@@ -49,16 +61,17 @@ def listed(path: Path, what: str) -> list[tuple[str, ZipInfo]]:
             f"{what} would unpack to {total} bytes of pictures: expected at most {WHOLE}, and {RATIO} for each byte of "
             "the zip (more is a bomb); unpack what you trust of it and give that folder"
         )
-    return pictures
+    return Listing(pictures, left_out)
 
 
-def read(path: Path, pictures: list[tuple[str, ZipInfo]], what: str) -> Iterator[tuple[str, bytes]]:
-    """Yield name and bytes of the pictures that `listed` found in the zip at `path`.
+def read(path: Path, listing: Listing, what: str) -> Iterator[tuple[str, bytes | LeftOut]]:
+    """Yield name and bytes of the pictures that `listed` found in the zip at `path`, after what is not taken.
 
     Raises Damaged for one whose bytes are not what the headers say, Refused for one that cannot be unpacked.
     """
+    yield from listing.left_out
     with ZipFile(path) as file:
-        for name, entry in progress(pictures, "packing pictures", unit="picture"):
+        for name, entry in progress(listing.pictures, "packing pictures", unit="picture"):
             # zipfile bounds what it inflates at once only for these two.
             if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED) or entry.flag_bits & 1:
                 raise Refused(f"{name} in {what} is encrypted or packed in an uncommon way: make a plain zip")

@@ -11,6 +11,7 @@ import numpy as np
 
 from omokage.data.alike import near_duplicates
 from omokage.data.faces import Face
+from omokage.data.sightings import LEFT_OUT
 from omokage.data.signs import Signs
 
 SPLITS = ("train", "held_out")
@@ -121,7 +122,7 @@ def tally(known: Sequence[Known], decided: Sequence[Fate], sides: Sequence[str])
     """Return the counts: pictures; faces kept, in each split, whole and detected; and dropped, by kind."""
     how = Counter(one.face.how for one, side in zip(known, sides, strict=True) if side)
     return {
-        "pictures": len({one.face.picture for one in known}),
+        "pictures": len({one.face.picture for one in known if one.face.kind != LEFT_OUT}),
         "detected": how["detected"],
         "whole": how["whole"],
         "kept": sum(map(bool, sides)),

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import stat
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from omokage.errors import Refused
 from omokage.progress import progress
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 LARGEST = 256 * 2**20  # bytes of one picture
 MOST = 2_000_000  # pictures of one data set
 
@@ -30,19 +32,35 @@ class Licence:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """What stands for the bytes of a file that is not taken: why not."""
+
+    reason: str
+
+
+Files = Iterable[tuple[str, bytes | LeftOut]]
+
+
+@dataclass(frozen=True)
 class Collection:
-    """A data set: `pictures` yields (name, the file's bytes), each name once, in the order of the names."""
+    """A data set: `files` yields (name, the file's bytes), each name once, pictures in the order of their names."""
 
     name: str
     version: str
     licences: tuple[Licence, ...]
-    pictures: Iterable[tuple[str, bytes]]
+    files: Files
 
 
-def is_picture(name: str) -> bool:
-    """Tell by its path whether a file counts as a picture: it ends in one of EXTENSIONS and nothing is hidden."""
-    parts = PurePosixPath(name).parts
-    return name.lower().endswith(EXTENSIONS) and not any(part.startswith((".", "__MACOSX")) for part in parts)
+def objection(name: str) -> str:
+    """Return why a file is no picture by its path; "" if it is: it ends in one of EXTENSIONS and nothing is hidden."""
+    path = PurePosixPath(name)
+    if any(part.startswith((".", "__MACOSX")) for part in path.parts):
+        return "hidden"
+    if name.lower().endswith(EXTENSIONS):
+        return ""
+    if name.lower().endswith(ARCHIVES):
+        return "an archive in it is not opened: unpack it"
+    return f"not named as a picture: expected one of {' '.join(EXTENSIONS)}"
 
 
 def safe_name(name: str) -> str:
@@ -53,50 +71,71 @@ def safe_name(name: str) -> str:
     return "/".join(part for part in parts if part not in ("", ".", ".."))
 
 
-def named(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Pair the safe name of each picture among `names` with the name as it was, sorted; equal safe names are numbered.
+def named(names: Iterable[str]) -> tuple[list[tuple[str, str]], list[tuple[str, LeftOut]]]:
+    """Pair the safe name of each picture among `names` with the name as it was, and that of each other with the reason.
 
-    Raises Refused for more than MOST pictures.
+    Both sorted; equal safe names are numbered. Raises Refused for more than MOST pictures.
     """
     taken: dict[str, str] = {}
     for name in sorted(names):
-        safe = safe_name(name)
-        if not is_picture(safe):
-            continue
-        path, number = PurePosixPath(safe), 2
+        safe, number = safe_name(name) or "_", 2
+        path = PurePosixPath(safe)
         while safe in taken:
             safe, number = str(path.with_name(f"{path.stem}~{number}{path.suffix}")), number + 1
         taken[safe] = name
-    if len(taken) > MOST:
-        raise Refused(f"{len(taken)} pictures are more than the {MOST} that are taken: give a part of them")
-    return sorted(taken.items())
+    pictures = [(safe, name) for safe, name in sorted(taken.items()) if not objection(safe)]
+    if len(pictures) > MOST:
+        raise Refused(f"{len(pictures)} pictures are more than the {MOST} that are taken: give a part of them")
+    return pictures, [(safe, LeftOut(why)) for safe in sorted(taken) if (why := objection(safe))]
 
 
-def in_folder(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield name and bytes of each picture below `folder`, in the order of the names.
+def listed(folder: Path) -> tuple[list[tuple[str, str]], list[tuple[str, LeftOut]]]:
+    """Return the files below `folder` as `named` does, and what is not taken; links to folders are not followed."""
+    files, others = [], []
+    for root, folders, names in os.walk(folder):
+        place = Path(root).relative_to(folder)
+        files += [(place / name).as_posix() for name in names]
+        for name in folders:
+            if (Path(root) / name).is_symlink():
+                others.append(((place / name).as_posix(), LeftOut("a link to a folder, which is not followed")))
+            elif name.lower().endswith(EXTENSIONS):
+                others.append(((place / name).as_posix(), LeftOut("a folder")))
+    pictures, left_out = named(files)
+    return pictures, sorted([*left_out, *((safe_name(name), why) for name, why in others)], key=lambda one: one[0])
 
-    Raises Refused for a picture larger than LARGEST and one that cannot be read.
-    """
-    found = [Path(root, file).relative_to(folder).as_posix() for root, _, files in os.walk(folder) for file in files]
-    for name, original in progress(named(found), "packing pictures", unit="picture"):
-        try:
-            size = (folder / original).stat().st_size
-            if size > LARGEST:
-                raise Refused(f"{name} has {size} bytes: expected at most {LARGEST} a picture; take it out")
-            content = (folder / original).read_bytes()
-        except OSError as error:
-            raise Refused(f"{name} cannot be read ({error.strerror}): make it readable or take it out") from error
-        yield name, content
+
+def in_folder(folder: Path) -> Iterator[tuple[str, bytes | LeftOut]]:
+    """Yield what is not taken of the files below `folder`, then the pictures, in the order of the names."""
+    pictures, left_out = listed(folder)
+    yield from left_out
+    for name, original in progress(pictures, "packing pictures", unit="picture"):
+        yield name, _content(folder / original)
+
+
+def _content(path: Path) -> bytes | LeftOut:
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            return LeftOut("no regular file")
+        if about.st_size > LARGEST:
+            return LeftOut(f"{about.st_size} bytes: expected at most {LARGEST} a picture")
+        return path.read_bytes()
+    except OSError as error:
+        return LeftOut(f"cannot be read ({error.strerror})")
 
 
 def pack(source: str, collection: Collection, archive: Path, manifest: Path) -> dict[str, Any]:
     """Write the zip (stored, no times, sorted) and the JSON manifest; return the manifest.
 
-    Manifest: source, name, version, licences, count, and for each picture its name, sha256 and bytes.
+    Manifest: source, name, version, licences, count, for each picture its name, sha256 and bytes, and for each file
+    that is left out its name and the reason.
     """
-    pictures = []
+    pictures, left_out = [], []
     with ZipFile(archive, "w", ZIP_STORED) as file:
-        for name, content in collection.pictures:
+        for name, content in collection.files:
+            if isinstance(content, LeftOut):
+                left_out.append({"name": name, "reason": content.reason})
+                continue
             entry = ZipInfo(name)  # dated 1980-01-01
             entry.create_system, entry.external_attr = 3, 0o644 << 16
             file.writestr(entry, content)
@@ -108,6 +147,7 @@ def pack(source: str, collection: Collection, archive: Path, manifest: Path) -> 
         "licences": [asdict(licence) for licence in collection.licences],
         "count": len(pictures),
         "pictures": pictures,
+        "left_out": left_out,
     }
     manifest.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return written

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+LEFT_OUT = "left out"  # seen: no picture at all, as the source says
 COLUMNS = ("picture", "width", "height", "seen", "x", "y", "side", "likelihood", "reason")
 
 
@@ -49,7 +50,7 @@ def write(path: Path, sightings: Iterable[Sighting]) -> None:
 def read(path: Path) -> Iterator[Sighting]:
     """Yield what `write` wrote, in its order."""
     with path.open(newline="", encoding="utf-8") as file:
-        for picture, rows in groupby(csv.DictReader(file), key=lambda row: row["picture"]):
+        for (picture, seen), rows in groupby(csv.DictReader(file), key=lambda row: (row["picture"], row["seen"])):
             first, *others = rows
             faces = tuple(
                 Detection(float(row["x"]), float(row["y"]), float(row["side"]), float(row["likelihood"]))
@@ -57,4 +58,4 @@ def read(path: Path) -> Iterator[Sighting]:
                 if row["side"]
             )
             size = (int(first["width"]), int(first["height"])) if first["width"] else None
-            yield Sighting(picture, size, first["seen"], faces, first["reason"])
+            yield Sighting(picture, size, seen, faces, first["reason"])

@@ -1,5 +1,6 @@
 """Stage `detect`: where the faces are in each picture. No size or margin of the faces asks again."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ from omokage.data import detect, packed, sightings
 from omokage.data.decode import UnusableError
 from omokage.data.look import look
 from omokage.data.pieces import Pieces
+from omokage.data.sightings import LEFT_OUT, Sighting
 from omokage.job import Job
 from omokage.params.detect import Params
 
@@ -23,17 +25,20 @@ class Looker:
         names = packed.names(self.archive)
         sightings.write(path, (self._look(names[number]) for number in numbers))
 
-    def _look(self, name: str) -> sightings.Sighting:
+    def _look(self, name: str) -> Sighting:
         try:
             return look(name, packed.content(self.archive, name), self.crop)
         except UnusableError as error:
-            return sightings.Sighting(name, None, error.kind, reason=str(error))
+            return Sighting(name, None, error.kind, reason=str(error))
 
 
 def run(job: Job[Params]) -> None:
     """Write data/sightings.csv; raise Refused if the detector is blind."""
     pieces = _pieces(job).made(job.threads, "finding faces")
-    sightings.write(job.output("data/sightings.csv"), (seen for piece in pieces for seen in sightings.read(piece)))
+    manifest = json.loads(job.input("data/manifest.json").read_text(encoding="utf-8"))
+    left_out = [Sighting(file["name"], None, LEFT_OUT, reason=file["reason"]) for file in manifest["left_out"]]
+    seen = [sighting for piece in pieces for sighting in sightings.read(piece)]
+    sightings.write(job.output("data/sightings.csv"), sorted([*seen, *left_out], key=lambda one: one.picture))
 
 
 def part(job: Job[Params], number: int, parts: int) -> None:

@@ -57,7 +57,7 @@ def collect(
         name=f"DiceBear avatars: {', '.join(dict.fromkeys(styles))}",
         version=", ".join(f"{package} {version(package)}" for package in PACKAGES),
         licences=tuple(_licence(style) for style in dict.fromkeys(styles)),
-        pictures=pictures(),
+        files=pictures(),
     )
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from zipfile import is_zipfile
 
 from omokage.data import archive
-from omokage.data.pictures import EXTENSIONS, Collection, in_folder, is_picture
+from omokage.data.pictures import EXTENSIONS, Collection, Files, in_folder, listed
 from omokage.errors import Refused
 
 
@@ -12,21 +12,21 @@ def collect(path: Path, given: str) -> Collection:
     """Return the pictures in the folder or zip at `path`, which the user named `given`.
 
     Raises Refused if it is missing, neither of the two, or holds no picture. Only names with a picture's extension are
-    taken, none hidden; whether they can be decoded is for later to see.
+    taken, none hidden, and the others left out; whether they can be decoded is for later to see.
     """
     kinds = " ".join(extension.removeprefix(".") for extension in EXTENSIONS)
     what = f"folder = {given!r}"
     if not path.exists():
         raise Refused(f"{what} does not exist: expected a folder or zip of pictures ({kinds})")
     if path.is_dir():
-        found = any(is_picture(file.relative_to(path).as_posix()) for file in path.rglob("*") if file.is_file())
-        pictures = in_folder(path)
+        found = bool(listed(path)[0])
+        files: Files = in_folder(path)
     elif is_zipfile(path):
-        listed = archive.listed(path, what)
-        found = bool(listed)
-        pictures = archive.read(path, listed, what)
+        listing = archive.listed(path, what)
+        found = bool(listing.pictures)
+        files = archive.read(path, listing, what)
     else:
         raise Refused(f"{what} is neither a folder nor a zip: expected one of them with pictures ({kinds})")
     if not found:
         raise Refused(f"{what} holds no picture: put some there ({kinds}), or name another folder or zip")
-    return Collection(name=Path(given).name or "pictures", version="", licences=(), pictures=pictures)
+    return Collection(name=Path(given).name or "pictures", version="", licences=(), files=files)

@@ -10,17 +10,16 @@ import logging
 import os
 import tarfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any, TypeVar
-from zipfile import ZipInfo
 
 from omokage.data import archive
 from omokage.data.patience import Failed, GaveUp, patiently
-from omokage.data.pictures import EXTENSIONS, Collection, Licence, in_folder, is_picture
+from omokage.data.pictures import EXTENSIONS, Collection, Files, LeftOut, Licence, in_folder, listed
 from omokage.errors import Refused
 from omokage.progress import progress
 
@@ -64,15 +63,15 @@ def collect(dataset: str, version: int) -> Collection:
                 f"{what} cannot be written to kagglehub's cache ({error.strerror}): make room, or set KAGGLEHUB_CACHE "
                 f"to a folder on another disk, and run again (the download goes on where it stopped)"
             ) from None
-    pictures: Iterable[tuple[str, bytes]]
+    files: Files
     if kept.exists():
         with _intact(kept):
-            listed = archive.listed(kept, what)
-        found = bool(listed)
-        pictures = _read(kept, listed, what)
+            listing = archive.listed(kept, what)
+        found = bool(listing.pictures)
+        files = _read(kept, listing, what)
     else:
-        found = any(is_picture(file.relative_to(unpacked).as_posix()) for file in Path(unpacked).rglob("*"))
-        pictures = in_folder(Path(unpacked))
+        found = bool(listed(Path(unpacked))[0])
+        files = in_folder(Path(unpacked))
     if not found:
         raise Refused(f"{what} holds no picture ({' '.join(EXTENSIONS)}): name another kaggle_dataset")
     page = f"https://www.kaggle.com/datasets/{dataset}/versions/{version}"
@@ -81,13 +80,13 @@ def collect(dataset: str, version: int) -> Collection:
         name=f"Kaggle {dataset}",
         version=str(version),
         licences=(Licence(name, owner, page, licence or "as stated on the data set's page", page),),
-        pictures=pictures,
+        files=files,
     )
 
 
-def _read(kept: Path, listed: list[tuple[str, ZipInfo]], what: str) -> Iterator[tuple[str, bytes]]:
+def _read(kept: Path, listing: archive.Listing, what: str) -> Iterator[tuple[str, bytes | LeftOut]]:
     with _intact(kept):
-        yield from archive.read(kept, listed, what)
+        yield from archive.read(kept, listing, what)
 
 
 @contextmanager
