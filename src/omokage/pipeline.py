@@ -95,8 +95,16 @@ def digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     tree = hashlib.sha256()
     for file_path in sorted(entry for entry in path.rglob("*") if entry.is_file()):
-        tree.update(f"{file_path.relative_to(path).as_posix()}\0{digest(file_path)}\n".encode())
+        tree.update(f"{file_path.relative_to(path).as_posix()}\0{_digest_or_not(file_path)}\n".encode())
     return tree.hexdigest()
+
+
+def _digest_or_not(path: Path) -> str:
+    """A file among the user's own that nobody may read is left out by `download`, which says so."""
+    try:
+        return digest(path)
+    except OSError:
+        return "unreadable"
 
 
 def packages(root: Path, stage: Stage) -> dict[str, str]:
