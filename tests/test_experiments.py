@@ -114,12 +114,12 @@ def test_a_folders_content_is_part_of_the_key_however_it_is_run(copy_of: Callabl
     clone.set(source="folder", folder="../my pictures", crop="whole")
     clone.commit("my pictures")
     ran = clone.dvc("repro", "faces")
-    assert stages_run(ran.stdout) == ["params", "download", "faces"]
+    assert stages_run(ran.stdout) == ["params", "download", "detect", "faces"]
     assert stages_run(clone.dvc("repro", "faces").stdout) == []
     clone.commit("run")
 
     draw(pictures, 1, first=24)
-    assert set(stages_run(clone.dvc("repro", "faces").stdout)) == {"download", "faces"}
+    assert set(stages_run(clone.dvc("repro", "faces").stdout)) == {"download", "detect", "faces"}
     (pictures / "face-3.png").write_bytes((pictures / "face-4.png").read_bytes())
     assert "download" in stages_run(clone.dvc("exp", "run", "faces").stdout)
     (pictures / "face-5.png").unlink()

@@ -83,13 +83,14 @@ def test_lr_there_and_back_trains_once_each(copy_of: Callable[[], Clone], finish
 
 # What the schema, or another parameter's value, leaves no free choice for.
 OTHER: dict[str, Any] = {
-    "avatar_styles": ["lorelei"],
+    "avatar_styles": ["micah"],
     "avatar_backgrounds": ["ffffff"],
     "avatar_count": 60,
     "kaggle_dataset": "someone/something",
     "image_size": 32,
     "crop": "whole",
     "min_side": 30,
+    "held_out": 0.5,
     "extractor": "efficientnet-lite0",
     "prediction": "x0",
     "weighting": "min_snr",
@@ -114,7 +115,8 @@ OTHER: dict[str, Any] = {
 
 
 UNFELT = {"crop", "crop_likelihood", "crop_margin", "min_side", "folder", "kaggle_dataset", "kaggle_version"}
-UNFELT |= {"log_every", "frames"}
+UNFELT |= {"log_every", "frames", "faces_per_picture", "near_duplicates"}
+UNFELT |= {"min_sharpness", "min_contrast", "min_colour"}
 
 
 def other(key: str) -> Any:
@@ -207,7 +209,7 @@ def test_every_figure_carries_what_made_it_and_no_place(finished: Clone) -> None
         stamp = json.dumps(provenance.read(figure))
         assert str(finished.root) not in stamp
         assert '"folder": "pictures"' not in stamp
-        assert ('"lr"' in stamp) == (figure.stem not in {"schedule", "noising"})
+        assert ('"lr"' in stamp) == (figure.stem not in {"schedule", "noising", "contact", "data_card"})
     assert '"lr"' in json.dumps(provenance.read(finished.root / "results" / "report.html"))
 
 

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from omokage.data.signs import Signs
+from omokage.data.signs import THUMBNAIL, Signs
 
 BITS = 12  # of 64: hashes that differ in more are of different pictures, whatever their colours
 BLOCK = 64
@@ -30,7 +30,7 @@ def near_duplicates(signs: Signs, tolerance: float, threads: int) -> dict[int, i
 def _pairs(signs: Signs, tolerance: float, threads: int) -> Pairs:
     """Return all pairs (earlier, later), int64 [m, 2], ordered by the later one, then by the earlier."""
     count = len(signs.phash)
-    thumbnails = signs.thumbnails.reshape(count, -1)
+    thumbnails = signs.thumbnails.reshape(count, THUMBNAIL**2 * 3)
     # Mean colours are no further apart than thumbnails are: by brightness only neighbours need to be compared.
     means = signs.thumbnails.mean((1, 2), dtype=np.float32)
     brightness = means.mean(1)
