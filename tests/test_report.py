@@ -207,6 +207,14 @@ def test_both_carry_what_made_them(written: Job[Params]) -> None:
     assert html["deps"]["results/figures/loss.png"] == html["runs"]["figures"]["outs"]["results/figures/loss.png"]
 
 
+def test_kid_is_no_multiple_of_a_floor_next_to_nothing() -> None:
+    def said(floor: float) -> str:
+        return words(replace(GOOD, metrics={**GOOD.metrics, "kid": 0.02, "kid_floor": floor}))
+
+    assert "10 times as much" in said(0.002)
+    assert all("zero within its noise" in said(floor) for floor in (0.0001, -0.0001))
+
+
 def test_nothing_has_a_sign_where_it_is_nothing() -> None:
     flat = replace(GOOD, levels=[Level(-0.04, 0.1, 0.1), Level(4.0, 0.2, 0.2)])
     assert "+0.0" in words(flat) and "−0.0" not in words(flat)

@@ -226,7 +226,7 @@ def _kid(run: Run) -> str:
     said = f"KID, which small samples do not bias, is {number(kid)} beside a floor of {number(floor)}"
     if kid <= max(floor, 0.0):
         return f"{said}: no more than chance gives real faces."
-    if floor <= 0:
+    if floor <= kid / 50:  # so near to zero, where it is expected, a ratio to it would be chance
         return f"{said}: the floor is zero within its noise, and the samples lie above it."
     return f"{said}, {times(kid / floor)} as much."
 
