@@ -52,6 +52,14 @@ def test_near_duplicates_are_those_that_comparing_every_pair_finds(tolerance: fl
     assert not any(one in left and other in left for one, other in pairs)
 
 
+def test_a_pair_at_the_tolerance_is_found_across_blocks() -> None:
+    colours = [(0, 0, 0)] * 63 + [(4, 4, 6), (10, 10, 12)]
+    thumbnails = np.array(colours, np.uint8).reshape(-1, 1, 1, 3).repeat(16, 1).repeat(16, 2)
+    nothing = np.zeros(65, np.float32)
+    phash = np.array([2**64 - 1] * 63 + [0, 0], np.uint64)
+    assert near_duplicates(Signs(phash, thumbnails, nothing, nothing, nothing), 6.0, 1)[64] == 63
+
+
 def copies(picture: Image.Image) -> dict[str, bytes]:
     """What becomes of a picture on the web."""
     smaller = picture.resize((100, 100), Image.Resampling.BICUBIC)

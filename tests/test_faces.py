@@ -15,11 +15,11 @@ from typing import Any, Literal
 import animeface
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from omokage.data import detect, shards
 from omokage.data.curate import split
-from omokage.data.decode import UnusableError, decode
+from omokage.data.decode import UnusableError, decode, upright_size
 from omokage.data.faces import centre_square, face_square
 from omokage.data.sightings import Detection
 from omokage.errors import Refused
@@ -104,6 +104,17 @@ def test_decode_turns_a_photo_upright() -> None:
     upright = decode(encoded(picture, "JPEG", exif=exif, quality=95))
     assert upright.size == (20, 30)
     np.testing.assert_allclose(upright.getpixel((10, 2)), RED, atol=8)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("orientation", [*range(10), 200])
+def test_the_size_told_beforehand_is_that_of_the_decoded_picture(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(noise(1, 54, 50), "JPEG", exif=exif)
+    assert upright_size(content) == decode(content).size
+    if orientation in range(1, 9):
+        with Image.open(io.BytesIO(content)) as picture:
+            np.testing.assert_array_equal(decode(content), ImageOps.exif_transpose(picture))
 
 
 def test_decode_ignores_damaged_exif() -> None:

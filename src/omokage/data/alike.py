@@ -10,6 +10,7 @@ from omokage.data.signs import THUMBNAIL, Signs
 
 BITS = 12  # of 64: hashes that differ in more are of different pictures, whatever their colours
 BLOCK = 64
+SLACK = 1e-3  # more than float32 rounds off a brightness
 
 Pairs = NDArray[np.int64]
 
@@ -39,7 +40,7 @@ def _pairs(signs: Signs, tolerance: float, threads: int) -> Pairs:
 
     def block(start: int) -> Pairs:
         some = slice(start, min(start + BLOCK, count))
-        end = int(np.searchsorted(brightness, brightness[some][-1] + tolerance, side="right"))
+        end = int(np.searchsorted(brightness, brightness[some][-1] + tolerance + SLACK, side="right"))
         bits = np.bitwise_count(hashes[some, None] ^ hashes[None, start:end])
         left, right = np.nonzero(bits <= BITS)
         left, right = order[start + left[left < right]], order[start + right[left < right]]

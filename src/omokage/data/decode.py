@@ -6,11 +6,21 @@ from contextlib import contextmanager
 from io import BytesIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 LARGEST = 50_000_000  # pixels
 SIDEWAYS = 5  # EXIF orientations from here on swap width and height
+# What sets a picture of an EXIF orientation upright; any other value means nothing.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class UnusableError(Exception):
@@ -29,14 +39,16 @@ def decode(content: bytes) -> Image.Image:
     """
     with _opened(content) as picture:
         picture.load()
-        return _rgb(_upright(picture))
+        turn = TURNS.get(_orientation(picture))
+        return _rgb(picture if turn is None else picture.transpose(turn))
 
 
 def upright_size(content: bytes) -> tuple[int, int]:
     """Return width and height as `decode` would give them, from the header alone; raise UnusableError as it does."""
     with _opened(content) as picture:
-        turned = _orientation(picture) >= SIDEWAYS
-        return (picture.height, picture.width) if turned else picture.size
+        orientation = _orientation(picture)
+        sideways = orientation in TURNS and orientation >= SIDEWAYS
+        return (picture.height, picture.width) if sideways else picture.size
 
 
 @contextmanager
@@ -55,6 +67,8 @@ def _opened(content: bytes) -> Iterator[Image.Image]:
         raise UnusableError("unknown format", f": not one of {', '.join(FORMATS)}") from None
     except OSError as error:
         raise UnusableError("broken", f": {error}") from None
+    except MemoryError:  # of the machine, not of the picture
+        raise
     except Exception as error:  # decoders of hostile bytes raise anything: struct.error, IndexError, SyntaxError...
         raise UnusableError("broken", f": {type(error).__name__}") from None
 
@@ -64,13 +78,6 @@ def _orientation(picture: Image.Image) -> int:
         return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # a damaged EXIF block says nothing against the pixels
         return 1
-
-
-def _upright(picture: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(picture)
-    except Exception:  # as above
-        return picture
 
 
 def _rgb(picture: Image.Image) -> Image.Image:

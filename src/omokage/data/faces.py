@@ -61,7 +61,7 @@ class Cropper:
         try:
             picture = decode(content)
         except UnusableError as error:
-            return [Face(seen.picture, 0, seen.size, kind=error.kind, reason=str(error))]
+            return [Face(seen.picture, 0, seen.size, how, kind=error.kind, reason=str(error))]
         return [self._face(seen, number, how, box, picture) for number, box in boxes.items()]
 
     def boxes(self, seen: Sighting) -> dict[int, Box]:
