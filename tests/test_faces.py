@@ -16,6 +16,7 @@ import animeface
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from safetensors.numpy import load_file
 
 from omokage.data import detect, shards
 from omokage.data.curate import split
@@ -323,6 +324,11 @@ def test_ten_kills_change_nothing(tmp_path: Path, mixed: dict[str, bytes]) -> No
     environment = {**os.environ, "PYTHONPATH": f"{Path(faces.__file__).parents[2]}:{Path(__file__).parent}"}
     subprocess.run([sys.executable, "-c", KILLED, str(out)], check=True, env=environment, timeout=120)
     assert contents(out) == contents(whole)
+
+
+def test_a_picture_that_cannot_be_decoded_does_not_empty_the_contact_sheet(tmp_path: Path) -> None:
+    pictures = {f"{seed}.png": encoded(noise(seed)) for seed in range(12)} | {"cut.png": encoded(noise(23))[:-2000]}
+    assert len(load_file(run(tmp_path, pictures)[0] / "card.safetensors")["pictures"]) == 12
 
 
 def test_more_pictures_move_no_old_face(tmp_path: Path) -> None:

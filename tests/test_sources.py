@@ -1,9 +1,12 @@
 """The sources that need no network, and what they all give: one zip and its manifest."""
 
+import errno
 import hashlib
 import json
 import os
+import stat
 import tracemalloc
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -255,3 +258,56 @@ def test_the_readme_of_the_default_folder_is_no_picture(tmp_path: Path) -> None:
     tracked = Path(__file__).parents[1] / "pictures"
     assert not any(not pictures.objection(name) for name in ("README.md", ".gitignore"))
     assert {path.name for path in tracked.iterdir()} >= {"README.md", ".gitignore"}
+
+
+def test_whatever_is_not_taken_of_a_zip_is_named_once(tmp_path: Path) -> None:
+    packed = tmp_path / "odd.zip"
+    with zipfile.ZipFile(packed, "w") as file, warnings.catch_warnings(action="ignore"):
+        for content in ("first", "second"):
+            file.writestr("a.png", content)
+        for name in ("x\x01", "x\x02"):
+            link = zipfile.ZipInfo(name)
+            link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+            file.writestr(link, "a.png")
+        file.writestr("Ä" * 30_000 + ".png", "long")
+        for number in range(3):
+            file.writestr(f"{chr(0xE000 + number)}.png", "private")
+    archive, manifest, _ = run(tmp_path, packed, source="folder")
+    found = contents(archive)
+    assert found.pop("Ä" * 1020 + ".png") == b"long"
+    assert found == {"a.png": b"second"} | dict.fromkeys(("_.png", "_~2.png", "_~3.png"), b"private")
+    assert {one["name"]: one["reason"] for one in manifest["left_out"]} == {
+        "a~2.png": "another entry of the zip has its name",
+        "x_": "a link or device",
+        "x_~2": "a link or device",
+    }
+
+
+def test_a_zip_that_cannot_be_read_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = tmp_path / "faces.zip"
+    with zipfile.ZipFile(packed, "w") as file:
+        file.writestr("a.png", b"some content")
+
+    def fail(self: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", fail)
+    with pytest.raises(Refused, match=r"cannot be read \(Input/output error\)") as refused:
+        list(zips.read(packed, zips.listed(packed, "the zip"), "the zip"))
+    assert not isinstance(refused.value, zips.Damaged)
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "a.png").write_bytes(b"a")
+    real = os.scandir
+
+    def scandir(path: str) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    taken, left_out = pictures.listed(tmp_path)
+    assert taken == [("a.png", "a.png")]
+    assert left_out == [("closed", pictures.LeftOut("a folder that cannot be read (Permission denied)"))]

@@ -53,7 +53,10 @@ def done(stage):
 
 def jobs(stage):
     """The number of jobs that a stage fans out to: `STAGE_jobs: N` in a profile's configfile."""
-    return int(config.get(f"{stage}_jobs", 1))
+    count = config.get(f"{stage}_jobs", 1)
+    if not str(count).isdecimal() or int(count) < 1:
+        refuse(f"{stage}_jobs = {count!r}: expected a whole number from 1")
+    return int(count)
 
 
 def parts(stage):

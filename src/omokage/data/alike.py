@@ -1,7 +1,7 @@
 """Which faces are nearly the same picture: copies that were scaled, compressed, shifted or touched up a little."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,8 @@ from omokage.data.signs import THUMBNAIL, Signs
 
 BITS = 12  # of 64: hashes that differ in more are of different pictures, whatever their colours
 BLOCK = 64
-SLACK = 1e-3  # more than float32 rounds off a brightness
 
-Pairs = NDArray[np.int64]
+Rows = NDArray[np.int64]
 
 
 def near_duplicates(signs: Signs, tolerance: float, threads: int) -> dict[int, int]:
@@ -22,40 +21,31 @@ def near_duplicates(signs: Signs, tolerance: float, threads: int) -> dict[int, i
     (root mean square, of 255). Of those left no two are, so none can be on both sides of a split.
     """
     repeats: dict[int, int] = {}
-    for earlier, later in _pairs(signs, tolerance, threads):
-        if later not in repeats and earlier not in repeats:
-            repeats[int(later)] = int(earlier)
+    kept = np.empty(0, np.int64)
+    with ThreadPoolExecutor(threads) as pool:
+        # Only with those kept is a face compared: of many that are alike there is one.
+        for start in range(0, len(signs.phash), BLOCK):
+            block = np.arange(start, min(start + BLOCK, len(signs.phash)))
+            found = pool.map(partial(_pairs, signs, tolerance, block), [*np.array_split(kept, threads), block])
+            earlier, later = np.concatenate(list(found)).T
+            for number in np.lexsort((earlier, later)):
+                one, other = int(earlier[number]), int(later[number])
+                if one < other and one not in repeats and other not in repeats:
+                    repeats[other] = one
+            kept = np.concatenate([kept, [face for face in block.tolist() if face not in repeats]]).astype(np.int64)
     return repeats
 
 
-def _pairs(signs: Signs, tolerance: float, threads: int) -> Pairs:
-    """Return all pairs (earlier, later), int64 [m, 2], ordered by the later one, then by the earlier."""
-    count = len(signs.phash)
-    thumbnails = signs.thumbnails.reshape(count, THUMBNAIL**2 * 3)
-    # Mean colours are no further apart than thumbnails are: by brightness only neighbours need to be compared.
-    means = signs.thumbnails.mean((1, 2), dtype=np.float32)
-    brightness = means.mean(1)
-    order = np.argsort(brightness, kind="stable")
-    brightness, hashes = brightness[order], signs.phash[order]
-
-    def block(start: int) -> Pairs:
-        some = slice(start, min(start + BLOCK, count))
-        end = int(np.searchsorted(brightness, brightness[some][-1] + tolerance + SLACK, side="right"))
-        bits = np.bitwise_count(hashes[some, None] ^ hashes[None, start:end])
-        left, right = np.nonzero(bits <= BITS)
-        left, right = order[start + left[left < right]], order[start + right[left < right]]
-        near = np.square(means[left] - means[right]).mean(1) <= tolerance**2
-        left, right = left[near], right[near]
-        close = np.fromiter(_close(thumbnails, left, right, tolerance), bool, len(left))
-        return np.stack([np.minimum(left, right)[close], np.maximum(left, right)[close]], 1)
-
-    with ThreadPoolExecutor(threads) as pool:
-        found = np.concatenate([np.empty((0, 2), np.int64), *pool.map(block, range(0, count, BLOCK))])
-    return found[np.lexsort((found[:, 0], found[:, 1]))]
+def _pairs(signs: Signs, tolerance: float, some: Rows, others: Rows) -> Rows:
+    """Return the pairs (one of `others`, one of `some`) that are nearly the same, int64 [m, 2]."""
+    bits = np.bitwise_count(signs.phash[some, None] ^ signs.phash[None, others])
+    rows, columns = np.nonzero(bits <= BITS)
+    pairs = np.stack([others[columns], some[rows]], 1)
+    thumbnails = signs.thumbnails.reshape(-1, THUMBNAIL**2 * 3)
+    close = [_apart(thumbnails, pairs[at : at + 1024]) <= tolerance**2 for at in range(0, len(pairs), 1024)]
+    return pairs[np.concatenate([np.empty(0, bool), *close])]
 
 
-def _close(thumbnails: NDArray[np.uint8], left: Pairs, right: Pairs, tolerance: float) -> Iterator[bool]:
-    for start in range(0, len(left), 1024):
-        some = slice(start, start + 1024)
-        apart = thumbnails[left[some]].astype(np.float32) - thumbnails[right[some]]
-        yield from np.square(apart).mean(1) <= tolerance**2
+def _apart(thumbnails: NDArray[np.uint8], pairs: Rows) -> NDArray[np.float32]:
+    left, right = (thumbnails[pairs[:, side]].astype(np.float32) for side in (0, 1))
+    return np.square(left - right).mean(1)

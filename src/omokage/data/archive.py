@@ -4,11 +4,13 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from errno import EINVAL
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-from omokage.data.pictures import LARGEST, LeftOut, named, safe_name
+from omokage.data.pictures import LARGEST, LeftOut, named
 from omokage.errors import Refused
 from omokage.progress import progress
 
@@ -17,8 +19,8 @@ WHOLE = 256 * 2**30  # bytes of all its pictures
 RATIO = 200  # bytes of pictures for one byte of the zip: more is a bomb,
 HARMLESS = 64 * 2**20  # unless there are no more than these: a few plain pictures may pack that well
 
-# What zipfile raises on bytes that are no sound zip (OSError: it seeks to before the beginning).
-BROKEN = (BadZipFile, EOFError, OSError, ValueError, OverflowError, NotImplementedError, struct.error, zlib.error)
+# What zipfile raises on bytes that are no sound zip.
+BROKEN = (BadZipFile, EOFError, ValueError, OverflowError, NotImplementedError, struct.error, zlib.error)
 
 
 class Damaged(Refused):
@@ -39,18 +41,21 @@ def listed(path: Path, what: str) -> Listing:
     Only the headers are read. Links and devices are no pictures.
     Raises Damaged if it is no sound zip, and Refused if its pictures, or their bytes, are more than are taken.
     """
-    try:
-        with ZipFile(path) as file:
-            entries = file.infolist()
-    except BROKEN as error:
-        raise Damaged(f"{what} is a damaged zip: make or download it again") from error
+    with _damaged(what, f"{what} is a damaged zip: make or download it again"), ZipFile(path) as file:
+        entries = file.infolist()
     if len(entries) > ENTRIES:
         raise Refused(f"{what} has {len(entries)} entries: expected at most {ENTRIES}; give a part of it")
-    files = {entry.filename: entry for entry in entries if _is_file(entry)}
-    named_pictures, left_out = named(files)
+    files: dict[str, ZipInfo] = {}
+    others = []
+    for entry in reversed(entries):  # of several entries of one name the last counts, as where a zip is unpacked
+        if entry.filename.endswith("/"):
+            continue
+        if not _is_file(entry):
+            others.append((entry.filename, "a link or device"))
+        elif files.setdefault(entry.filename, entry) is not entry:
+            others.append((entry.filename, "another entry of the zip has its name"))
+    named_pictures, left_out = named(files, others)
     pictures = [(name, files[original]) for name, original in named_pictures]
-    links = [entry.filename for entry in entries if not _is_file(entry) and not entry.filename.endswith("/")]
-    left_out += [(safe_name(name), LeftOut("a link or device")) for name in sorted(links)]
     for name, entry in pictures:
         if entry.file_size > LARGEST:
             raise Refused(f"{name} has {entry.file_size} bytes: expected at most {LARGEST} a picture; take it out")
@@ -75,14 +80,25 @@ def read(path: Path, listing: Listing, what: str) -> Iterator[tuple[str, bytes |
             # zipfile bounds what it inflates at once only for these two.
             if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED) or entry.flag_bits & 1:
                 raise Refused(f"{name} in {what} is encrypted or packed in an uncommon way: make a plain zip")
-            try:
-                with file.open(entry) as packed:
-                    content = packed.read(entry.file_size)  # not all that it would inflate to
-            except BROKEN as error:
-                raise Damaged(f"{name} in {what} is damaged: make or download the zip again") from error
+            damaged = f"{name} in {what} is damaged: make or download the zip again"
+            with _damaged(what, damaged), file.open(entry) as packed:
+                content = packed.read(entry.file_size)  # not all that it would inflate to
             if len(content) != entry.file_size:
-                raise Damaged(f"{name} in {what} is damaged: make or download the zip again")
+                raise Damaged(damaged)
             yield name, content
+
+
+@contextmanager
+def _damaged(what: str, message: str) -> Iterator[None]:
+    """Raise Damaged with the message for bytes that are no sound zip, and Refused where they cannot be had."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (None, EINVAL):  # a seek to before the beginning
+            raise Damaged(message) from error
+        raise Refused(f"{what} cannot be read ({error.strerror}): see to that and run again") from error
+    except BROKEN as error:
+        raise Damaged(message) from error
 
 
 def _is_file(entry: ZipInfo) -> bool:

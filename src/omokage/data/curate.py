@@ -22,8 +22,9 @@ INDEX = ("split", "row", "picture", "face", "sha256")
 def split(sha256: str, held_out: float) -> str:
     """Return held_out for that fraction of all hashes, else train.
 
-    It depends on the content of the picture's file alone: no picture that is added, taken away or renamed, and no way
-    of cropping, moves another face; and all faces of one picture are on one side.
+    It depends on the content of the picture's file alone: no picture that is added or taken away, no name and no way of
+    cropping moves a face that stays, and all faces of one picture are on one side. But a copy in other bytes whose name
+    sorts earlier takes a face's place, on its own side.
     """
     return "held_out" if int(sha256[:16], 16) / 2**64 < held_out else "train"
 

@@ -17,6 +17,7 @@ from omokage.progress import progress
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 LARGEST = 256 * 2**20  # bytes of one picture
+LONGEST = 1024  # characters of a name
 MOST = 2_000_000  # pictures of one data set
 
 
@@ -68,40 +69,55 @@ def safe_name(name: str) -> str:
     readable = name.encode("utf-8", "replace").decode("utf-8")
     printable = "".join(letter if letter.isprintable() else "_" for letter in unicodedata.normalize("NFC", readable))
     parts = [part.replace(":", "_") for part in printable.replace("\\", "/").split("/")]
-    return "/".join(part for part in parts if part not in ("", ".", ".."))
+    safe = "/".join(part for part in parts if part not in ("", ".", ".."))
+    return safe[-LONGEST:].lstrip("/")  # with the extension; zip holds no more than 65,535 bytes
 
 
-def named(names: Iterable[str]) -> tuple[list[tuple[str, str]], list[tuple[str, LeftOut]]]:
-    """Pair the safe name of each picture among `names` with the name as it was, and that of each other with the reason.
+def named(
+    files: Iterable[str], others: Iterable[tuple[str, str]]
+) -> tuple[list[tuple[str, str]], list[tuple[str, LeftOut]]]:
+    """Pair the safe name of each picture among `files` with the name as it was, and that of what is none with why.
 
-    Both sorted; equal safe names are numbered. Raises Refused for more than MOST pictures.
+    `others` are not taken for the reason given with them. Both lists are sorted; equal safe names are numbered, those
+    of files first. Raises Refused for more than MOST pictures.
     """
-    taken: dict[str, str] = {}
-    for name in sorted(names):
-        safe, number = safe_name(name) or "_", 2
-        path = PurePosixPath(safe)
+    pictures: list[tuple[str, str]] = []
+    left_out: list[tuple[str, LeftOut]] = []
+    taken: dict[str, int] = {}
+    for name, reason in [*((name, "") for name in sorted(files)), *sorted(others)]:
+        first = safe = safe_name(name) or "_"
+        path = PurePosixPath(first)
         while safe in taken:
-            safe, number = str(path.with_name(f"{path.stem}~{number}{path.suffix}")), number + 1
-        taken[safe] = name
-    pictures = [(safe, name) for safe, name in sorted(taken.items()) if not objection(safe)]
+            taken[first] += 1
+            safe = str(path.with_name(f"{path.stem}~{taken[first]}{path.suffix}"))
+        taken[safe] = 1
+        if why := reason or objection(safe):
+            left_out.append((safe, LeftOut(why)))
+        else:
+            pictures.append((safe, name))
     if len(pictures) > MOST:
         raise Refused(f"{len(pictures)} pictures are more than the {MOST} that are taken: give a part of them")
-    return pictures, [(safe, LeftOut(why)) for safe in sorted(taken) if (why := objection(safe))]
+    return sorted(pictures), sorted(left_out, key=lambda one: one[0])
 
 
 def listed(folder: Path) -> tuple[list[tuple[str, str]], list[tuple[str, LeftOut]]]:
     """Return the files below `folder` as `named` does, and what is not taken; links to folders are not followed."""
-    files, others = [], []
-    for root, folders, names in os.walk(folder):
+    files: list[str] = []
+    others: list[tuple[str, str]] = []
+
+    def cannot(error: OSError) -> None:
+        name = Path(error.filename).relative_to(folder).as_posix()
+        others.append((name, f"a folder that cannot be read ({error.strerror})"))
+
+    for root, folders, names in os.walk(folder, onerror=cannot):
         place = Path(root).relative_to(folder)
         files += [(place / name).as_posix() for name in names]
         for name in folders:
             if (Path(root) / name).is_symlink():
-                others.append(((place / name).as_posix(), LeftOut("a link to a folder, which is not followed")))
+                others.append(((place / name).as_posix(), "a link to a folder, which is not followed"))
             elif name.lower().endswith(EXTENSIONS):
-                others.append(((place / name).as_posix(), LeftOut("a folder")))
-    pictures, left_out = named(files)
-    return pictures, sorted([*left_out, *((safe_name(name), why) for name, why in others)], key=lambda one: one[0])
+                others.append(((place / name).as_posix(), "a folder"))
+    return named(files, others)
 
 
 def in_folder(folder: Path) -> Iterator[tuple[str, bytes | LeftOut]]:

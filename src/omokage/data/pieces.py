@@ -1,9 +1,9 @@
 """Work in pieces, each a file: made once, by any process of any job, and found again after a kill."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from omokage.data.workers import in_order
 
@@ -25,7 +25,7 @@ class Pieces:
         """Return where piece `number` lies, after making it if it is not there."""
         path = self.folder / f"piece-{number:06d}"
         if not path.exists():
-            partial = path.with_name(f"{path.name}.{os.getpid()}")
+            partial = path.with_name(f"{path.name}.{uuid4().hex}")  # jobs on two nodes may have one pid
             self.make(range(number * self._size, min((number + 1) * self._size, self.total)), partial)
             partial.replace(path)
         return path

@@ -28,8 +28,11 @@ def _sheet(card: dict[str, NDArray], count: int) -> Image.Image:
     for x, colour, words in ((0, KEPT, "kept"), (90, LOST, "dropped")):
         pen.rectangle((x, 8, x + 16, 24), outline=colour, width=3)
         write(sheet, (x + 24, 16), words, 16, "lm")
-    for number, picture in enumerate(card["pictures"][:count]):
-        left, top = number % columns * step, head + number // columns * step
+    # Spread over all there are, as those are over the data set.
+    shown = np.linspace(0, len(card["pictures"]) - 1, count).round().astype(int)
+    for place, number in enumerate(shown):
+        picture = card["pictures"][number]
+        left, top = place % columns * step, head + place // columns * step
         sheet.paste(Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0))), (left, top))
         for _, *box, kept in card["boxes"][card["boxes"][:, 0] == number].tolist():
             corners = [box[0] + left, box[1] + top, min(box[2], side - 1) + left, min(box[3], side - 1) + top]
