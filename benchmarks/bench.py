@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from omokage import posthoc
+from omokage import device, posthoc
 from omokage.diffusion.random import generator
 from omokage.diffusion.samplers import SPACINGS, Denoiser, choose, levels
 from omokage.diffusion.unet import Architecture, UNet
@@ -31,7 +31,7 @@ from omokage.training.recipe import Recipe
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 UNIT = 64
-CPU = torch.device("cpu")
+DEVICE = device.choose()
 
 
 def faces_of(source: Path | None) -> Path:
@@ -65,7 +65,7 @@ class Judge:
 
     def __call__(self, pictures: Tensor) -> dict[str, float | int]:
         """Return the Fréchet distance of uint8 pictures [n, 3, h, w], and its floor for as many train faces."""
-        extractor = EXTRACTORS["efficientnet-lite0"](torch.device("cpu"))
+        extractor = EXTRACTORS["efficientnet-lite0"](DEVICE)
         held_out, train = (
             read(self.data / "reference" / f"{split}.safetensors", extractor) for split in ("held_out", "train")
         )
@@ -88,10 +88,10 @@ def ours(p: whole.Params, faces: Tensor) -> tuple[Spec, Recipe]:
 
 
 def ready_to_draw(network: UNet, spec: Spec, snapshots: Path, guidance: float, guide: float) -> Denoiser:
-    """Return the network's denoiser on the CPU, guided or not, as `sample` has it."""
+    """Return the network's denoiser, guided or not, as `sample` has it."""
     if guidance == 1:
-        return denoiser(network, spec, CPU)
-    return guided_denoiser(network, posthoc.earlier(snapshots, guide), guidance, spec, CPU)
+        return denoiser(network, spec, DEVICE)
+    return guided_denoiser(network, posthoc.earlier(snapshots, guide), guidance, spec, DEVICE)
 
 
 @torch.inference_mode()
@@ -102,19 +102,20 @@ def draw(ready: Denoiser, spec: Spec, sampler: str, spacing: str, evaluations: i
     for start in range(0, count, UNIT):
         noise = partial(_noise, range(start, min(start + UNIT, count)), side)
         *_, last = choose(sampler, 0.0)(ready, noise(-1), steps, noise)
-        drawn.append(spec.pictures(last.x0))
+        drawn.append(spec.pictures(last.x0).cpu())
     return torch.cat(drawn)
 
 
 def _noise(pictures: range, side: int, step: int) -> Tensor:
     drawn = [torch.randn(3, side, side, generator=generator(0, f"benchmark {i}", step)) for i in pictures]
-    return torch.stack(drawn)
+    return torch.stack(drawn).to(DEVICE, memory_format=device.memory_format(DEVICE))
 
 
 def note(name: str, row: Mapping[str, Any]) -> None:
     """Append a row, with date and machine, to benchmarks/results/NAME.csv."""
     path = RESULTS / f"{name}.csv"
-    machine = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} x{os.cpu_count()}"
+    processor = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} x{os.cpu_count()}"
+    machine = processor if DEVICE.type == "cpu" else device.name(DEVICE)
     full = {"date": datetime.date.today().isoformat(), "machine": machine, **row}
     fresh = not path.exists()
     if not fresh and (had := path.read_text(encoding="utf-8").splitlines()[0].split(",")) != list(full):

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from bench import CPU, draw, ours, ready_to_draw
+from bench import DEVICE, draw, ours, ready_to_draw
 from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
 from diffusers.optimization import get_cosine_schedule_with_warmup
@@ -28,8 +28,7 @@ from omokage.drawing import denoiser
 from omokage.params.whole import Params
 from omokage.training.loop import Machine, Trainer
 
-DTYPE = compute_dtype("auto", CPU)
-BATCH = 64
+DTYPE = compute_dtype("auto", DEVICE)
 EVALUATIONS = 50
 
 
@@ -58,7 +57,7 @@ class Omokage(Contestant):
     def __init__(self, faces: Tensor, steps: int, lr: float, seed: int, p: Params) -> None:
         self.spec, recipe = ours(p.model_copy(update={"steps": steps, "lr": lr}), faces)
         self.p, self.batch = p, recipe.batch_size
-        self.trainer = Trainer(faces, self.spec, recipe, Machine(CPU, DTYPE))
+        self.trainer = Trainer(faces, self.spec, recipe, Machine(DEVICE, DTYPE))
         self.network = self.trainer.network
 
     def step(self) -> None:
@@ -72,7 +71,7 @@ class Omokage(Contestant):
         signal, noise = torch.tensor(2 * self.spec.std * alpha / size), torch.tensor(sigma / size)
         y = (x_t - alpha * middle) / size
         angle = torch.full((len(x_t),), math.atan2(noise, signal))
-        said = denoiser(self.trainer.average.model, self.spec, CPU).network(y, angle)
+        said = denoiser(self.trainer.average.model, self.spec, DEVICE).network(y, angle)
         return predicted_x0(self.spec.prediction, said, y, signal, noise) * 2 * self.spec.std + middle
 
     def sample(self, number: int) -> Tensor:
@@ -87,22 +86,26 @@ class Omokage(Contestant):
 
 
 class Peer(Contestant):
-    """What both peers share: batches of shuffled faces, mirrored at random, and a discrete schedule."""
+    """What both peers share: batches of shuffled faces, mirrored at random, and a discrete schedule.
 
-    batch = BATCH
+    Their networks have about as many parameters as ours: 2.6 million up to 32 px (`laptop`), else 36 (`pixiv-64`).
+    """
+
     alphas_cumprod: Tensor
 
     def __init__(self, faces: Tensor, seed: int, flip: bool) -> None:
         torch.manual_seed(seed)
-        self.faces, self.flip, self.seed = faces, flip, seed
+        self.faces, self.flip, self.seed = faces.to(DEVICE), flip, seed
+        self.small = faces.shape[-1] <= 32
+        self.batch = 64 if self.small else 256
         self.batches = self._batches()
 
     def _batches(self) -> Iterator[Tensor]:
         for epoch in count():
             order = torch.randperm(len(self.faces), generator=torch.Generator().manual_seed(self.seed + epoch))
-            for start in range(0, len(order) - BATCH + 1, BATCH):
-                chosen = self.faces[order[start : start + BATCH]].float() / 255
-                mirrored = torch.rand(BATCH, 1, 1, 1) < (0.5 if self.flip else 0)
+            for start in range(0, len(order) - self.batch + 1, self.batch):
+                chosen = self.faces[order[start : start + self.batch].to(DEVICE)].float() / 255
+                mirrored = torch.rand(self.batch, 1, 1, 1, device=DEVICE) < (0.5 if self.flip else 0)
                 yield torch.where(mirrored, chosen.flip(-1), chosen)
 
     def at(self, log_snr: float) -> int:
@@ -115,14 +118,15 @@ class DenoisingDiffusionPytorch(Peer):
 
     def __init__(self, faces: Tensor, steps: int, lr: float, seed: int, p: Params) -> None:
         super().__init__(faces, seed, p.flip)
-        self.network = Unet(dim=32, dim_mults=(1, 2, 4))
-        self.diffusion = GaussianDiffusion(self.network, image_size=faces.shape[-1], sampling_timesteps=EVALUATIONS)
+        self.network = Unet(dim=32, dim_mults=(1, 2, 4)) if self.small else Unet(dim=64, dim_mults=(1, 2, 4, 8))
+        whole = GaussianDiffusion(self.network, image_size=faces.shape[-1], sampling_timesteps=EVALUATIONS)
+        self.diffusion = whole.to(DEVICE)
         self.optimiser = torch.optim.Adam(self.diffusion.parameters(), lr=lr, betas=(0.9, 0.99))
         self.ema = EMA(self.diffusion, beta=0.995, update_every=10)
         self.alphas_cumprod = self.diffusion.alphas_cumprod
 
     def step(self) -> None:
-        with torch.autocast("cpu", DTYPE):
+        with torch.autocast(DEVICE.type, DTYPE):
             loss = self.diffusion(next(self.batches))
         loss.backward()
         nn.utils.clip_grad_norm_(self.diffusion.parameters(), 1.0)
@@ -131,14 +135,17 @@ class DenoisingDiffusionPytorch(Peer):
         self.ema.update()
 
     def denoise(self, x_t: Tensor, log_snr: float) -> Tensor:
-        t = torch.full((len(x_t),), self.at(log_snr))
-        with torch.autocast("cpu", DTYPE):
+        t = torch.full((len(x_t),), self.at(log_snr), device=DEVICE)
+        with torch.autocast(DEVICE.type, DTYPE):
             return self.ema.ema_model.model_predictions(x_t, t).pred_x_start.float()
 
     def sample(self, number: int) -> Tensor:
-        with torch.autocast("cpu", DTYPE):
-            drawn = [self.ema.ema_model.sample(batch_size=min(BATCH, number - i)) for i in range(0, number, BATCH)]
-        return (torch.cat(drawn).float() * 255).round().clamp(0, 255).to(torch.uint8)
+        with torch.autocast(DEVICE.type, DTYPE):
+            drawn = [
+                self.ema.ema_model.sample(batch_size=min(self.batch, number - start))
+                for start in range(0, number, self.batch)
+            ]
+        return (torch.cat(drawn).float() * 255).round().clamp(0, 255).to(torch.uint8).cpu()
 
 
 class Diffusers(Peer):
@@ -146,14 +153,16 @@ class Diffusers(Peer):
 
     def __init__(self, faces: Tensor, steps: int, lr: float, seed: int, p: Params) -> None:
         super().__init__(faces, seed, p.flip)
+        plain = () if self.small else ("Block2D",)
+        down = ["Block2D", "Block2D", "AttnBlock2D", *plain]
         self.network = UNet2DModel(
             sample_size=faces.shape[-1],
             layers_per_block=2,
-            block_out_channels=(32, 64, 96),
-            down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
-            up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
-            norm_num_groups=16,
-        )
+            block_out_channels=(32, 64, 96) if self.small else (128, 256, 256, 256),
+            down_block_types=[name.replace("Block", "DownBlock") for name in down],
+            up_block_types=[name.replace("Block", "UpBlock") for name in reversed(down)],
+            norm_num_groups=16 if self.small else 32,
+        ).to(DEVICE)
         self.scheduler = DDPMScheduler(num_train_timesteps=1000, beta_schedule="linear")
         self.alphas_cumprod = self.scheduler.alphas_cumprod
         self.optimiser = torch.optim.AdamW(
@@ -165,8 +174,8 @@ class Diffusers(Peer):
 
     def step(self) -> None:
         x0 = next(self.batches) * 2 - 1
-        noise, t = torch.randn_like(x0), torch.randint(0, 1000, (len(x0),))
-        with torch.autocast("cpu", DTYPE):
+        noise, t = torch.randn_like(x0), torch.randint(0, 1000, (len(x0),), device=DEVICE)
+        with torch.autocast(DEVICE.type, DTYPE):
             said = self.network(self.scheduler.add_noise(x0, noise, t), t).sample
         F.mse_loss(said.float(), noise).backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -179,7 +188,7 @@ class Diffusers(Peer):
         t, (alpha, sigma) = self.at(log_snr), scales(log_snr)
         self.ema.store(self.network.parameters())
         self.ema.copy_to(self.network.parameters())
-        with torch.autocast("cpu", DTYPE):
+        with torch.autocast(DEVICE.type, DTYPE):
             noise = self.network(x_t, t).sample.float()
         self.ema.restore(self.network.parameters())
         return (x_t - sigma * noise) / alpha
@@ -190,16 +199,16 @@ class Diffusers(Peer):
         self.ema.store(self.network.parameters())
         self.ema.copy_to(self.network.parameters())
         drawn = []
-        for start in range(0, number, BATCH):
-            x = torch.randn(min(BATCH, number - start), *self.faces.shape[1:])
+        for start in range(0, number, self.batch):
+            x = torch.randn(min(self.batch, number - start), *self.faces.shape[1:], device=DEVICE)
             scheduler.set_timesteps(EVALUATIONS)
             for t in scheduler.timesteps:
-                with torch.autocast("cpu", DTYPE):
+                with torch.autocast(DEVICE.type, DTYPE):
                     said = self.network(x, t).sample.float()
                 x = scheduler.step(said, t, x).prev_sample
             drawn.append(x)
         self.ema.restore(self.network.parameters())
-        return ((torch.cat(drawn) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        return ((torch.cat(drawn) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu()
 
 
 def scales(log_snr: float) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from torch import nn
 from omokage.diffusion.objective import WEIGHTINGS, converted, loss_weight, predicted_noise, predicted_x0, target
 from omokage.diffusion.random import generator
 from omokage.diffusion.schedule import SCHEDULES, Schedule
-from omokage.diffusion.unet import Architecture, Finish, UNet
+from omokage.diffusion.unet import Architecture, Finish, GroupNorm, UNet
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -156,3 +156,26 @@ def test_after_a_patch_stem_a_pixel_knows_its_neighbours_in_other_patches() -> N
     reached = felt[0].abs().sum(0) > 0
     assert reached[:7, :7].all() and not reached[7:].any() and not reached[:, 7:].any()
     assert UNet(Architecture(16, 16, (1,), 1, (), 0.0, 1)).finish is None
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_norm_spelt_out_for_gpus_is_pytorchs_and_keeps_the_layout(layout: torch.memory_format) -> None:
+    norm = GroupNorm(4, 12)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    x = torch.randn(3, 12, 6, 5, generator=generator(0, "x")).mul(3).add(2).to(memory_format=layout)
+    assert torch.allclose(norm.spelt_out(x), norm(x), atol=1e-5)
+    assert norm.spelt_out(x).is_contiguous(memory_format=layout)
+    assert norm.spelt_out(x.bfloat16()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+def test_a_unet_is_one_graph_to_the_compiler(patch: int) -> None:
+    network = UNet(Architecture(16, 16, (1, 2), 1, (4,), 0.2, patch))
+    for weight in network.parameters():
+        nn.init.normal_(weight, std=0.2)
+    x, angle = torch.randn(2, 3, 16, 16, generator=generator(0, "x")), torch.tensor([0.3, 1.2])
+    keys = torch.tensor([5, -7], dtype=torch.int32)
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    assert torch.allclose(compiled(x, angle, keys), network(x, angle, keys), atol=1e-5)
+    assert not torch.allclose(network(x, angle, keys), network(x, angle), atol=1e-3)

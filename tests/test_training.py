@@ -9,13 +9,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from omokage import model
+from omokage import model, posthoc
 from omokage.data import shards
 from omokage.diffusion.random import generator
 from omokage.diffusion.unet import Architecture, UNet
 from omokage.errors import Refused
 from omokage.training import loop
-from omokage.training.batches import Batches, stratified_steps
+from omokage.training.ahead import Ahead
+from omokage.training.batches import Batch, Batches, stratified_steps
 from omokage.training.ema import Average, half_life
 from omokage.training.recipe import Recipe
 
@@ -131,3 +132,27 @@ def test_whitening_gives_zero_mean_and_unit_spread_and_can_be_undone(tmp_path: P
     assert white.mean((0, 2, 3)).abs().max() < 1e-4
     assert float(((white - white.mean((0, 2, 3), keepdim=True)) ** 2).mean()) == pytest.approx(1, abs=1e-3)
     assert torch.equal(its_spec.pictures(white), faces(40))
+
+
+def test_batches_made_ahead_are_those_made_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Batch, "pinned", lambda batch: batch)
+    in_turn = Batches(faces(), spec(), recipe())
+    ahead = Ahead(Batches(faces(), spec(), recipe()))
+    for step in (0, 1, 2, 3, 9, 10):
+        made, wanted = ahead.at(step), in_turn.at(step)
+        for name in ("x0", "noise", "t", "keys"):
+            assert torch.equal(getattr(made, name), getattr(wanted, name)), (step, name)
+
+
+def test_what_a_gpu_has_in_another_layout_is_trained_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "memory_format", lambda device: torch.channels_last)
+    done = loop.train(faces(), spec(), recipe(), loop.Machine(CPU, torch.float32), tmp_path / "work", lambda row: None)
+    assert not done.network.first.weight.is_contiguous()
+    model.save(tmp_path / "model.safetensors", done.network, spec())
+    posthoc.save(tmp_path / "snapshots.safetensors", done.snapshots)
+    network, _ = model.load(tmp_path / "model.safetensors", CPU)
+    assert same(network, done.network)
+    combined = posthoc.combined(tmp_path / "snapshots.safetensors", 0.1)
+    assert {name: tensor.shape for name, tensor in combined.items()} == {
+        name: tensor.shape for name, tensor in network.state_dict().items()
+    }

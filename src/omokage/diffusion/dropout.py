@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 # Odd constants and shifts of a good 32-bit mixing function (Wellons 2018, "lowbias32").
 FIRST, SECOND = 0x7FEB352D, 0x846CA68B - 2**32
-GOLDEN = 0x9E3779B1 - 2**32
 
 
 def _mixed(z: Tensor) -> Tensor:
@@ -29,7 +28,8 @@ class Dropout(nn.Module):
         """x [n, ...] and a key [n], int32, for each picture; without keys nothing is dropped."""
         if keys is None or self.p == 0:
             return x
-        places = torch.arange(x[0].numel(), device=x.device, dtype=torch.int32) * GOLDEN
+        # Not scaled: Triton's compiler folds factors of an index into constants that no longer fit into 32 bits.
+        places = torch.arange(x[0].numel(), device=x.device, dtype=torch.int32)
         random = _mixed(_mixed(keys + self.layer)[:, None] + places)
         kept = random >= round(-(2**31) + self.p * 2**32)
         return x * kept.view(x.shape) / (1 - self.p)

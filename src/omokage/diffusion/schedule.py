@@ -88,9 +88,22 @@ class Schedule:
         """atan2(sigma, alpha) in (0, pi/2]: the noise level as the network is told it, finite at zero SNR."""
         return torch.atan2(self.sigma, self.alpha)
 
+    def on(self, device: torch.device) -> "Levels":
+        """Return what training looks up at every step, on the device where it does so."""
+        return Levels(*(values.float().to(device) for values in (self.alpha, self.sigma, self.angle)))
+
     def add_noise(self, x0: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """Return x_t for pictures x0 [n, c, h, w], noise of that shape and steps t [n] (Ho et al. 2020, eq. 4)."""
         return per_picture(self.alpha, t, x0) * x0 + per_picture(self.sigma, t, x0) * noise
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A schedule's alpha, sigma and angle, float32 [T]."""
+
+    alpha: Tensor
+    sigma: Tensor
+    angle: Tensor
 
 
 def per_picture(values: Tensor, t: Tensor, like: Tensor) -> Tensor:

@@ -16,9 +16,23 @@ from torch.nn import functional as F
 from omokage.diffusion.dropout import Dropout
 
 
-def _groups(channels: int) -> nn.GroupNorm:
+class GroupNorm(nn.GroupNorm):
+    """Wu & He 2018. On a GPU spelt out: PyTorch's lays pictures out anew, and so does each convolution after it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.spelt_out(x) if x.device.type == "cuda" else super().forward(x)
+
+    def spelt_out(self, x: Tensor) -> Tensor:
+        """Return the same in float32, in the layout of x."""
+        groups = x.float().unflatten(1, (self.num_groups, -1))
+        variance, mean = torch.var_mean(groups, (2, 3, 4), correction=0, keepdim=True)
+        normal = ((groups - mean) * (variance + self.eps).rsqrt()).flatten(1, 2)
+        return normal * self.weight.view(-1, 1, 1) + self.bias.view(-1, 1, 1)
+
+
+def _groups(channels: int) -> GroupNorm:
     """Normalise up to 32 groups of three channels or more: a channel by itself would lose how strong it is."""
-    return nn.GroupNorm(next(n for n in (32, 16, 8, 4, 2, 1) if channels % n == 0 and channels >= 3 * n), channels)
+    return GroupNorm(next(n for n in (32, 16, 8, 4, 2, 1) if channels % n == 0 and channels >= 3 * n), channels)
 
 
 def _zero(layer: nn.Conv2d) -> nn.Conv2d:

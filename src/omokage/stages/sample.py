@@ -21,13 +21,15 @@ from omokage.params.sample import Params
 from omokage.progress import progress
 
 UNIT = 32
+# A GPU takes as long for a few pictures as for many; compiling pays from about as many evaluations on.
+UNIT_ON_GPU, MANY = 128, 100_000
 FILMED = 8
 
 
 def run(job: Job[Params]) -> None:
     """Write the samples, in order of their number, and the frames of the first few."""
     artist = Artist(job)
-    units = [artist.unit(number) for number in progress(_units(job.params), "sample", unit="batch")]
+    units = [artist.unit(number) for number in progress(artist.units, "sample", unit="batch")]
     drawn = torch.cat([unit.pop("samples") for unit in units])
     save_file({"samples": drawn[: job.params.samples]}, job.output("results/samples.safetensors"))
     save_file(units[0], job.output("results/frames.safetensors"))
@@ -37,12 +39,8 @@ def run(job: Job[Params]) -> None:
 def part(job: Job[Params], number: int, parts: int) -> None:
     """Draw every `parts`-th unit, from the `number`-th on, into the work folder."""
     artist = Artist(job)
-    for unit in progress(_units(job.params)[number::parts], f"sample, part {number + 1} of {parts}", unit="batch"):
+    for unit in progress(artist.units[number::parts], f"sample, part {number + 1} of {parts}", unit="batch"):
         artist.unit(unit)
-
-
-def _units(p: Params) -> range:
-    return range(-(-p.samples // UNIT))
 
 
 class Artist:
@@ -51,21 +49,24 @@ class Artist:
     def __init__(self, job: Job[Params]) -> None:
         self.p = job.params
         self.device = prepare(job.threads)
+        self.size = UNIT_ON_GPU if self.device.type == "cuda" else UNIT
+        self.units = range(-(-self.p.samples // self.size))
         network, self.spec = model.load(job.input("results/model.safetensors"), self.device)
+        many = self.p.samples * self.p.sample_steps >= MANY
         if self.p.weights == "posthoc":
             averaged = posthoc.combined(job.input("results/snapshots.safetensors"), self.p.ema_length)
             network = model.with_weights(network, averaged)
         if self.p.guidance > 1:
             earlier = posthoc.earlier(job.input("results/snapshots.safetensors"), self.p.guide)
-            self.denoiser = guided_denoiser(network, earlier, self.p.guidance, self.spec, self.device)
+            self.denoiser = guided_denoiser(network, earlier, self.p.guidance, self.spec, self.device, many)
         else:
-            self.denoiser = denoiser(network, self.spec, self.device)
+            self.denoiser = denoiser(network, self.spec, self.device, many)
         self.steps = SPACINGS[self.p.spacing](self.denoiser.schedule, levels(self.p.sampler, self.p.sample_steps))
         self.dtype = compute_dtype(self.spec.precision, self.device)
         self.work = job.work / f"{self.device.type}-{self.dtype}-{job.threads}"
 
     def unit(self, number: int) -> dict[str, Tensor]:
-        """Return unit `number`, read where this very run drew it already: uint8 `samples` [UNIT, 3, h, w].
+        """Return unit `number`, read where this very run drew it already: uint8 `samples` [size, 3, h, w].
 
         The first unit has a film of its first pictures as well: `t` [f], and uint8 [f, n, 3, h, w] `x_t` and `x0`, the
         picture that the network then saw.
@@ -97,7 +98,7 @@ class Artist:
     def moments(self, number: int) -> Iterator[Moment]:
         """Yield the noise removal of unit `number`; picture i's noise is a function of (sample_seed, i, step) alone."""
         layout, size = memory_format(self.device), self.spec.architecture.image_size
-        pictures = range(number * UNIT, (number + 1) * UNIT)
+        pictures = range(number * self.size, (number + 1) * self.size)
 
         def noise(step: int) -> Tensor:
             drawn = [

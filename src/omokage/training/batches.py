@@ -1,6 +1,8 @@
 """What a step of training sees: faces, noise levels and noise, each a function of the seed and the step alone."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -21,7 +23,19 @@ class Batch:
     keys: Tensor
 
     def __getitem__(self, rows: slice) -> "Batch":
-        return Batch(self.x0[rows], self.noise[rows], self.t[rows], self.keys[rows])
+        return self._with(lambda tensor: tensor[rows])
+
+    def pinned(self) -> "Batch":
+        """Return the batch in memory from which a GPU fetches without halting the program."""
+        return self._with(Tensor.pin_memory)
+
+    def on(self, device: torch.device, layout: torch.memory_format) -> "Batch":
+        """Return the batch on a device, pictures in the given layout."""
+        there = self._with(lambda tensor: tensor.to(device, non_blocking=True))
+        return replace(there, x0=there.x0.to(memory_format=layout), noise=there.noise.to(memory_format=layout))
+
+    def _with(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        return Batch(change(self.x0), change(self.noise), change(self.t), change(self.keys))
 
 
 class Batches:
@@ -34,7 +48,7 @@ class Batches:
                 "give more pictures or lower batch_size in params.yaml"
             )
         self.faces, self.spec, self.recipe = faces, spec, recipe
-        self._orders: dict[int, Tensor] = {}
+        self._order = lru_cache(maxsize=4)(self._new_order)
 
     def at(self, step: int) -> Batch:
         """Return the whole batch of `step`, float32, on the CPU."""
@@ -61,11 +75,8 @@ class Batches:
             batch.index_copy_(0, mirrored, batch.index_select(0, mirrored).flip(-1))
         return self.spec.whiten(batch)
 
-    def _order(self, epoch: int) -> Tensor:
-        if epoch not in self._orders:
-            self._orders = {e: order for e, order in self._orders.items() if e == epoch - 1}
-            self._orders[epoch] = torch.randperm(len(self.faces), generator=generator(self.recipe.seed, "order", epoch))
-        return self._orders[epoch]
+    def _new_order(self, epoch: int) -> Tensor:
+        return torch.randperm(len(self.faces), generator=generator(self.recipe.seed, "order", epoch))
 
 
 def stratified_steps(batch_size: int, timesteps: int, source: torch.Generator) -> Tensor:

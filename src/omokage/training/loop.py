@@ -13,15 +13,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from omokage import posthoc
-from omokage.device import memory_format
+from omokage.device import fastest, memory_format
 from omokage.diffusion.objective import loss_weight, target
 from omokage.diffusion.random import generator
-from omokage.diffusion.schedule import Schedule, per_picture
+from omokage.diffusion.schedule import Levels
 from omokage.diffusion.unet import UNet
 from omokage.errors import Interrupted, Refused
 from omokage.model import Spec
 from omokage.progress import progress
 from omokage.training import checkpoint, optimisers
+from omokage.training.ahead import Ahead
 from omokage.training.batches import Batch, Batches
 from omokage.training.ema import Average, half_life
 from omokage.training.recipe import Recipe
@@ -62,18 +63,18 @@ def new_network(spec: Spec, seed: int) -> UNet:
 
 
 def loss_at(
-    network: nn.Module,
-    spec: Spec,
-    schedule: Schedule,
+    network: Callable[..., Tensor],
+    prediction: str,
+    levels: Levels,
     x0: Tensor,
     noise: Tensor,
     t: Tensor,
     keys: Tensor | None = None,
 ) -> Tensor:
-    """Return the mean squared error of the network's prediction, picture by picture [n]; t [n] on the CPU."""
-    alpha, sigma = (per_picture(values, t, x0) for values in (schedule.alpha, schedule.sigma))
-    output = network(alpha * x0 + sigma * noise, schedule.angle[t].to(x0.device, torch.float32), keys)
-    return F.mse_loss(output, target(spec.prediction, x0, noise, alpha, sigma), reduction="none").mean((1, 2, 3))
+    """Return the mean squared error of the network's `prediction`, picture by picture [n], at the steps t [n]."""
+    alpha, sigma = (values[t].view(-1, 1, 1, 1) for values in (levels.alpha, levels.sigma))
+    output = network(alpha * x0 + sigma * noise, levels.angle[t], keys)
+    return F.mse_loss(output, target(prediction, x0, noise, alpha, sigma), reduction="none").mean((1, 2, 3))
 
 
 class Trainer:
@@ -81,13 +82,14 @@ class Trainer:
 
     def __init__(self, faces: Tensor, spec: Spec, recipe: Recipe, machine: Machine) -> None:
         self.spec, self.recipe, self.machine = spec, recipe, machine
-        self.batches = Batches(faces, spec, recipe)
-        self.schedule = spec.noise_schedule()
-        self.weight = loss_weight(
-            recipe.weighting, spec.prediction, self.schedule.log_snr.exp(), recipe.min_snr_gamma
-        ).float()
+        batches, schedule = Batches(faces, spec, recipe), spec.noise_schedule()
+        self.batches: Ahead | Batches = Ahead(batches) if machine.device.type == "cuda" else batches
+        self.levels = schedule.on(machine.device)
+        weight = loss_weight(recipe.weighting, spec.prediction, schedule.log_snr.exp(), recipe.min_snr_gamma)
+        self.weight = weight.float().to(machine.device)
         network = new_network(spec, recipe.seed).to(machine.device)
         self.network = network.to(memory_format=memory_format(machine.device))
+        self.run = fastest(self.network, machine.device)
         self.average = Average(self.network, half_life(recipe.ema_half_life / recipe.batch_size))
         self.powers = {length: Average(self.network, posthoc.decay(length)) for length in posthoc.LENGTHS}
         self.optimisers = optimisers.make(self.network, recipe.optimiser, recipe.lr)
@@ -125,18 +127,17 @@ class Trainer:
         mine = whole[machine.world.share(count)]
         size = machine.micro_batch or max(1, len(mine.x0))
         for start in range(0, len(mine.x0), size):
-            part = mine[start : start + size]
-            x0, noise = (x.to(machine.device, memory_format=layout) for x in (part.x0, part.noise))
+            part = mine[start : start + size].on(machine.device, layout)
             with torch.autocast(machine.device.type, machine.dtype, enabled=machine.dtype != torch.float32):
-                keys = part.keys.to(machine.device)
-                losses = loss_at(self.network, self.spec, self.schedule, x0, noise, part.t, keys)
-            (losses * self.weight[part.t].to(machine.device)).sum().div(count).backward()
+                losses = loss_at(self.run, self.spec.prediction, self.levels, part.x0, part.noise, part.t, part.keys)
+            (losses * self.weight[part.t]).sum().div(count).backward()
             total += losses.detach().sum() / count
         return machine.world.total(total)
 
     def _snapshot(self, length: float) -> posthoc.Snapshot:
         weights = self.powers[length].model.state_dict()
-        return posthoc.Snapshot(self.step, length, {name: tensor.half().cpu() for name, tensor in weights.items()})
+        halves = {name: tensor.half().cpu().contiguous() for name, tensor in weights.items()}
+        return posthoc.Snapshot(self.step, length, halves)
 
     def row(self) -> Row:
         """Return the mean loss since the last row, and begin the next; raise Refused if it is no number, or huge."""

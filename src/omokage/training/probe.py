@@ -14,11 +14,12 @@ def loss_by_noise(
     network: UNet, spec: Spec, faces: Tensor, device: torch.device, levels: int, seed: int
 ) -> list[float]:
     """Return the network's mean squared error on uint8 faces at `levels` steps evenly spread over the schedule."""
-    schedule, x0 = spec.noise_schedule(), spec.whiten(faces).to(device)
+    at, x0 = spec.noise_schedule().on(device), spec.whiten(faces).to(device)
     errors = []
     for level in noise_levels(spec.timesteps, levels):
         noise = torch.randn(x0.shape, generator=generator(seed, "noise level", level)).to(device)
-        errors.append(float(loss_at(network, spec, schedule, x0, noise, torch.full((len(x0),), level)).mean()))
+        t = torch.full((len(x0),), level, device=device)
+        errors.append(float(loss_at(network, spec.prediction, at, x0, noise, t).mean()))
     return errors
 
 

@@ -1,0 +1,225 @@
+"""A GPU's share of the claims: pictures a second beside the peers, and distance over training time.
+
+    python benchmarks/gpu.py speed --data DIR
+    python benchmarks/gpu.py race NAME --data DIR [--seconds 240] [--change key=value ...] [--guidance 1 2 ...]
+
+DIR is the `data` folder of a checkout whose faces have 64 pixels, after `dvc repro reference`; it needs neither DVC nor
+the network. Rows are appended to results/gpu_speed.csv and results/gpu_race.csv.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from bench import DEVICE, ROOT, Clock, Judge, draw, note, ours, ready_to_draw
+from ruamel.yaml import YAML
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from omokage import posthoc
+from omokage.data import shards
+from omokage.device import compute_dtype, memory_format, prepare
+from omokage.figures.sheet import tile
+from omokage.params import whole
+from omokage.training.loop import Machine, Trainer
+from omokage.training.probe import loss_by_noise
+
+PRESET = ROOT / "workflow" / "presets" / "pixiv-64.yaml"
+# Dense bfloat16 operations a second, by the data sheets.
+PEAK = {"H100": 989e12, "H200": 989e12}
+ROUNDS, STEPS = 5, 10
+
+
+def synchronised(work: Callable[[], object]) -> float:
+    """Return the seconds that the work takes on an idle device, and the device with it."""
+    began = time.monotonic()
+    work()
+    if DEVICE.type == "cuda":
+        torch.cuda.synchronize()
+    return time.monotonic() - began
+
+
+def a_step(step: Callable[[], object], warm: int = 3) -> float:
+    """Return the seconds of a step: the median of ROUNDS means over STEPS."""
+
+    def take(steps: int) -> None:
+        for _ in range(steps):
+            step()
+
+    synchronised(partial(take, warm))
+    return median(synchronised(partial(take, STEPS)) for _ in range(ROUNDS)) / STEPS
+
+
+def matrix_products() -> float:
+    """Return the operations a second of a large bfloat16 matrix product: what can be had of the peak."""
+    a, b = (torch.randn(8192, 8192, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
+    return 2 * 8192**3 / a_step(lambda: a @ b)
+
+
+def operations(network: torch.nn.Module, side: int) -> int:
+    """Return the floating-point operations of one evaluation of a picture."""
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        network(torch.randn(1, 3, side, side, device=DEVICE), torch.ones(1, device=DEVICE))
+    return counter.get_total_flops()
+
+
+def speed(data: Path) -> None:
+    """Note what each contestant trains and evaluates a second, as its users run it and compiled."""
+    from contestants import DTYPE, Contestant, DenoisingDiffusionPytorch, Diffusers, Omokage
+
+    faces, p = shards.read(data / "faces", "train"), whole.check(whole.load(PRESET))
+    peak = next((value for card, value in PEAK.items() if card in torch.cuda.get_device_name()), float("nan"))
+    attainable = matrix_products()
+
+    def row(name: str, how: str, contestant: Contestant, run: Callable[..., object], evaluation: int) -> None:
+        torch.cuda.reset_peak_memory_stats()
+        train = contestant.batch / a_step(contestant.step)
+        memory = torch.cuda.max_memory_allocated()
+        rates = {}
+        for n in (32, 256):
+            x, level = torch.randn(n, 3, 64, 64, device=DEVICE), torch.ones(n, device=DEVICE)
+            x = x.to(memory_format=memory_format(DEVICE)) if how == "compiled" or name == "omokage" else x
+            with torch.inference_mode(), torch.autocast(DEVICE.type, DTYPE):
+                rates[f"evaluations_a_second_{n}"] = round(n / a_step(partial(run, x, level)))
+        done = 3 * evaluation * train
+        note(
+            "gpu_speed",
+            {
+                "torch": torch.__version__,
+                "contestant": name,
+                "how": how,
+                "parameters": sum(weight.numel() for weight in contestant.network.parameters()),
+                "batch": contestant.batch,
+                "pictures_a_second": round(train),
+                **rates,
+                "tflops": round(done / 1e12, 1),
+                "share_of_peak": round(done / peak, 3),
+                "share_of_a_matrix_product": round(done / attainable, 3),
+                "gigabytes": round(memory / 2**30, 1),
+            },
+        )
+
+    prepare(threads=8)
+    us = Omokage(faces, 100, p.lr, 0, p)
+    each = operations(us.network, 64)
+    row("omokage", "compiled", us, us.trainer.run, each)
+    us.trainer.run = us.network
+    row("omokage", "eager", us, us.network, each)
+    del us
+    # The peers as they come: nothing asks them for repeatable kernels.
+    torch.use_deterministic_algorithms(False)
+    torch.backends.cudnn.deterministic = False
+    torch.backends.cudnn.allow_tf32 = True
+    other = DenoisingDiffusionPytorch(faces, 100, 1e-4, 0, p)
+    row("denoising-diffusion-pytorch", "eager", other, other.network, operations(other.network, 64))
+    del other
+    them = Diffusers(faces, 100, 1e-4, 0, p)
+    each = operations(them.network, 64)
+    row("diffusers", "eager", them, them.network, each)
+    them.network.to(memory_format=torch.channels_last)
+    them.network.forward = torch.compile(them.network.forward)
+    row("diffusers", "compiled", them, them.network, each)
+
+
+def race(
+    name: str,
+    data: Path,
+    seconds: float,
+    changes: dict[str, Any],
+    moments: list[float],
+    guidances: list[float],
+    samples: int,
+    grid: Path | None,
+) -> None:
+    """Train for about so many seconds; at some moments of it, judge pictures drawn with each guidance."""
+    p = whole.check({**whole.load(PRESET), **changes})
+    device = prepare(threads=8)
+    faces, held_out = (shards.read(data / "faces", split) for split in ("train", "held_out"))
+    machine = Machine(device, compute_dtype(p.precision, device))
+    spec, recipe = ours(p, faces)
+    pause = a_step(Trainer(faces, spec, recipe, machine).advance, warm=10)
+    spec, recipe = ours(p.model_copy(update={"steps": round(seconds / pause)}), faces)
+    trainer, judge, trained = Trainer(faces, spec, recipe, machine), Judge(data), 0.0
+    for moment in moments:
+        trained += synchronised(partial(_advance, trainer, round(moment * recipe.steps)))
+        trainer.check()
+        errors = loss_by_noise(trainer.average.model, spec, held_out[:256], device, 12, 0)
+        for guidance in guidances:
+            clock = Clock()
+            drawn = _drawn(trainer, guidance, p, samples)
+            note(
+                "gpu_race",
+                {
+                    "torch": torch.__version__,
+                    "name": name,
+                    "changes": " ".join(f"{key}={value}" for key, value in changes.items()),
+                    "parameters": sum(weight.numel() for weight in trainer.network.parameters()),
+                    "seconds": round(trained, 1),
+                    "steps": trainer.step,
+                    "of": recipe.steps,
+                    "pictures": trainer.step * recipe.batch_size,
+                    "held_out_error": round(sum(errors) / len(errors), 4),
+                    "guidance": guidance,
+                    "drawing_seconds": clock(),
+                    **judge(drawn),
+                },
+            )
+            if grid is not None:
+                tile(drawn[:64].numpy(), 8).save(grid.with_stem(f"{grid.stem}-{moment:.2f}-{guidance:g}"))
+
+
+def _advance(trainer: Trainer, step: int) -> None:
+    while trainer.step < step:
+        trainer.advance()
+
+
+def _drawn(trainer: Trainer, guidance: float, p: whole.Params, samples: int) -> Tensor:
+    with tempfile.TemporaryDirectory() as folder:
+        snapshots = Path(folder) / "snapshots.safetensors"
+        posthoc.save(snapshots, trainer.snapshots)
+        ready = ready_to_draw(trainer.average.model, trainer.spec, snapshots, guidance, p.guide)
+    return draw(ready, trainer.spec, p.sampler, p.spacing, p.sample_steps, samples)
+
+
+def main() -> None:
+    """Measure speeds, or race."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    kinds.add_parser("speed")
+    racing = kinds.add_parser("race")
+    racing.add_argument("name")
+    racing.add_argument("--seconds", type=float, default=240)
+    racing.add_argument("--change", action="append", default=[], metavar="KEY=VALUE")
+    racing.add_argument("--moments", type=float, nargs="+", default=[1 / 6, 1 / 3, 2 / 3, 1])
+    racing.add_argument("--guidance", type=float, nargs="+", default=[1.0])
+    racing.add_argument("--samples", type=int, default=1000)
+    racing.add_argument("--grid", type=Path)
+    for kind in kinds.choices.values():
+        kind.add_argument("--data", type=Path, required=True)
+    chosen = parser.parse_args()
+    if chosen.kind == "speed":
+        speed(chosen.data)
+    else:
+        yaml = YAML(typ="safe", pure=True)
+        changes = {key: yaml.load(value) for key, _, value in (change.partition("=") for change in chosen.change)}
+        race(
+            chosen.name,
+            chosen.data,
+            chosen.seconds,
+            changes,
+            chosen.moments,
+            chosen.guidance,
+            chosen.samples,
+            chosen.grid,
+        )
+
+
+if __name__ == "__main__":
+    main()
