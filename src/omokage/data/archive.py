@@ -10,7 +10,7 @@ from errno import EINVAL
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-from omokage.data.pictures import LARGEST, LeftOut, named
+from omokage.data.pictures import LeftOut, named, too_large
 from omokage.errors import Refused
 from omokage.progress import progress
 
@@ -18,6 +18,8 @@ ENTRIES = 4_000_000  # of one zip, pictures or not
 WHOLE = 256 * 2**30  # bytes of all its pictures
 RATIO = 200  # bytes of pictures for one byte of the zip: more is a bomb,
 HARMLESS = 64 * 2**20  # unless there are no more than these: a few plain pictures may pack that well
+
+DAMAGED = LeftOut("damaged in the zip")
 
 # What zipfile raises on bytes that are no sound zip.
 BROKEN = (BadZipFile, EOFError, ValueError, OverflowError, NotImplementedError, struct.error, zlib.error)
@@ -55,10 +57,12 @@ def listed(path: Path, what: str) -> Listing:
         elif files.setdefault(entry.filename, entry) is not entry:
             others.append((entry.filename, "another entry of the zip has its name"))
     named_pictures, left_out = named(files, others)
-    pictures = [(name, files[original]) for name, original in named_pictures]
-    for name, entry in pictures:
-        if entry.file_size > LARGEST:
-            raise Refused(f"{name} has {entry.file_size} bytes: expected at most {LARGEST} a picture; take it out")
+    pictures = []
+    for name, original in named_pictures:
+        if why := _objection(files[original]):
+            left_out.append((name, why))
+        else:
+            pictures.append((name, files[original]))
     total = sum(entry.file_size for _, entry in pictures)
     # Against the zip's own size, because entries may share their packed bytes.
     if total > WHOLE or total > max(HARMLESS, RATIO * path.stat().st_size):
@@ -72,20 +76,25 @@ def listed(path: Path, what: str) -> Listing:
 def read(path: Path, listing: Listing, what: str) -> Iterator[tuple[str, bytes | LeftOut]]:
     """Yield name and bytes of the pictures that `listed` found in the zip at `path`, after what is not taken.
 
-    Raises Damaged for one whose bytes are not what the headers say, Refused for one that cannot be unpacked.
+    One whose bytes are not what the headers say is DAMAGED. Raises Refused if the zip cannot be read any more.
     """
     yield from listing.left_out
     with ZipFile(path) as file:
         for name, entry in progress(listing.pictures, "packing pictures", unit="picture"):
-            # zipfile bounds what it inflates at once only for these two.
-            if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED) or entry.flag_bits & 1:
-                raise Refused(f"{name} in {what} is encrypted or packed in an uncommon way: make a plain zip")
-            damaged = f"{name} in {what} is damaged: make or download the zip again"
-            with _damaged(what, damaged), file.open(entry) as packed:
-                content = packed.read(entry.file_size)  # not all that it would inflate to
-            if len(content) != entry.file_size:
-                raise Damaged(damaged)
-            yield name, content
+            try:
+                with _damaged(what, ""), file.open(entry) as packed:
+                    content = packed.read(entry.file_size)  # not all that it would inflate to
+            except Damaged:
+                content = b""
+            yield name, content if len(content) == entry.file_size else DAMAGED
+
+
+def _objection(entry: ZipInfo) -> LeftOut | None:
+    """Return why a picture cannot be unpacked, if so."""
+    # zipfile bounds what it inflates at once only for these two.
+    if entry.compress_type not in (ZIP_STORED, ZIP_DEFLATED) or entry.flag_bits & 1:
+        return LeftOut("encrypted, or packed in an uncommon way: make a plain zip")
+    return too_large(entry.file_size)
 
 
 @contextmanager

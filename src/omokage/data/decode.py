@@ -44,7 +44,7 @@ def decode(content: bytes) -> Image.Image:
 
 
 def upright_size(content: bytes) -> tuple[int, int]:
-    """Return width and height as `decode` would give them, from the header alone; raise UnusableError as it does."""
+    """Return width and height as `decode` would give them, without decoding; raise UnusableError as it does."""
     with _opened(content) as picture:
         orientation = _orientation(picture)
         sideways = orientation in TURNS and orientation >= SIDEWAYS

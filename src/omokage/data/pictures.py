@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -133,11 +134,20 @@ def _content(path: Path) -> bytes | LeftOut:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):
             return LeftOut("no regular file")
-        if about.st_size > LARGEST:
-            return LeftOut(f"{about.st_size} bytes: expected at most {LARGEST} a picture")
-        return path.read_bytes()
+        return too_large(about.st_size) or path.read_bytes()
     except OSError as error:
         return LeftOut(f"cannot be read ({error.strerror})")
+
+
+def tally(left_out: Iterable[tuple[str, LeftOut]]) -> str:
+    """Return how many files are left out for which reason, in brackets; "" for none."""
+    counts = Counter(one.reason for _, one in left_out).most_common()
+    return f" (left out: {'; '.join(f'{count} {reason}' for reason, count in counts)})" if counts else ""
+
+
+def too_large(size: int) -> LeftOut | None:
+    """Return why a file of so many bytes is not taken, if so."""
+    return LeftOut(f"{size} bytes: expected at most {LARGEST} a picture") if size > LARGEST else None
 
 
 def pack(source: str, collection: Collection, archive: Path, manifest: Path) -> dict[str, Any]:
@@ -163,7 +173,7 @@ def pack(source: str, collection: Collection, archive: Path, manifest: Path) -> 
         "licences": [asdict(licence) for licence in collection.licences],
         "count": len(pictures),
         "pictures": pictures,
-        "left_out": left_out,
+        "left_out": sorted(left_out, key=lambda one: one["name"]),
     }
     manifest.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return written

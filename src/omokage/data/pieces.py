@@ -7,19 +7,21 @@ from uuid import uuid4
 
 from omokage.data.workers import in_order
 
-PIECES, LARGEST = 256, 1024
+PIECES = 256
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """`total` items in pieces of some neighbours; `make(items, path)` writes the piece of those numbers to `path`.
+    """`total` items in pieces of at most `largest` neighbours.
 
+    `make(items, path)` writes the piece of the items of those numbers to `path`.
     `folder` belongs to one run alone (its parameters, inputs and code), so that a piece found there can be trusted.
     """
 
     folder: Path
     make: Callable[[range, Path], None]
     total: int
+    largest: int = 1024
 
     def __call__(self, number: int) -> Path:
         """Return where piece `number` lies, after making it if it is not there."""
@@ -38,4 +40,4 @@ class Pieces:
 
     @property
     def _size(self) -> int:
-        return max(1, min(LARGEST, self.total // PIECES))
+        return max(1, min(self.largest, self.total // PIECES))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 THUMBNAIL = 16  # pixels a side
+AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,12 @@ class Signs:
 
     @classmethod
     def of(cls, faces: NDArray[np.uint8]) -> "Signs":
-        """Return the signs of faces, uint8 [n, 3, side, side]."""
+        """Return the signs of faces, uint8 [n, 3, side, side], of which a few at a time are held as floats."""
+        starts = range(0, max(1, len(faces)), AT_ONCE)
+        return cls.joined([cls._of(faces[start : start + AT_ONCE]) for start in starts])
+
+    @classmethod
+    def _of(cls, faces: NDArray[np.uint8]) -> "Signs":
         images = [Image.fromarray(np.ascontiguousarray(face.transpose(1, 2, 0))) for face in faces]
         small = [np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)) for image in images]
         values = faces.astype(np.float32)

@@ -17,6 +17,7 @@ from omokage.job import Job
 from omokage.params.faces import Params
 
 FEWEST = 2  # faces a split
+PIXELS = 2**22  # of a face each of a piece's pictures, which are held at once
 
 
 def run(job: Job[Params]) -> None:
@@ -51,7 +52,8 @@ def part(job: Job[Params], number: int, parts: int) -> None:
 def _pieces(job: Job[Params]) -> Pieces:
     p, seen = job.params, job.input("data/sightings.csv")
     cropper = Cropper(p.image_size, p.crop_margin, p.crop_likelihood, p.faces_per_picture, p.min_side)
-    return Pieces(job.work, Cutter(job.input("data/pictures.zip"), seen, cropper), len(cuts.seen(seen)))
+    cutter = Cutter(job.input("data/pictures.zip"), seen, cropper)
+    return Pieces(job.work, cutter, len(cuts.seen(seen)), max(1, PIXELS // p.image_size**2))
 
 
 def _too_few(tally: dict[str, Any]) -> str:

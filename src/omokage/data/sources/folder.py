@@ -4,7 +4,7 @@ from pathlib import Path
 from zipfile import is_zipfile
 
 from omokage.data import archive
-from omokage.data.pictures import EXTENSIONS, Collection, Files, in_folder, listed
+from omokage.data.pictures import EXTENSIONS, Collection, Files, in_folder, listed, tally
 from omokage.errors import Refused
 
 
@@ -19,14 +19,16 @@ def collect(path: Path, given: str) -> Collection:
     if not path.exists():
         raise Refused(f"{what} does not exist: expected a folder or zip of pictures ({kinds})")
     if path.is_dir():
-        found = bool(listed(path)[0])
+        found, left_out = listed(path)
         files: Files = in_folder(path)
     elif is_zipfile(path):
         listing = archive.listed(path, what)
-        found = bool(listing.pictures)
+        found, left_out = [(name, entry.filename) for name, entry in listing.pictures], listing.left_out
         files = archive.read(path, listing, what)
     else:
         raise Refused(f"{what} is neither a folder nor a zip: expected one of them with pictures ({kinds})")
     if not found:
-        raise Refused(f"{what} holds no picture: put some there ({kinds}), or name another folder or zip")
+        raise Refused(
+            f"{what} holds no picture{tally(left_out)}: put some there ({kinds}), or name another folder or zip"
+        )
     return Collection(name=Path(given).name or "pictures", version="", licences=(), files=files)

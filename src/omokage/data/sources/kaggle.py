@@ -86,7 +86,10 @@ def collect(dataset: str, version: int) -> Collection:
 
 def _read(kept: Path, listing: archive.Listing, what: str) -> Iterator[tuple[str, bytes | LeftOut]]:
     with _intact(kept):
-        yield from archive.read(kept, listing, what)
+        for name, content in archive.read(kept, listing, what):
+            if content is archive.DAMAGED:
+                raise archive.Damaged(f"{name} in {what} is damaged")
+            yield name, content
 
 
 @contextmanager
