@@ -4,11 +4,14 @@ import argparse
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from omokage import plan as forecast
 from omokage import provenance
 from omokage.errors import Refused
+from omokage.params import whole
 
 THREADS = min(2, os.cpu_count() or 1)
 
@@ -33,6 +36,33 @@ def parser() -> argparse.ArgumentParser:
     )
     asked.add_argument("figure", type=Path, help="a PNG, GIF, HTML or Markdown file that the pipeline made")
     asked.set_defaults(run=why)
+
+    ahead = commands.add_parser(
+        "plan",
+        help="say what `dvc repro` would run",
+        description="Say which stages would run, why and for about how long, and which figures may change. "
+        "Touches nothing.",
+    )
+    ahead.add_argument(
+        "-S", dest="settings", action="append", default=[], metavar="KEY=VALUE", help="as for dvc exp run"
+    )
+    ahead.set_defaults(run=plan)
+
+    behind = commands.add_parser(
+        "stale",
+        help="say what no longer matches parameters, data or code",
+        description="Say which outputs no longer match the parameters, data and code, and why. Exit code 1 if any.",
+    )
+    behind.set_defaults(run=stale)
+
+    held = commands.add_parser(
+        "audit",
+        help="prove that all results are what dvc.lock says",
+        description="Hold every output against dvc.lock and every figure against the records. Exit code 1 if one "
+        "differs or is lost; what only a `dvc pull` would bring is named.",
+    )
+    held.add_argument("--all", action="store_true", help="name what is proven as well")
+    held.set_defaults(run=audit)
 
     made = commands.add_parser("transform", help="transform pictures of your own with the trained model")
     ways = made.add_subparsers(required=True, metavar="HOW", dest="how")
@@ -76,6 +106,53 @@ def why(chosen: argparse.Namespace) -> int:
     """Print what a figure or report was made of."""
     print(json.dumps(provenance.read(chosen.figure), indent=1, sort_keys=True))
     return 0
+
+
+def plan(chosen: argparse.Namespace) -> int:
+    """Print the stages that would run and the figures that may change."""
+    root = Path.cwd()
+    values = forecast.changed(whole.load(root / "params.yaml"), chosen.settings)
+    steps = forecast.steps(root, values)
+    for step in steps:
+        print(f"{step.stage:10} {_duration(step.seconds):>10}  {step.reason}")
+    known = sum(step.seconds or 0 for step in steps)
+    print(f"{len(steps)} stages, about {_duration(known)} by their last runs" if steps else "nothing to run")
+    touched = [name for name, may in forecast.figures(root, values, steps).items() if may]
+    print(f"figures that may change: {', '.join(touched) or 'none'}")
+    return 0
+
+
+def stale(chosen: argparse.Namespace) -> int:
+    """Print the outputs that no longer match, and why."""
+    root = Path.cwd()
+    steps = forecast.steps(root, forecast.changed(whole.load(root / "params.yaml"), ()))
+    for step in steps:
+        print(f"{step.stage}: {step.reason}")
+        for out in step.outs:
+            print(f"  {out}")
+    if not steps:
+        print("all outputs match the parameters, data and code")
+    return int(bool(steps))
+
+
+def audit(chosen: argparse.Namespace) -> int:
+    """Print what cannot be proven of the results, and a count."""
+    from omokage.audit import findings
+
+    found = list(findings(Path.cwd()))
+    for finding in found:
+        if chosen.all or not finding.proven:
+            print(f"{finding.path} {finding.says}")
+    counts = Counter(finding.proven for finding in found)
+    print(f"{counts[True]} proven, {counts[False]} wrong, {counts[None]} not here")
+    return int(counts[False] > 0)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def transform(chosen: argparse.Namespace) -> int:
