@@ -97,6 +97,17 @@ def test_min_snr_weights_are_the_papers() -> None:
         torch.testing.assert_close(loss_weight("min_snr", prediction, snr, 5.0), torch.tensor(wanted))
 
 
+@pytest.mark.parametrize("weighting", WEIGHTINGS)
+def test_a_floor_is_the_least_weight_of_the_same_error_whatever_is_predicted(weighting: str) -> None:
+    snr = torch.tensor([1e-6, 0.01, 1.0, 30.0, 1e5])
+    weights = {prediction: loss_weight(weighting, prediction, snr, 5.0, 0.1) for prediction in PREDICTIONS}
+    plain = loss_weight(weighting, "v", snr, 5.0)
+    torch.testing.assert_close(weights["v"], plain.clamp(min=0.1))
+    torch.testing.assert_close(weights["x0"], weights["v"] * (snr + 1))
+    torch.testing.assert_close(weights["eps"] * snr, weights["x0"])
+    assert float(loss_weight(weighting, "v", torch.zeros(1), 5.0, 0.1)) >= 0.1
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_a_stretched_schedule_ends_in_pure_noise_and_begins_as_before(name: str) -> None:
     plain, stretched = (Schedule.make(name, 1000, zero_snr) for zero_snr in (False, True))

@@ -94,6 +94,8 @@ OTHER: dict[str, Any] = {
     "extractor": "efficientnet-lite0",
     "prediction": "x0",
     "weighting": "min_snr",
+    "weight_floor": 0.5,
+    "spacing": "leading",
     "lr": 0.05,
     "decay": 0.1,
     "batch_size": 16,

@@ -67,6 +67,11 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, text: str, value: fl
         ({"lr": None}, "lr = None"),
         ({"avatar_backgrounds": ["red"]}, "avatar_backgrounds = "),
         ({"sample_steps": 21}, "sample_steps = 21: expected at most timesteps = 20"),
+        ({"zero_snr": True, "prediction": "eps"}, "zero_snr = True with prediction = 'eps': pure noise tells nothing"),
+        (
+            {"zero_snr": True, "weighting": "min_snr", "weight_floor": 0.0},
+            "zero_snr = True with weighting = 'min_snr' and weight_floor = 0: pure noise would have no weight",
+        ),
         ({"image_size": 10}, "image_size = 10: with patch = 2 and 2 multipliers it must be a multiple of 4"),
         ({"attention": [5]}, "attention = [5]: expected resolutions of the UNet, [8, 4]"),
         ({"warmup": 0.7, "decay": 0.7}, "expected a sum of at most 1"),

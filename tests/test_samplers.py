@@ -15,7 +15,7 @@ from torch import Tensor
 from omokage.diffusion.guidance import guided
 from omokage.diffusion.objective import target
 from omokage.diffusion.random import generator
-from omokage.diffusion.samplers import SPACINGS, Denoiser, Noise, choose, levels, trailing
+from omokage.diffusion.samplers import SPACINGS, Denoiser, Noise, choose, early, levels, trailing
 from omokage.diffusion.schedule import SCHEDULES, Schedule
 
 NO_LIMIT = torch.tensor(math.inf).view(1, 1, 1, 1)
@@ -214,8 +214,45 @@ def test_a_spacing_gives_as_many_different_steps_as_asked(
     assert all(a > b for a, b in pairwise(visited))
     assert visited[-1] >= 0 and visited[0] <= timesteps - 1
     assert visited[0] == timesteps - 1 or name == "leading"
-    if name != "trailing" and steps > 1:
+    if name not in ("early", "trailing") and steps > 1:
         assert visited[-1] == 0
+
+
+def test_early_spacing_fills_the_leap_from_pure_noise_and_is_trailing_where_there_is_none() -> None:
+    schedule = Schedule.make("cosine", 1000, False, 1.4)
+    visited = early(schedule, 20)
+    levels_ = schedule.log_snr[visited]
+    assert float(levels_[1]) == pytest.approx(-7, abs=0.1)
+    assert float(levels_[1:6].diff().max()) < 1.5 < float(schedule.log_snr[trailing(schedule, 20)][1]) + 7
+    assert visited[4:] == trailing(schedule, 17)[1:]
+    assert early(schedule, 100) == trailing(schedule, 100)
+    assert early(schedule, 5) == trailing(schedule, 5)
+
+
+@pytest.mark.parametrize("spacing", ["early", "trailing"])
+def test_two_colours_far_from_their_mean_are_drawn_only_if_the_leap_is_filled(spacing: str) -> None:
+    # Flat pictures of 32 x 32 pixels in one of five shades of grey: the ideal denoiser is a softmax over them.
+    schedule = Schedule.make("cosine", 1000, False, 1.4)
+    shades = torch.linspace(-0.3, 0.3, 5, dtype=torch.float64)
+
+    def ideal_v(x: Tensor, angle: Tensor) -> Tensor:
+        alpha, sigma = torch.cos(angle[0]).double(), torch.sin(angle[0]).double()
+        mean, pixels = x.double().mean((1, 2, 3)), x[0].numel()
+        weight = (-((mean[:, None] - alpha * shades) ** 2) * pixels / (2 * sigma**2)).softmax(1)
+        return (alpha * x - (weight * shades).sum(1).view(-1, 1, 1, 1)) / sigma
+
+    denoiser = Denoiser(ideal_v, "v", schedule, -NO_LIMIT, NO_LIMIT)
+    steps = SPACINGS[spacing](schedule, 20)
+
+    def noise(step: int) -> Tensor:
+        return torch.randn(400, 3, 32, 32, generator=generator(0, "shades", step))
+
+    *_, last = choose("ddpm", 0.0)(denoiser, noise(-1), steps, noise)
+    found = (last.x0.mean((1, 2, 3))[:, None] - shades).abs().argmin(1).bincount(minlength=5) / 400
+    if spacing == "early":
+        assert float(found.min()) > 0.1
+    else:
+        assert float(found[[0, 4]].max()) < 0.06
 
 
 def test_log_snr_spacing_is_even_where_whole_steps_allow() -> None:

@@ -37,8 +37,8 @@ def spec(dropout: float = 0.1, prediction: str = "v") -> model.Spec:
 
 def recipe(**changes: Any) -> Recipe:
     values: dict[str, Any] = {"lr": 1e-3, "warmup": 0.1, "decay": 0.5, "batch_size": 8, "steps": 12}
-    values |= {"optimiser": "muon", "weighting": "simple", "min_snr_gamma": 5.0, "ema_half_life": 32.0}
-    values |= {"grad_clip": 1.0, "flip": True, "seed": 0, "log_every": 3}
+    values |= {"optimiser": "muon", "weighting": "simple", "min_snr_gamma": 5.0, "weight_floor": 0.0}
+    values |= {"ema_half_life": 32.0, "grad_clip": 1.0, "flip": True, "seed": 0, "log_every": 3}
     return Recipe(**{**values, **changes})
 
 

@@ -52,12 +52,14 @@ WEIGHTINGS: dict[str, Callable[[Tensor, float], Tensor]] = {
 }
 
 
-def loss_weight(weighting: str, prediction: str, snr: Tensor, gamma: float) -> Tensor:
+def loss_weight(weighting: str, prediction: str, snr: Tensor, gamma: float, floor: float = 0.0) -> Tensor:
     """Return the weight of the squared error of this `prediction` at each `snr` = alpha^2 / sigma^2.
 
     An error in eps is SNR times, one in v (SNR + 1) times as large as the same error in x0. "simple" weighs all levels
-    of whatever is predicted alike.
+    of whatever is predicted alike. Otherwise the same error in v has at least the weight `floor`: the noisiest levels
+    decide overall colours, and hardly count to min-SNR.
     """
     if weighting == "simple":
         return torch.ones_like(snr)
-    return WEIGHTINGS[weighting](snr, gamma) / {"eps": snr, "x0": torch.ones_like(snr), "v": snr + 1}[prediction]
+    weight = torch.maximum(WEIGHTINGS[weighting](snr, gamma), floor * (snr + 1))
+    return weight / {"eps": snr, "x0": torch.ones_like(snr), "v": snr + 1}[prediction]

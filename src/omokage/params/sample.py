@@ -13,7 +13,7 @@ class Params(Parameters):
     guidance: float = Field(ge=1, le=10)
     guide: float = Field(gt=0, lt=1)
     sampler: Literal["ddpm", "ddpm-large", "ddim", "dpm-solver++", "heun"]
-    spacing: Literal["trailing", "leading", "log-snr"]
+    spacing: Literal["early", "trailing", "leading", "log-snr"]
     sample_steps: int = Field(ge=1, le=10_000)
     eta: float = Field(ge=0, le=1)
     samples: int = Field(ge=2, le=1_000_000)

@@ -11,6 +11,7 @@ class Params(ScheduleParams):
     prediction: Literal["eps", "x0", "v"]
     weighting: Literal["simple", "min_snr", "snr", "truncated_snr"]
     min_snr_gamma: float = Field(gt=0, le=1000)
+    weight_floor: float = Field(ge=0, le=1)
     optimiser: Literal["muon", "adamw"]
     lr: float = Field(gt=0, le=1)
     warmup: float = Field(ge=0, le=1)

@@ -60,10 +60,15 @@ class Params(
                 f"sample_steps = {self.sample_steps}: expected at most timesteps = {self.timesteps}, "
                 "since a sampler visits each noise level once"
             )
-        if self.zero_snr and (self.prediction == "eps" or self.weighting == "snr"):
+        if self.zero_snr and self.prediction == "eps":
             raise ValueError(
-                f"zero_snr = True with prediction = {self.prediction!r} and weighting = {self.weighting!r}: pure noise "
-                "tells nothing of the picture in eps, expected prediction v or x0 and another weighting than snr"
+                "zero_snr = True with prediction = 'eps': pure noise tells nothing of the picture in eps, "
+                "expected prediction v or x0"
+            )
+        if self.zero_snr and self.weighting in ("snr", "min_snr") and self.weight_floor == 0:
+            raise ValueError(
+                f"zero_snr = True with weighting = {self.weighting!r} and weight_floor = 0: pure noise would have no "
+                "weight, expected weight_floor above 0 or another weighting"
             )
         if self.warmup + self.decay > 1:
             raise ValueError(f"warmup = {self.warmup} and decay = {self.decay}: expected a sum of at most 1")

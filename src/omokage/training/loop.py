@@ -85,7 +85,9 @@ class Trainer:
         batches, schedule = Batches(faces, spec, recipe), spec.noise_schedule()
         self.batches: Ahead | Batches = Ahead(batches) if machine.device.type == "cuda" else batches
         self.levels = schedule.on(machine.device)
-        weight = loss_weight(recipe.weighting, spec.prediction, schedule.log_snr.exp(), recipe.min_snr_gamma)
+        weight = loss_weight(
+            recipe.weighting, spec.prediction, schedule.log_snr.exp(), recipe.min_snr_gamma, recipe.weight_floor
+        )
         self.weight = weight.float().to(machine.device)
         network = new_network(spec, recipe.seed).to(machine.device)
         self.network = network.to(memory_format=memory_format(machine.device))

@@ -20,6 +20,7 @@ class Recipe:
     grad_clip: float
     weighting: str
     min_snr_gamma: float
+    weight_floor: float
     flip: bool
     seed: int
     log_every: int
