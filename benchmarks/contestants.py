@@ -65,12 +65,12 @@ class Omokage(Contestant):
 
     def denoise(self, x_t: Tensor, log_snr: float) -> Tensor:
         # As the network has it: x0 = 2 std w + middle, and x_t scaled so that the variances of its parts add up to 1.
-        middle = 2 * torch.tensor(self.spec.mean).view(1, 3, 1, 1) - 1
+        middle = 2 * torch.tensor(self.spec.mean, device=DEVICE).view(1, 3, 1, 1) - 1
         alpha, sigma = scales(log_snr)
         size = math.hypot(2 * self.spec.std * alpha, sigma)
         signal, noise = torch.tensor(2 * self.spec.std * alpha / size), torch.tensor(sigma / size)
         y = (x_t - alpha * middle) / size
-        angle = torch.full((len(x_t),), math.atan2(noise, signal))
+        angle = torch.full((len(x_t),), math.atan2(noise, signal), device=DEVICE)
         said = denoiser(self.trainer.average.model, self.spec, DEVICE).network(y, angle)
         return predicted_x0(self.spec.prediction, said, y, signal, noise) * 2 * self.spec.std + middle
 

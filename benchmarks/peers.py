@@ -22,7 +22,7 @@ from statistics import median
 
 import pandas as pd
 import torch
-from bench import RESULTS, ROOT, Clock, Judge, faces_of, note
+from bench import DEVICE, RESULTS, ROOT, Clock, Judge, faces_of, note
 
 from omokage.data import shards
 from omokage.device import prepare
@@ -75,10 +75,10 @@ def compete(name: str, minutes: float, lr: float | None, on: Path | None, seed: 
 
     errors = {}
     with torch.inference_mode():
-        x0 = held_out[:JUDGED].float() / 127.5 - 1
+        x0 = held_out[:JUDGED].to(DEVICE).float() / 127.5 - 1
         for number, level in enumerate(LEVELS):
             alpha, sigma = scales(level)
-            noise = torch.randn(x0.shape, generator=generator(0, "benchmark noise", number))
+            noise = torch.randn(x0.shape, generator=generator(0, "benchmark noise", number)).to(DEVICE)
             seen = contestant.denoise(alpha * x0 + sigma * noise, level)
             errors[f"x0_error_{level:g}"] = round(float((seen - x0).square().mean()), 5)
             errors[f"eps_error_{level:g}"] = round(float((seen - x0).square().mean()) * math.exp(level), 5)

@@ -221,16 +221,16 @@ def test_a_spacing_gives_as_many_different_steps_as_asked(
 def test_early_spacing_fills_the_leap_from_pure_noise_and_is_trailing_where_there_is_none() -> None:
     schedule = Schedule.make("cosine", 1000, False, 1.4)
     visited = early(schedule, 20)
-    levels_ = schedule.log_snr[visited]
-    assert float(levels_[1]) == pytest.approx(-7, abs=0.1)
-    assert float(levels_[1:6].diff().max()) < 1.5 < float(schedule.log_snr[trailing(schedule, 20)][1]) + 7
+    log_snr = schedule.log_snr[visited]
+    assert float(log_snr[1]) == pytest.approx(-7, abs=0.1)
+    assert float(log_snr[1:6].diff().max()) < 1.5 < float(schedule.log_snr[trailing(schedule, 20)][1]) + 7
     assert visited[4:] == trailing(schedule, 17)[1:]
     assert early(schedule, 100) == trailing(schedule, 100)
     assert early(schedule, 5) == trailing(schedule, 5)
 
 
 @pytest.mark.parametrize("spacing", ["early", "trailing"])
-def test_two_colours_far_from_their_mean_are_drawn_only_if_the_leap_is_filled(spacing: str) -> None:
+def test_colours_far_from_their_mean_are_drawn_only_if_the_leap_is_filled(spacing: str) -> None:
     # Flat pictures of 32 x 32 pixels in one of five shades of grey: the ideal denoiser is a softmax over them.
     schedule = Schedule.make("cosine", 1000, False, 1.4)
     shades = torch.linspace(-0.3, 0.3, 5, dtype=torch.float64)
