@@ -142,12 +142,12 @@ def _content(path: Path) -> bytes | LeftOut:
 def tally(left_out: Iterable[tuple[str, LeftOut]]) -> str:
     """Return how many files are left out for which reason, in brackets; "" for none."""
     counts = Counter(one.reason for _, one in left_out).most_common()
-    return f" (left out: {'; '.join(f'{count} {reason}' for reason, count in counts)})" if counts else ""
+    return f" (left out: {'; '.join(f'{count} × {reason}' for reason, count in counts)})" if counts else ""
 
 
 def too_large(size: int) -> LeftOut | None:
     """Return why a file of so many bytes is not taken, if so."""
-    return LeftOut(f"{size} bytes: expected at most {LARGEST} a picture") if size > LARGEST else None
+    return LeftOut(f"larger than {LARGEST} bytes, which are taken of a picture at most") if size > LARGEST else None
 
 
 def pack(source: str, collection: Collection, archive: Path, manifest: Path) -> dict[str, Any]:
