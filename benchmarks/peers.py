@@ -1,12 +1,15 @@
 """This project and its peers: trained for as long, one after the other, and judged alike.
 
     python benchmarks/peers.py CONTESTANT --minutes 4 [--lr 1e-3] [--on FOLDER_OR_ZIP] [--seed 0] [--samples 500]
+    python benchmarks/peers.py CONTESTANT --minutes 40 --steps 1909 --threads 1
     python benchmarks/peers.py --table
 
 CONTESTANT is omokage, denoising-diffusion-pytorch or diffusers, which are installed into a venv of the benchmark's own;
 without --on they learn the avatars of this checkout. How many steps the minutes hold is measured before the training:
 start it on a quiet machine. Later it may be stopped and continued (SIGSTOP, SIGCONT): the speed is that of the median
-step. Every run appends a row to results/peers.csv; --table shows the medians of all rows and their spread.
+step. With --steps, as many as a quiet machine does in these minutes, it can learn beside other work: what it then draws
+says as much, its speed nothing. Every run appends a row to results/peers.csv; --table shows the medians of all rows and
+their spread.
 """
 
 import argparse
@@ -16,6 +19,7 @@ import subprocess
 import sys
 import time
 import venv
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -49,25 +53,20 @@ def go_home() -> None:
     os.execv(python, [str(python), *sys.argv])
 
 
-def compete(name: str, minutes: float, lr: float | None, on: Path | None, seed: int, samples: int) -> None:
+def compete(asked: argparse.Namespace) -> None:
     """Train one contestant, judge it, and note a row."""
     from contestants import CONTESTANTS, scales
 
-    prepare(threads=2)
-    data = faces_of(on)
+    name, steps = asked.contestant, asked.steps
+    prepare(asked.threads)
+    data = faces_of(asked.on)
     faces, held_out = (shards.read(data / "faces", split) for split in ("train", "held_out"))
-    preset = whole.load(ROOT / "workflow" / "presets" / ("folder-32.yaml" if on else "laptop.yaml"))
-    p = whole.check({**preset, "seed": seed})
-    lr = lr or (p.lr if name == "omokage" else 1e-4)
-    # How many steps the time allows decides how the learning rate falls; the first two steps are slower than the rest.
-    trial = CONTESTANTS[name](faces, 100, lr, seed, p)
-    for step in range(12):
-        if step == 2:
-            began = time.monotonic()
-        trial.step()
-    steps = round(minutes * 60 / (time.monotonic() - began) * 10)
-
-    contestant, times = CONTESTANTS[name](faces, steps, lr, seed, p), [time.monotonic()]
+    preset = whole.load(ROOT / "workflow" / "presets" / ("folder-32.yaml" if asked.on else "laptop.yaml"))
+    p = whole.check({**preset, "seed": asked.seed})
+    lr = asked.lr or (p.lr if name == "omokage" else 1e-4)
+    if steps is None:
+        steps = steps_within(asked.minutes, CONTESTANTS[name](faces, 100, lr, asked.seed, p).step)
+    contestant, times = CONTESTANTS[name](faces, steps, lr, asked.seed, p), [time.monotonic()]
     for _ in range(steps):
         contestant.step()
         times.append(time.monotonic())
@@ -83,25 +82,35 @@ def compete(name: str, minutes: float, lr: float | None, on: Path | None, seed: 
             errors[f"x0_error_{level:g}"] = round(float((seen - x0).square().mean()), 5)
             errors[f"eps_error_{level:g}"] = round(float((seen - x0).square().mean()) * math.exp(level), 5)
         clock = Clock()
-        drawn = contestant.sample(samples)
+        drawn = contestant.sample(asked.samples)
         drawing = clock()
     note(
         "peers",
         {
             "contestant": name,
-            "faces": "avatars" if on is None else on.stem,
+            "faces": "avatars" if asked.on is None else asked.on.stem,
             "parameters": sum(weight.numel() for weight in contestant.network.parameters()),
             "lr": lr,
-            "seed": seed,
-            "minutes": minutes,
+            "seed": asked.seed,
+            "threads": asked.threads,
+            "minutes": asked.minutes,
             "seconds": round(times[-1] - times[0], 1),
             "pictures": steps * contestant.batch,
             "pictures_a_second": round(contestant.batch / a_step, 1),
-            "evaluations_a_second": round(samples * 50 / drawing, 1),
+            "evaluations_a_second": round(asked.samples * 50 / drawing, 1),
             **Judge(data)(drawn),
             **errors,
         },
     )
+
+
+def steps_within(minutes: float, step: Callable[[], None]) -> int:
+    """Return how many steps the time allows, which decides how the learning rate falls."""
+    for number in range(12):
+        if number == 2:  # the first ones are slower
+            began = time.monotonic()
+        step()
+    return round(minutes * 60 / (time.monotonic() - began) * 10)
 
 
 def table() -> None:
@@ -118,6 +127,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("contestant", nargs="?", choices=["omokage", "denoising-diffusion-pytorch", "diffusers"])
     parser.add_argument("--minutes", type=float, default=4)
+    parser.add_argument("--steps", type=int, help="of training; without it, as many as the minutes hold")
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--lr", type=float, help="without it, that of our preset or of the peers' examples")
     parser.add_argument("--on", type=Path, help="folder or zip of pictures")
     parser.add_argument("--seed", type=int, default=0)
@@ -130,7 +141,7 @@ def main() -> None:
         parser.error("name a contestant, or ask for the --table")
     else:
         go_home()
-        compete(chosen.contestant, chosen.minutes, chosen.lr, chosen.on, chosen.seed, chosen.samples)
+        compete(chosen)
 
 
 if __name__ == "__main__":
