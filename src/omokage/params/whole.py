@@ -19,6 +19,11 @@ from omokage.params import detect, download, evaluate, faces, figures, reference
 from omokage.params.base import Parameters
 from omokage.params.words import WORDS
 
+LONGEST = 500  # characters of a file's text that a message repeats
+
+# What ruamel.yaml lets through: dates there are not, numbers of thousands of digits, lists as keys, deep nesting.
+UNCAUGHT = (ValueError, TypeError, RecursionError)
+
 S = TypeVar("S", bound=Parameters)
 
 PARTS: dict[str, type[Parameters]] = {
@@ -92,8 +97,8 @@ def load(path: Path) -> dict[str, Any]:
         values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise Refused(f"{path.name} cannot be read ({error}): restore it with `git checkout -- {path.name}`") from error
-    except YAMLError as error:
-        raise Refused(f"{path.name} is not valid YAML: {' '.join(str(error).split())}") from error
+    except (YAMLError, *UNCAUGHT) as error:
+        raise Refused(f"{path.name} is not valid YAML: {_line(str(error))}") from error
     if not isinstance(values, dict):
         raise Refused(f"{path.name} holds {type(values).__name__}: expected one `key: value` a line")
     return values
@@ -115,12 +120,18 @@ def validated(schema: type[S], values: Mapping[str, Any], name: str = "params.ya
 def _complaint(problem: Any) -> str:
     if problem["type"] == "value_error":
         return str(problem["ctx"]["error"])
-    key = str(problem["loc"][0])
+    key, given = str(problem["loc"][0]), _line(repr(problem["input"]))
     if problem["type"] == "missing":
         return f"{key} is missing: add it ({WORDS[key]})"
-    if problem["type"] == "extra_forbidden":
-        return f"{key} = {problem['input']!r} is no parameter: known are {', '.join(sorted(Params.model_fields))}"
-    return f"{key} = {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]} ({WORDS[key]})"
+    if problem["type"] in ("extra_forbidden", "invalid_key"):
+        return f"{_line(key)} = {given} is no parameter: known are {', '.join(sorted(Params.model_fields))}"
+    return f"{key} = {given}: {problem['msg'][0].lower()}{problem['msg'][1:]} ({WORDS[key]})"
+
+
+def _line(text: str) -> str:
+    """Return text of a file as one line that a terminal shows as it is; much of it is cut short."""
+    line = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(text.split()))
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]}..."
 
 
 def render(values: Mapping[str, Any], heading: str) -> str:
