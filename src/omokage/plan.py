@@ -9,7 +9,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from omokage import pipeline, provenance
+from omokage import lock, pipeline, provenance
 from omokage.errors import Refused
 from omokage.params import whole
 
@@ -18,12 +18,11 @@ FIGURES = "results/figures"
 
 @dataclass(frozen=True)
 class Step:
-    """A stage that would run: why, the seconds its last run took (None if it never ran), and what it writes."""
+    """A stage that would run: why, the seconds its last run took (None if it never ran)."""
 
     stage: str
-    reason: str
+    reasons: tuple[str, ...]
     seconds: float | None
-    outs: tuple[str, ...]
 
 
 def changed(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
@@ -48,9 +47,12 @@ def steps(root: Path, values: Mapping[str, Any]) -> list[Step]:
     """
     stages, reasons, times = pipeline.read(root), pipeline.stale(root, values), root / "results" / "timings.json"
     took = json.loads(times.read_text(encoding="utf-8")) if times.is_file() else {}
-    return [
-        Step(name, reason, took.get(name, {}).get("seconds"), stages[name].outs) for name, reason in reasons.items()
-    ]
+    locked = lock.read(root)
+    for name, stage in stages.items():
+        # What Snakemake has run alone, DVC knows nothing of.
+        if name not in reasons and not lock.tells_of_the_record(root, stage, locked.get(name, {})):
+            reasons[name] = ["dvc.lock tells of another run than the stage's record"]
+    return [Step(name, tuple(reasons[name]), took.get(name, {}).get("seconds")) for name in stages if name in reasons]
 
 
 def figures(root: Path, values: Mapping[str, Any], run: Iterable[Step]) -> dict[str, bool]:

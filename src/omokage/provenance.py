@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from PIL import Image, ImageSequence
 from PIL.PngImagePlugin import PngInfo
@@ -68,7 +68,7 @@ def text(stamp: Mapping[str, Any]) -> str:
     return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("--", "-\\u002d")
 
 
-def save_png(image: Image.Image, path: Path, stamp: Mapping[str, Any]) -> None:
+def save_png(image: Image.Image, path: Path | IO[bytes], stamp: Mapping[str, Any]) -> None:
     """Write a stamped PNG, as small as it gets without changing a pixel."""
     info = PngInfo()
     info.add_itxt(KEY, text({**stamp, "pixels": _pixels(image)}), zip=True)
