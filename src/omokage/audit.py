@@ -3,7 +3,6 @@
 Every output is held against dvc.lock, the records against it and each other, every stamp against the records.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +81,7 @@ def _inputs(stage: Stage, stages: Mapping[str, Stage], locked: Mapping[str, Any]
 def _record(root: Path, stage: Stage, entry: Mapping[str, Any], records: Mapping[str, Record]) -> Finding:
     """Hold a record against dvc.lock, the files, and the records of the stages before."""
     record = records[stage.name]
-    if record["params"] != json.loads(json.dumps(entry.get("params", {}).get("params.yaml", {}))):
+    if record["params"] != lock.params(entry):
         return Finding(stage.record, False, "has other parameters than dvc.lock")
     for path, digest in record["outs"].items():
         if (root / path).exists() and pipeline.digest(root / path) != digest:

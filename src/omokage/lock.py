@@ -22,6 +22,11 @@ def hashes(entry: Mapping[str, Any], kind: str) -> dict[str, str]:
     return {item["path"]: item["md5"] for item in entry.get(kind, []) if "md5" in item}
 
 
+def params(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of an entry."""
+    return dict(entry.get("params", {}).get("params.yaml", {}))
+
+
 def tells_of_the_record(root: Path, stage: Stage, entry: Mapping[str, Any]) -> bool:
     """Return whether an entry is of the run that the stage's record is of: the record is an output, and names all."""
     return hashes(entry, "outs").get(stage.record) == md5(root / stage.record)

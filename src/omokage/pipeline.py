@@ -85,8 +85,12 @@ def locate(root: Path, path: str, values: Mapping[str, Any]) -> Path:
     """Return where a declared path lies: in the checkout, or for the user's pictures relative to the main checkout."""
     if not path.startswith(CHECKOUT):
         return root / path
-    filled = re.sub(r"\$\{(\w+)\}", lambda match: str(values[match[1]]), path)
-    return main_checkout(root) / filled.removeprefix(CHECKOUT)
+    return main_checkout(root) / filled(path, values).removeprefix(CHECKOUT)
+
+
+def filled(path: str, values: Mapping[str, Any]) -> str:
+    """Return a declared path with its parameters filled in, as dvc.lock has it."""
+    return re.sub(r"\$\{(\w+)\}", lambda match: str(values[match[1]]), path)
 
 
 def digest(path: Path) -> str:

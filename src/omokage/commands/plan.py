@@ -8,8 +8,8 @@ from omokage.params import whole
 
 MANUAL = """\
 Say which stages `dvc repro` would run, why and for about how long (by their last runs), and which figures may change.
-Touches nothing. A stage that comes out as before spares those after it, and what ran before with the same parameters,
-code and data is restored from DVC's cache within seconds: then less runs."""
+Touches nothing. "restored" is what ran before with the same parameters, code and data: DVC takes it from its cache. A
+stage that comes out as before spares those after it: then less runs than is said."""
 
 
 def add(commands: Any) -> None:
@@ -28,8 +28,9 @@ def run(chosen: Any) -> int:
     steps = forecast.steps(root, values)
     for step in steps:
         more = f" (and {len(step.reasons) - 1} more)" if len(step.reasons) > 1 else ""
-        print(f"{step.stage:10} {_duration(step.seconds):>10}  {step.reasons[0]}{more}")
-    known = sum(step.seconds or 0 for step in steps)
+        time = "restored" if step.restored else _duration(step.seconds)
+        print(f"{step.stage:10} {time:>10}  {step.reasons[0]}{more}")
+    known = sum(step.seconds or 0 for step in steps if not step.restored)
     print(f"{len(steps)} stages, about {_duration(known)} by their last runs" if steps else "nothing to run")
     touched = [name for name, may in forecast.figures(root, values, steps).items() if may]
     print(f"figures that may change: {', '.join(touched) or 'none'}")
