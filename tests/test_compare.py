@@ -6,13 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from conftest import Clone
 from PIL import Image
 from safetensors.numpy import load_file
 from test_report import Elements
-from test_why import of_the_experiment
+from test_why import kept
 
 from omokage import cli, provenance
 from omokage.comparison import draw, runs
@@ -42,7 +41,7 @@ def test_a_page_puts_runs_side_by_side(
     assert "url(" not in html and "@import" not in html
     text = " ".join(html.split())
     assert '<tr><th scope="row">lr</th><td>0.004</td><td>0.001</td><td>0.004</td></tr>' in text
-    assert text.count("<tr>") == len(json.loads(of_the_experiment(with_experiment, runs.METRICS))) - 2 + 2 + 1
+    assert text.count("<tr>") == len(json.loads(kept(with_experiment, Path(runs.METRICS)))) - 2 + 2 + 1
     assert "Picture i of every run begins with the same noise" in text
 
     assert compared(*names, "--out", tmp_path / "b" / "page.html") == 0
@@ -71,16 +70,18 @@ def test_samples_are_those_that_were_drawn_picture_below_picture(with_experiment
         assert any(np.array_equal(column[top : top + 96], enlarged) for top in range(len(column) - 96))
 
 
-def test_dvc_shows_the_same_numbers(with_experiment: Clone) -> None:
+def test_dvc_shows_the_same_numbers(with_experiment: Clone, tmp_path: Path) -> None:
     diff = json.loads(with_experiment.dvc("metrics", "diff", "HEAD", "other", "--json").stdout)["results/metrics.json"]
-    plots = json.loads(with_experiment.dvc("plots", "diff", "HEAD", "other", "--json").stdout)
+    plots = json.loads(with_experiment.dvc("plots", "diff", "HEAD", "other", "--json", "-o", str(tmp_path)).stdout)
     with History(with_experiment.root) as history:
         before, after = (runs.read(history, name) for name in ("HEAD", "other"))
     for key in ("distance", "kid"):
         assert (diff[key]["old"], diff[key]["new"]) == (before.metrics[key], after.metrics[key])
-    (loss,) = (plot for key, plot in plots["data"].items() if key == "results/loss.csv" or key.endswith("loss.csv"))
-    points = pd.DataFrame(loss[0]["datapoints"]["HEAD"] if "datapoints" in loss[0] else loss)
-    assert points["loss"].astype(float).tolist() == before.loss["loss"].tolist()
+    for name, run in (("HEAD", before), ("other", after)):
+        rows = [row for row in plots["data"][runs.LOSS][0]["content"]["data"]["values"] if row["rev"] == name]
+        assert [float(row["loss"]) for row in rows] == run.loss["loss"].tolist()
+    sheets = [Path(picture["url"]).read_bytes() for picture in plots["data"][runs.SHEET]]
+    assert sheets == [kept(with_experiment, Path(runs.SHEET), name) for name in ("HEAD", "other")]
 
 
 def test_where_the_cache_lacks_the_samples_the_figure_in_git_is_shown(

@@ -57,8 +57,7 @@ class Lineage:
     @cached_property
     def differing(self) -> dict[str, tuple[Any, Any]]:
         """Those parameters that are others in params.yaml now: the value then and now (None: there is none)."""
-        content = self.history.read(WORKSPACE, "params.yaml")
-        return self._others(_values(content)) if content is not None else {}
+        return self._others(self._now) if self._now else {}
 
     def _others(self, values: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
         then = {key: value for name, part in self.params.items() if name != self.command for key, value in part.items()}
@@ -104,19 +103,37 @@ class Lineage:
         return json.loads(content) if content else {}
 
     @cached_property
+    def pictures_changed(self) -> bool:
+        """Whether the user's own pictures, which git does not keep, are others now."""
+        run = self.runs.get("download", {"deps": {}, "params": {}})
+        taken = run["deps"].get("folder")
+        if taken is None or run["params"].get("source") != "folder":
+            return False
+        folder = next(dep for dep in self.stages["download"].deps if dep.startswith(pipeline.CHECKOUT))
+        place = pipeline.locate(self.history.root, folder, self._now)
+        return not place.exists() or pipeline.digest(place) != taken
+
+    @cached_property
+    def _now(self) -> dict[str, Any]:
+        return _values(self.history.read(WORKSPACE, "params.yaml") or b"")
+
+    @cached_property
     def held_by(self) -> list[Revision]:
         """The revisions that hold the file: the workspace, then experiments, then commits, the newest first."""
         return list(dict.fromkeys(held.revision for held in self.trace.held))
 
     @cached_property
     def again(self) -> list[str]:
-        """Commands that make the file again, the surest first; none where its code and parameters are nowhere here."""
+        """Commands that make the file again, the surest first; none where what made it is nowhere here."""
         if self.command == "compare":
             return [f"omokage compare {' '.join(map(shlex.quote, self.trace.stamp['compare']))}"]
+        applied = [f"dvc exp apply {held.name}" for held in self.held_by if held.kind == "experiment"][:1]
+        if self.pictures_changed:
+            return applied
         commands = []
         if self.runs and not (self.differing or self.code or self.packages):
             commands.append("dvc repro")
-        commands += [f"dvc exp apply {held.name}" for held in self.held_by if held.kind == "experiment"][:1]
+        commands += applied
         # The oldest of them is the commit that brought it.
         commits = [held for held in reversed(self.held_by) if held.kind == "commit"]
         if found := next((commit for commit in commits if self._can_be_made_at(commit)), None):

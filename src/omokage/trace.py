@@ -61,12 +61,14 @@ def trace(path: Path, history: History) -> Trace:
         told = stamp or _by_the_records(history, held[0])
         return Trace(Verdict.RECORDED, "is a result of the pipeline, byte for byte", told, held)
     if pixels and (held := holding(history, lambda record, out: _drawn(record, out) == pixels)):
-        originals = {one.sha256: _original(history, one) for one in held}
-        if stamp is None or stamp in originals.values():
-            told = stamp or next(filter(None, originals.values()), None) or _by_the_records(history, held[0])
-            same = [one for one in held if originals[one.sha256] in (told, None)]
-            return Trace(Verdict.RECORDED, "is a figure of the pipeline, pixel for pixel", told, same)
+        says = "is a figure of the pipeline, pixel for pixel"
+        if stamp is None:
+            originals = (_original(history, one) for one in held)
+            told = next((one for one in originals if one), None) or _by_the_records(history, held[0])
+            return Trace(Verdict.RECORDED, says, told, held)
         if stamp.get("pixels", pixels) == pixels:
+            if same := [one for one in held if _carries(one.path, stamp) and _fits(history, one, stamp)]:
+                return Trace(Verdict.RECORDED, says, stamp, same)
             says = "has the pixels of a recorded figure, but the stamp of another run, which no record here confirms"
             return Trace(Verdict.UNCONFIRMED, says, stamp)
     if stamp is None:
@@ -80,14 +82,15 @@ def trace(path: Path, history: History) -> Trace:
 
 def _stamped_only(history: History, stamp: Stamp, pixels: str | None) -> Trace:
     """Judge a file that carries a stamp, but is in no record."""
-
-    def carries(record: Record, out: str) -> bool:
-        return Path(out).name == stamp.get("figure") or out.rpartition(".")[0] == stamp.get("report")
-
-    held = [one for one in holding(history, carries) if fits(stamp, one.stage, history.records(one.revision))]
-    if held or stamp.get("pixels", pixels) != pixels:
-        says = f"was edited after it was made: its stamp is ours, its {'pixels are' if pixels else 'text is'} not"
-        return Trace(Verdict.EDITED, says, stamp, held)
+    held = [one for one in holding(history, lambda _, out: _carries(out, stamp)) if _fits(history, one, stamp)]
+    what = "pixels are" if pixels else "text is"
+    if stamp.get("pixels", pixels) != pixels or (held and "pixels" not in stamp):
+        return Trace(Verdict.EDITED, f"was edited after it was made: its stamp is ours, its {what} not", stamp, held)
+    if held:
+        says = (
+            "is not what was drawn: its stamp is that of a record, which lists other pixels: stamped anew after an edit"
+        )
+        return Trace(Verdict.EDITED, f"{says}, or drawn again on another kind of machine", stamp, held)
     for key, command in DRAWN_BY.items():
         if key in stamp:
             models = holding(history, lambda record, out: record["outs"][out] == stamp.get("model"))
@@ -107,11 +110,6 @@ def holding(history: History, wanted: Callable[[Record, str], bool]) -> list[Hol
         for out, digest in record["outs"].items()
         if wanted(record, out)
     ]
-
-
-def fits(stamp: Stamp, stage: str, records: Mapping[str, Record]) -> bool:
-    """Return whether a stamp tells of the very run of `stage`, and of those before it, that the records tell of."""
-    return not misfits(stamp, stage, records)
 
 
 def misfits(stamp: Stamp, stage: str, records: Mapping[str, Record]) -> list[str]:
@@ -142,6 +140,15 @@ def _pixels(path: Path) -> str | None:
         return provenance.pixels(path)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
+
+
+def _carries(out: str, stamp: Stamp) -> bool:
+    """Return whether a stamp names itself after an output of this path."""
+    return Path(out).name == stamp.get("figure") or out.rpartition(".")[0] == stamp.get("report")
+
+
+def _fits(history: History, held: Holding, stamp: Stamp) -> bool:
+    return not misfits(stamp, held.stage, history.records(held.revision))
 
 
 def _drawn(record: Record, out: str) -> str | None:

@@ -44,6 +44,7 @@ def as_json(lineage: Lineage) -> dict[str, Any]:
         "output": output,
         "stage": stage,
         "data": lineage.data,
+        "pictures_changed": lineage.pictures_changed,
         "params": lineage.params,
         "differing": {key: {"then": then, "now": now} for key, (then, now) in lineage.differing.items()},
         "code_changed": lineage.code,
@@ -74,7 +75,9 @@ def _paragraphs(lineage: Lineage) -> Iterator[tuple[str, str]]:
         settings = ", ".join(f"{key} {_short(value)}" for key, value in values.items())
         yield "" if number else "parameters", f"{name}: {settings}"
     others = [f"{key} = {_short(then)} (now {_short(now)})" for key, (then, now) in lineage.differing.items()]
-    yield "other now", "; ".join([*others, *_others(lineage)]) or "nothing: params.yaml, code and packages are the same"
+    if lineage.runs:
+        changes = "; ".join([*others, *_others(lineage)])
+        yield "other now", changes or "nothing: params.yaml, code and packages are the same"
     if scores := lineage.scores:
         yield (
             "scores",
@@ -82,12 +85,14 @@ def _paragraphs(lineage: Lineage) -> Iterator[tuple[str, str]]:
             f"(floor {scores['kid_floor']:g}), n = {scores['n']} and {scores['n_reference']} real",
         )
     yield "held by", _listed(map(str, lineage.held_by)) or "no revision here"
-    again = lineage.again or ["no command: its code and parameters are in no revision here"]
+    again = lineage.again or ["no command: its code, parameters and pictures are in no revision here"]
     for number, command in enumerate(again):
         yield "or" if number else "again", command
 
 
 def _others(lineage: Lineage) -> Iterator[str]:
+    if lineage.pictures_changed:
+        yield "the pictures in the folder"
     if lineage.packages:
         changes = [f"{name} {then} (now {now or 'not used'})" for name, (then, now) in lineage.packages.items()]
         yield f"packages: {_listed(changes)}"
