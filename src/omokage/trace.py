@@ -63,8 +63,8 @@ def trace(path: Path, history: History) -> Trace:
     if pixels and (held := holding(history, lambda record, out: _drawn(record, out) == pixels)):
         says = "is a figure of the pipeline, pixel for pixel"
         if stamp is None:
-            originals = (_original(history, one) for one in held)
-            told = next((one for one in originals if one), None) or _by_the_records(history, held[0])
+            original = next((found for one in held if (found := _original(history, one))), None)
+            told = original or _by_the_records(history, held[0])
             return Trace(Verdict.RECORDED, says, told, held)
         if stamp.get("pixels", pixels) == pixels:
             if same := [one for one in held if _carries(one.path, stamp) and _fits(history, one, stamp)]:
