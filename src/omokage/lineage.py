@@ -66,10 +66,11 @@ class Lineage:
     @cached_property
     def code(self) -> list[str]:
         """The files of code that are others in the workspace now."""
-        return [path for path, digest in self._code.items() if not self._is(WORKSPACE, path, digest)]
+        return [path for path, digest in self.made_of.items() if not self._is(WORKSPACE, path, digest)]
 
     @cached_property
-    def _code(self) -> dict[str, str]:
+    def made_of(self) -> dict[str, str]:
+        """The sha256 of the code it rests on, by path."""
         runs = (self.trace.stamp, *self.runs.values())
         return dict(sorted({path: digest for run in runs for path, digest in run.get("code", {}).items()}.items()))
 
@@ -107,7 +108,7 @@ class Lineage:
         """Whether the user's own pictures, which git does not keep, are others now."""
         run = self.runs.get("download", {"deps": {}, "params": {}})
         taken = run["deps"].get("folder")
-        if taken is None or run["params"].get("source") != "folder":
+        if taken is None or run["params"].get("source") != "folder" or "download" not in self.stages:
             return False
         folder = next(dep for dep in self.stages["download"].deps if dep.startswith(pipeline.CHECKOUT))
         place = pipeline.locate(self.history.root, folder, self._now)
@@ -131,7 +132,7 @@ class Lineage:
         if self.pictures_changed:
             return applied
         commands = []
-        if self.runs and not (self.differing or self.code or self.packages):
+        if self.made_of and not (self.differing or self.code or self.packages):
             commands.append("dvc repro")
         commands += applied
         # The oldest of them is the commit that brought it.
@@ -141,11 +142,13 @@ class Lineage:
         if self.differing and not (self.code or self.packages):
             settings = [f"-S {shlex.quote(f'{key}={_typed(then)}')}" for key, (then, _) in self.differing.items()]
             commands.append(f"dvc exp run {' '.join(settings)}")
+        if self.command == "transform":
+            commands.append(f"omokage transform {self.trace.stamp['transform'].get('how', '')} PICTURE ...")
         return commands
 
     def _can_be_made_at(self, commit: Revision) -> bool:
         values = _values(self.history.read(commit, "params.yaml") or b"")
-        return not self._others(values) and all(self._is(commit, path, digest) for path, digest in self._code.items())
+        return not self._others(values) and all(self._is(commit, path, digest) for path, digest in self.made_of.items())
 
 
 def _values(content: bytes) -> dict[str, Any]:

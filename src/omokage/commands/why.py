@@ -75,10 +75,12 @@ def _paragraphs(lineage: Lineage) -> Iterator[tuple[str, str]]:
         settings = ", ".join(f"{key} {_short(value)}" for key, value in values.items())
         yield "" if number else "parameters", f"{name}: {settings}"
     others = [f"{key} = {_short(then)} (now {_short(now)})" for key, (then, now) in lineage.differing.items()]
-    if lineage.runs:
+    if lineage.made_of:
         changes = "; ".join([*others, *_others(lineage)])
         yield "other now", changes or "nothing: params.yaml, code and packages are the same"
-    if scores := lineage.scores:
+    if {"score", "distance", "distance_floor", "kid", "kid_floor", "n", "n_reference"} <= (
+        scores := lineage.scores
+    ).keys():
         yield (
             "scores",
             f"{scores['score']} {scores['distance']:g} (floor {scores['distance_floor']:g}), KID {scores['kid']:g} "
