@@ -89,7 +89,7 @@ def _samples(history: History, revision: Revision, digest: str | None) -> Pictur
 
 
 def differences(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
-    """Return the parameters that are not alike in all runs, in the order of the stages, with the value in each."""
+    """Return the parameters that are not alike in all runs, with the value in each (None: it has no such parameter)."""
     every = [run.params() for run in runs]
     keys = dict.fromkeys(key for params in every for key in params)
     rows = [(key, [params.get(key) for params in every]) for key in keys]
@@ -97,7 +97,7 @@ def differences(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
 
 
 def others(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
-    """Return what else is not alike: by kind, the stages, files and packages."""
+    """Return what else is not alike in all runs, by kind: files of data and of code, packages."""
     stages = dict.fromkeys(stage for run in runs for stage in run.records)
     found: dict[str, list[str]] = {"data": [], "code": [], "packages": []}
     for kind, part, of in (("data", "outs", ["download"]), ("code", "code", stages), ("packages", "packages", stages)):
