@@ -5,10 +5,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from filelock import FileLock
 
 from omokage.params import whole
@@ -183,3 +185,22 @@ def copy_of(finished: Clone, tmp_path: Path) -> Callable[[], Clone]:
         return Clone.at(place)
 
     return copy
+
+
+def try_another(place: Path, finished: Clone) -> None:
+    """Make a copy of the finished clone that has an experiment `other` of lr=1e-3, which is not applied."""
+    shutil.copytree(finished.root, place, symlinks=True)
+    clone = Clone.at(place)
+    (place / "workflow" / "stage").write_text(warm.launcher())
+    clone.commit("warm")
+    with warm.warm(place):
+        clone.run(sys.executable, "-I", "-c", warm.ASK, "exp run --name other -S lr=1e-3")
+    clone.run("git", "reset", "-q", "--hard")
+    clone.dvc("checkout")
+
+
+@pytest.fixture(scope="session")
+def with_experiment(tmp_path_factory: pytest.TempPathFactory, finished: Clone) -> Clone:
+    """A clone like the finished one, with an experiment; tests read it."""
+    make = partial(try_another, finished=finished)
+    return Clone.at(made_once(tmp_path_factory, "a clone with an experiment", make))

@@ -1,5 +1,6 @@
 """`omokage plan`, `stale` and `audit`, on a pipeline that really ran."""
 
+import hashlib
 import re
 import shutil
 from collections.abc import Callable
@@ -48,16 +49,22 @@ def test_a_plan_names_the_stages_their_time_and_the_figures(
 
 def test_what_a_plan_says_is_what_then_runs(copy_of: Callable[[], Clone]) -> None:
     clone = copy_of()
-    values = forecast.changed(whole.load(clone.root / "params.yaml"), ["sampler=ddim", "eta=0.5"])
+    before = whole.load(clone.root / "params.yaml")
+    values = forecast.changed(before, ["sampler=ddim", "eta=0.5"])
     steps = forecast.steps(clone.root, values)
     looks = forecast.figures(clone.root, values, steps)
     places = {name: clone.root / "results" / "figures" / name for name in looks}
     pixels = {name: provenance.pixels(path) for name, path in places.items()}
     clone.set(sampler="ddim", eta=0.5)
+    assert not any(step.restored for step in steps)
     assert clone.repro() == [step.stage for step in steps]
     assert {name for name, path in places.items() if provenance.pixels(path) != pixels[name]} == {
         name for name, may in looks.items() if may
     }
+    back = forecast.steps(clone.root, before)
+    assert [step.stage for step in back] == [step.stage for step in steps]
+    clone.write_params(before)
+    assert clone.repro() == [step.stage for step in back if not step.restored] == ["report"]
 
 
 def test_an_impossible_plan_is_refused(
@@ -112,7 +119,54 @@ def test_an_audit_proves_a_run_and_denies_what_was_touched(
     assert "results/figures/loss.png is missing: `dvc repro` makes it (figures)\n" in out
     assert "results/figures/scores.png shows other pixels than were drawn\n" in out
     assert "data/faces is not here: `dvc pull` or `dvc repro` brings it\n" in out
-    assert re.search(r"\d+ proven, 4 wrong, 1 not here\n", out)
+    assert "results/runs/evaluate.json tells of another results/metrics.json than is here\n" in out
+    assert "results/runs/figures.json tells of another results/figures/scores.png than is here\n" in out
+    assert re.search(r"\d+ proven, 6 wrong, 1 not here\n", out)
+
+
+def lies(clone: Clone) -> dict[str, str]:
+    """What an audit denies."""
+    return {finding.path: finding.says for finding in audit.findings(clone.root) if finding.proven is False}
+
+
+def test_an_audit_denies_what_only_seems_to_fit(finished: Clone, copy_of: Callable[[], Clone]) -> None:
+    assert lies(finished) == {}
+    clone = copy_of()
+    lock, report = clone.root / "dvc.lock", clone.root / "results" / "report.md"
+    (clone.root / "results" / "figures" / "mine.png").write_bytes(b"")
+    written = lock.read_text()
+    stamped = report.read_text()
+    report.write_text(stamped.replace('"lr":', '"lr":1'))
+    # Whoever edits a result may write its hash into dvc.lock as well.
+    lock.write_text(written.replace(md5(report.with_suffix(".md"), stamped), md5(report)))
+    assert lies(clone) == {
+        "results/figures/mine.png": "is no stage's output: nothing vouches for it",
+        "results/runs/report.json": "tells of another results/report.md than is here",
+        "results/report.md": "is stamped with another run of train than its record",
+    }
+    report.write_text(stamped)
+    (clone.root / "results" / "figures" / "mine.png").unlink()
+    faces = next(out["md5"] for out in whole.load(lock)["stages"]["faces"]["outs"] if out["path"] == "data/faces")
+    head, train, tail = written.partition("  train:\n")
+    for change, path, says in (
+        (
+            head + train + tail.replace(faces, "0" * 32, 1),
+            "dvc.lock",
+            "has train take another data/faces than faces made",
+        ),
+        (written.replace("lr: 0.004", "lr: 0.003"), "results/runs/train.json", "has other parameters than dvc.lock"),
+        (
+            written.replace("  report:\n", "  gone:\n"),
+            "dvc.lock",
+            "does not know the stage report: `dvc repro` runs it",
+        ),
+    ):
+        lock.write_text(change)
+        assert lies(clone)[path] == says
+
+
+def md5(path: Path, text: str | None = None) -> str:
+    return hashlib.md5(path.read_bytes() if text is None else text.encode()).hexdigest()
 
 
 def test_a_figure_of_another_run_is_found_out(copy_of: Callable[[], Clone]) -> None:
@@ -131,5 +185,8 @@ def test_there_is_nothing_to_audit_before_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    assert cli.main(["audit"]) == 1
+    assert "lies in no checkout of the pipeline" in capsys.readouterr().err
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     assert cli.main(["audit"]) == 1
     assert "dvc.lock is missing: nothing has run yet" in capsys.readouterr().err

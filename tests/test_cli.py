@@ -68,8 +68,3 @@ def test_a_mistake_is_one_line(
     assert cli.main(["transform", "vary", "--steps", "4", *model, *arguments]) == 1
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1 and complaint in said[0]
-
-
-def test_why_prints_what_made_a_figure(finished: Clone, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["why", str(finished.root / "results" / "figures" / "samples.png")]) == 0
-    assert "lr" in json.loads(capsys.readouterr().out)["runs"]["train"]["params"]

@@ -29,7 +29,9 @@ def test_the_readme_has_the_table_of_reruns() -> None:
 def test_templates_beside_the_code_are_declared() -> None:
     other = [path for path in (ROOT / "src").rglob("*") if path.is_file() and path.suffix not in {".py", ".pyc"}]
     declared = {dep for stage in STAGES.values() for dep in stage.code}
-    assert {path.relative_to(ROOT).as_posix() for path in other} <= declared
+    # What no stage loads, a command of `omokage` does.
+    folders = {ROOT / Path(dep).parent for dep in declared}
+    assert {path.relative_to(ROOT).as_posix() for path in other if path.parent in folders} <= declared
 
 
 def test_every_stage_has_the_one_command_a_rule_and_a_record() -> None:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from omokage.checkout import main_checkout
 from omokage.params import whole
 
 CHECKOUT = "remote://checkout/"
+RECORDS = "results/runs/"
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Stage:
     @property
     def record(self) -> str:
         """The stage's record, the last of its outputs to be written."""
-        return f"results/runs/{self.name}.json"
+        return f"{RECORDS}{self.name}.json"
 
     @property
     def code(self) -> tuple[str, ...]:
@@ -84,8 +85,12 @@ def locate(root: Path, path: str, values: Mapping[str, Any]) -> Path:
     """Return where a declared path lies: in the checkout, or for the user's pictures relative to the main checkout."""
     if not path.startswith(CHECKOUT):
         return root / path
-    filled = re.sub(r"\$\{(\w+)\}", lambda match: str(values[match[1]]), path)
-    return main_checkout(root) / filled.removeprefix(CHECKOUT)
+    return main_checkout(root) / filled(path, values).removeprefix(CHECKOUT)
+
+
+def filled(path: str, values: Mapping[str, Any]) -> str:
+    """Return a declared path with its parameters filled in, as dvc.lock has it."""
+    return re.sub(r"\$\{(\w+)\}", lambda match: str(values[match[1]]), path)
 
 
 def digest(path: Path) -> str:
@@ -119,55 +124,62 @@ def read_record(root: Path, stage: Stage) -> dict[str, Any] | None:
     return json.loads(path.read_text(encoding="utf-8"))[0] if path.is_file() else None
 
 
-def stale(root: Path, values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the stages whose outputs do not fit the parameters, code and inputs that are there, each with the reason.
+def stale(root: Path, values: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the stages whose outputs do not fit the parameters, code and inputs that are there, with all the reasons.
 
     Inputs are compared record against record, so no data is read, except for the user's own pictures and for what git
     keeps, which is small. Only `params` never makes others stale: what it writes is a constant.
     """
     stages = read(root)
-    reasons: dict[str, str] = {}
+    reasons: dict[str, list[str]] = {}
     made: dict[str, str] = {}
     for stage in stages.values():
         record = read_record(root, stage)
         made.update(record["outs"] if record else {})
-        if reason := _reason(root, stage, stages, values, record, made, reasons):
-            reasons[stage.name] = reason
+        upset = [name for name in upstream(stages, stage.name) if name in reasons and name != "params"]
+        if found := [*_reasons(root, stage, values, record, made, upset)]:
+            reasons[stage.name] = found
     return reasons
 
 
-def _reason(
+def _reasons(
     root: Path,
     stage: Stage,
-    stages: Mapping[str, Stage],
     values: Mapping[str, Any],
     record: dict[str, Any] | None,
     made: Mapping[str, str],
-    reasons: Mapping[str, str],
-) -> str | None:
+    upset: Iterable[str],
+) -> Iterator[str]:
     if record is None:
-        return "has not run yet"
-    if missing := [out for out in stage.outs if not (root / out).exists()]:
-        return f"{missing[0]} is missing"
-    if edited := [out for out in stage.small if out != stage.record and digest(root / out) != record["outs"][out]]:
-        return f"{edited[0]} is not what the stage made"
+        yield "has not run yet"
+        return
+    for out in stage.outs:
+        if not (root / out).exists():
+            yield f"{out} is missing"
+        elif out in stage.small and out != stage.record and digest(root / out) != record["outs"].get(out):
+            yield f"{out} is not what the stage made"
     now = json.loads(json.dumps(stage.chosen(values)))
-    if changed := [key for key in now.keys() | record["params"].keys() if now.get(key) != record["params"].get(key)]:
-        return f"parameter {min(changed)} changed"
-    if before := [name for name in upstream(stages, stage.name) if name in reasons and name != "params"]:
-        return f"stage {before[0]} is to run"
+    yield from (f"parameter {key} changed" for key in _different(record["params"], now))
+    yield from (f"stage {name} is to run" for name in upset)
+    listed = packages(root, stage)
+    for package in _different(record["packages"], listed):
+        was, is_now = (versions.get(package, "not used") for versions in (record["packages"], listed))
+        yield f"package {package} changed: {was} before, {is_now} now"
     hashes = {**record["deps"], **record["code"]}
-    if record["packages"] != packages(root, stage):
-        return f"{stage.packages} changed"
     for dep in (*stage.code, *stage.data):
-        if dep.startswith("results/runs/"):
-            current = digest(root / dep)
-        elif dep in made:
+        place = locate(root, dep, values)
+        if dep in made and not dep.startswith(RECORDS):
             current = made[dep]
-        elif (place := locate(root, dep, values)).exists():
+        elif place.exists():
             current = digest(place)
         else:
-            return f"{place} is missing"
+            yield f"{place} is missing"
+            continue
         if hashes.get(dep) != current:
-            return f"{dep} changed"
-    return None
+            yield f"{dep} changed"
+    yield from (f"{dep} is no input any more" for dep in sorted(hashes.keys() - {*stage.code, *stage.data}))
+
+
+def _different(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the keys that are not alike in both."""
+    return sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))

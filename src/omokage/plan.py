@@ -1,7 +1,7 @@
 """What `dvc repro` would run, why and for about how long, and which figures that touches; nothing is changed."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,21 +9,26 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from omokage import pipeline, provenance
+from omokage import lock, pipeline, provenance
 from omokage.errors import Refused
 from omokage.params import whole
+from omokage.pipeline import Stage
+from omokage.run_cache import RunCache
 
-FIGURES = "results/figures"
+FIGURES = "results/figures/"
 
 
 @dataclass(frozen=True)
 class Step:
-    """A stage that would run: why, the seconds its last run took (None if it never ran), and what it writes."""
+    """A stage that would run: why, and the seconds its last run took (None if it never ran).
+
+    If the very same ran before, DVC restores what it made, within a second.
+    """
 
     stage: str
-    reason: str
+    reasons: tuple[str, ...]
     seconds: float | None
-    outs: tuple[str, ...]
+    restored: bool
 
 
 def changed(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any]:
@@ -48,26 +53,64 @@ def steps(root: Path, values: Mapping[str, Any]) -> list[Step]:
     """
     stages, reasons, times = pipeline.read(root), pipeline.stale(root, values), root / "results" / "timings.json"
     took = json.loads(times.read_text(encoding="utf-8")) if times.is_file() else {}
+    locked = lock.read(root)
+    for name, stage in stages.items():
+        # What Snakemake has run alone, DVC knows nothing of.
+        if name not in reasons and not lock.tells_of_the_record(root, stage, locked.get(name, {})):
+            reasons[name] = ["dvc.lock tells of another run than the stage's record"]
+    restored = _restored(root, stages, values, locked, reasons.keys())
     return [
-        Step(name, reason, took.get(name, {}).get("seconds"), stages[name].outs) for name, reason in reasons.items()
+        Step(name, tuple(reasons[name]), took.get(name, {}).get("seconds"), name in restored)
+        for name in stages
+        if name in reasons
     ]
+
+
+def _restored(
+    root: Path, stages: Mapping[str, Stage], values: Mapping[str, Any], locked: Mapping[str, Any], run: Collection[str]
+) -> set[str]:
+    """Return those of the stages to run that DVC restores: what they take, by their makers' hashes, is known."""
+    cache, restored = RunCache(root), set()
+    made: dict[str, str | None] = {out: None for stage in stages.values() for out in stage.outs}
+    for name, stage in stages.items():
+        hashes = {dep: made[dep] if dep in made else _md5(pipeline.locate(root, dep, values)) for dep in stage.deps}
+        deps = {pipeline.filled(dep, values): found for dep, found in hashes.items() if found}
+        if name not in run:
+            made |= lock.hashes(locked.get(name, {}), "outs")
+        elif len(deps) == len(hashes) and (found := cache.outs(stage, values, deps)):
+            made |= found
+            restored.add(name)
+    return restored
+
+
+def _md5(place: Path) -> str | None:
+    return lock.md5(place) if place.exists() else None
 
 
 def figures(root: Path, values: Mapping[str, Any], run: Iterable[Step]) -> dict[str, bool]:
     """Return whether each figure may look different after these steps, as what it is stamped with tells."""
     stages = {step.stage for step in run} - {"params"}
     return {
-        path.name: _touched(root, provenance.read(path), values, stages)
-        for path in sorted((root / FIGURES).glob("*.*"))
-        if path.suffix in (".png", ".gif")
+        Path(out).name: _touched(root, root / out, pipeline.packages(root, stage), values, stages)
+        for stage in pipeline.read(root).values()
+        for out in sorted(stage.outs)
+        if out.startswith(FIGURES)
     }
 
 
-def _touched(root: Path, stamp: provenance.Stamp, values: Mapping[str, Any], stages: set[str]) -> bool:
+def _touched(
+    root: Path, figure: Path, packages: Mapping[str, str], values: Mapping[str, Any], stages: set[str]
+) -> bool:
+    try:
+        stamp = provenance.read(figure)
+    except Refused:
+        # It is not there, or not what the stage made.
+        return True
     return (
         not stages.isdisjoint(stamp["runs"])
         or any(values.get(key) != value for key, value in stamp["params"].items())
         or any(_digest(root / path) != was for path, was in stamp["code"].items())
+        or stamp["packages"] != packages
     )
 
 

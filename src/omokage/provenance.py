@@ -1,15 +1,16 @@
 """Stamps that say what made a figure or a report, and their reading back.
 
 A stamp is JSON with sorted keys: content hashes, parameters, versions, and no date, no revision, no path of a machine,
-so that the same run stamps the same bytes.
+so that the same run stamps the same bytes. A picture's stamp holds the hash of its pixels too, so that an edit shows.
 """
 
 import hashlib
+import io
 import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from PIL import Image, ImageSequence
 from PIL.PngImagePlugin import PngInfo
@@ -67,10 +68,10 @@ def text(stamp: Mapping[str, Any]) -> str:
     return written.replace("<", "\\u003c").replace(">", "\\u003e").replace("--", "-\\u002d")
 
 
-def save_png(image: Image.Image, path: Path, stamp: Mapping[str, Any]) -> None:
+def save_png(image: Image.Image, path: Path | IO[bytes], stamp: Mapping[str, Any]) -> None:
     """Write a stamped PNG, as small as it gets without changing a pixel."""
     info = PngInfo()
-    info.add_itxt(KEY, text(stamp), zip=True)
+    info.add_itxt(KEY, text({**stamp, "pixels": _pixels(image)}), zip=True)
     colours = image.getcolors(256)
     small = image.quantize(len(colours), Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE) if colours else image
     exact = small.convert("RGB").tobytes() == image.tobytes()
@@ -79,16 +80,25 @@ def save_png(image: Image.Image, path: Path, stamp: Mapping[str, Any]) -> None:
 
 def save_gif(frames: Sequence[Image.Image], milliseconds: Sequence[int], path: Path, stamp: Mapping[str, Any]) -> None:
     """Write a stamped, endless GIF of palette pictures, each shown for so long."""
-    frames[0].save(
-        path,
-        "GIF",
-        save_all=True,
-        append_images=frames[1:],
-        duration=list(milliseconds),
-        loop=0,
-        optimize=False,
-        comment=text(stamp).encode("ascii"),
-    )
+
+    def write(to: Path | io.BytesIO, comment: str) -> None:
+        frames[0].save(
+            to,
+            "GIF",
+            save_all=True,
+            append_images=frames[1:],
+            duration=list(milliseconds),
+            loop=0,
+            optimize=False,
+            comment=comment.encode("ascii"),
+        )
+
+    # A GIF joins frames that are alike: only what it decodes to tells which it has.
+    written = io.BytesIO()
+    write(written, "")
+    with Image.open(written) as image:
+        decoded = _pixels(image)
+    write(path, text({**stamp, "pixels": decoded}))
 
 
 def read(path: Path) -> Stamp:
@@ -111,11 +121,15 @@ def _stamped_text(path: Path) -> str:
 
 def pixels(path: Path) -> str:
     """Return the sha256 of a picture's decoded RGB pixels, frame by frame, which outlives the loss of its metadata."""
-    digest = hashlib.sha256()
     with Image.open(path) as image:
-        for frame in ImageSequence.Iterator(image):
-            digest.update(f"{frame.width}x{frame.height}\n".encode())
-            digest.update(frame.convert("RGB").tobytes())
+        return _pixels(image)
+
+
+def _pixels(image: Image.Image) -> str:
+    digest = hashlib.sha256()
+    for frame in ImageSequence.Iterator(image):
+        digest.update(f"{frame.width}x{frame.height}\n".encode())
+        digest.update(frame.convert("RGB").tobytes())
     return digest.hexdigest()
 
 

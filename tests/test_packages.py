@@ -1,0 +1,52 @@
+"""A package's version is part of the key of the stages that use it, and of no others."""
+
+import sys
+from collections.abc import Callable
+from importlib import metadata
+
+import pytest
+import warm
+from conftest import Clone, stages_run
+
+from omokage import pipeline, plan
+from omokage.params import whole
+
+
+def install(clone: Clone, name: str, version: str) -> None:
+    """Have another version of a distribution installed, as far as anyone can ask: the clone's src comes first."""
+    told = metadata.distribution(name).read_text("METADATA")
+    assert told is not None
+    place = clone.root / "src" / f"{name}-{version}.dist-info"
+    place.mkdir()
+    place.joinpath("METADATA").write_text(
+        told.replace(f"\nVersion: {metadata.version(name)}\n", f"\nVersion: {version}\n")
+    )
+    # What `make deps` does.
+    clone.run(sys.executable, "-m", "omokage.imports", ".", PYTHONPATH="src")
+
+
+@pytest.mark.long
+def test_a_new_seaborn_redraws_a_new_torch_retrains_a_new_pytest_does_nothing(copy_of: Callable[[], Clone]) -> None:
+    clone = copy_of()
+    (clone.root / "workflow" / "stage").write_text(warm.launcher())
+    stages, values = pipeline.read(clone.root), whole.load(clone.root / "params.yaml")
+
+    def foretold() -> list[str]:
+        return [step.stage for step in plan.steps(clone.root, values)]
+
+    def run(*words: str) -> list[str]:
+        return stages_run(clone.run(sys.executable, "-I", "-c", warm.ASK, " ".join(("repro", *words))).stdout)
+
+    using_torch = [name for name, stage in stages.items() if "torch" in pipeline.packages(clone.root, stage)]
+    with warm.warm(clone.root):
+        install(clone, "pytest", "99.0")
+        assert foretold() == run() == []
+        install(clone, "seaborn", "99.0")
+        assert foretold() == run() == ["figures", "report"]
+        record = pipeline.read_record(clone.root, stages["figures"])
+        assert record and record["packages"]["seaborn"] == "99.0"
+        install(clone, "torch", "99.0")
+        assert foretold() == [*using_torch, "report"]
+        assert run("train") == ["faces", "train"]
+        assert foretold() == [name for name in (*using_torch, "report") if name not in ("faces", "train")]
+    assert {"train", "sample", "evaluate"} <= set(using_torch) and not {"params", "download", "detect"} & {*using_torch}
