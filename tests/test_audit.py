@@ -73,7 +73,7 @@ def test_an_impossible_plan_is_refused(
     for setting, complaint in (
         ("lrr=1", "lrr = 1 is no parameter"),
         ("lr", "-S lr: expected KEY=VALUE"),
-        ("lr=[", "-S lr=[: the value is no YAML"),
+        ("lr=[", "-S lr=[: the value is not valid YAML"),
         ("schedule=cubic", "schedule = 'cubic'"),
     ):
         code, out, err = said(finished, monkeypatch, capsys, "plan", "-S", setting)

@@ -61,8 +61,8 @@ def pull_and_rerun(there: Clone, fresh: Path, url: str, **environment: str) -> N
         clone.dvc(*command, **environment)
     assert "Data and pipelines are up to date." in clone.dvc("repro").stdout
     assert clone.run("git", "status", "--porcelain").stdout == ""
-    said = clone.run(sys.executable, "-m", "omokage.cli", "why", "results/figures/samples.png", PYTHONPATH="src").stdout
-    assert json.loads(said)["runs"]["train"]["params"]["steps"] == 6
+    why = [sys.executable, "-m", "omokage.cli", "why", "--json", "results/figures/samples.png"]
+    assert json.loads(clone.run(*why, PYTHONPATH="src").stdout)["params"]["train"]["steps"] == 6
 
 
 def test_a_fresh_clone_has_nothing_to_run_after_a_pull_from_a_folder(

@@ -6,15 +6,13 @@ import shlex
 from collections.abc import Mapping
 from functools import cached_property
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from omokage import pipeline
+from omokage.errors import Refused
 from omokage.history import WORKSPACE, History, Revision
+from omokage.params import whole
 from omokage.provenance import Record
 from omokage.trace import DRAWN_BY, Trace
 
@@ -153,9 +151,10 @@ class Lineage:
 
 def _values(content: bytes) -> dict[str, Any]:
     try:
-        return dict(YAML(typ="safe", pure=True).load(BytesIO(content)) or {})
-    except (YAMLError, ValueError, TypeError):
+        values = whole.parse(content.decode("utf-8", "replace"), "params.yaml")
+    except Refused:
         return {}
+    return values if isinstance(values, dict) else {}
 
 
 def _typed(value: Any) -> str:

@@ -6,9 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from omokage import lock, pipeline, provenance
 from omokage.errors import Refused
 from omokage.params import whole
@@ -38,10 +35,7 @@ def changed(values: Mapping[str, Any], settings: Iterable[str]) -> dict[str, Any
         key, equals, text = setting.partition("=")
         if not equals:
             raise Refused(f"-S {setting}: expected KEY=VALUE, such as lr=1e-4")
-        try:
-            made[key] = YAML(typ="safe", pure=True).load(text)
-        except YAMLError as error:
-            raise Refused(f"-S {setting}: the value is no YAML") from error
+        made[key] = whole.parse(text, f"-S {setting}: the value")
     whole.check(made, "-S")
     return made
 

@@ -89,19 +89,23 @@ class Params(
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a parameter file as YAML 1.2 (where 1e-05 is a number), as DVC does.
-
-    Raises Refused if it is missing, not YAML or not a mapping.
-    """
+    """Read a parameter file; raise Refused if it is missing, not YAML or not a mapping."""
     try:
-        values = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise Refused(f"{path.name} cannot be read ({error}): restore it with `git checkout -- {path.name}`") from error
-    except (YAMLError, *UNCAUGHT) as error:
-        raise Refused(f"{path.name} is not valid YAML: {_line(str(error))}") from error
+    values = parse(text, path.name)
     if not isinstance(values, dict):
         raise Refused(f"{path.name} holds {type(values).__name__}: expected one `key: value` a line")
     return values
+
+
+def parse(text: str, name: str) -> Any:
+    """Read YAML 1.2 (where 1e-05 is a number), as DVC does; raise Refused, about `name`, if it is none."""
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except (YAMLError, *UNCAUGHT) as error:
+        raise Refused(f"{name} is not valid YAML: {_line(str(error))}") from error
 
 
 def check(values: Mapping[str, Any], name: str = "params.yaml") -> Params:
