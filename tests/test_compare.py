@@ -49,7 +49,10 @@ def test_a_page_puts_runs_side_by_side(
     for name in made:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert str(with_experiment.root) not in html and str(tmp_path) not in html
-    assert provenance.read(tmp_path / "a" / "page-curves.png")["compare"]["other"] == {"lr": 0.001}
+    assert provenance.read(tmp_path / "a" / "page-curves.png")["compare"] == {
+        "runs": list(names),
+        "lr": [0.004, 0.001, 0.004],
+    }
     assert cli.main(["why", str(tmp_path / "a" / "page-scores.png")]) == 0
     assert "again omokage compare workspace other HEAD" in " ".join(capsys.readouterr().out.split())
 
