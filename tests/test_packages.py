@@ -37,16 +37,25 @@ def test_a_new_seaborn_redraws_a_new_torch_retrains_a_new_pytest_does_nothing(co
     def run(*words: str) -> list[str]:
         return stages_run(clone.run(sys.executable, "-I", "-c", warm.ASK, " ".join(("repro", *words))).stdout)
 
-    using_torch = [name for name, stage in stages.items() if "torch" in pipeline.packages(clone.root, stage)]
+    def touched(package: str) -> list[str]:
+        """The stages that use a package, and all after them."""
+        found: list[str] = []
+        for name, stage in stages.items():
+            if package in pipeline.packages(clone.root, stage) or {*pipeline.upstream(stages, name)} & {*found}:
+                found.append(name)
+        return found
+
+    by_seaborn, by_torch = touched("seaborn"), touched("torch")
+    assert by_seaborn == ["figures", "report"]
+    assert {"train", "sample", "evaluate"} <= {*by_torch} and not {"params", "download", "detect"} & {*by_torch}
     with warm.warm(clone.root):
         install(clone, "pytest", "99.0")
         assert foretold() == run() == []
         install(clone, "seaborn", "99.0")
-        assert foretold() == run() == ["figures", "report"]
+        assert foretold() == run() == by_seaborn
         record = pipeline.read_record(clone.root, stages["figures"])
         assert record and record["packages"]["seaborn"] == "99.0"
         install(clone, "torch", "99.0")
-        assert foretold() == [*using_torch, "report"]
-        assert run("train") == ["faces", "train"]
-        assert foretold() == [name for name in (*using_torch, "report") if name not in ("faces", "train")]
-    assert {"train", "sample", "evaluate"} <= set(using_torch) and not {"params", "download", "detect"} & {*using_torch}
+        assert foretold() == by_torch
+        assert (ran := run("train"))[-1] == "train"
+        assert foretold() == [name for name in by_torch if name not in ran]

@@ -68,11 +68,15 @@ def _imports(path: Path) -> Iterator[str]:
 
 def distributions(modules: list[str]) -> dict[str, str]:
     """Return the distributions that hold the top-level modules, with the versions installed."""
-    holders = packages_distributions()
+    holders = _holders()
     # A package of data files alone, such as dicebear_styles, is not among the holders: it is named after its module.
     names = {name for module in modules for name in holders.get(module, [module.replace("_", "-")])}
     names |= {name for name in NUMERIC if any(name in _required(other) for other in names)}
     return {name: version(name) for name in sorted(names, key=str.lower)}
+
+
+# To read what each distribution holds takes a second.
+_holders = cache(packages_distributions)
 
 
 @cache

@@ -36,9 +36,8 @@ def run(chosen: Any) -> int:
         raise Refused(f"{' '.join(chosen.runs)}: expected different runs")
     with History(checkout()) as history:
         found = [runs.read(history, name) for name in chosen.runs]
-    differing = runs.differences(found)
     stamp = {
-        "compare": {one.name: {key: values[i] for key, values in differing} for i, one in enumerate(found)},
+        "compare": {"runs": chosen.runs, **dict(runs.differences(found))},
         "deps": {one.name: one.read for one in found},
     }
     figures: dict[str, bytes] = {}
