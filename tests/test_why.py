@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Clone
+from conftest import ROOT, Clone
 from PIL import Image, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
@@ -203,4 +203,4 @@ def test_why_loads_neither_torch_nor_dvc(finished: Clone) -> None:
         "import sys; from omokage import cli; cli.main(['why', 'results/figures/loss.png']);"
         "assert not {'torch', 'dvc', 'matplotlib', 'pandas'} & set(sys.modules)"
     )
-    finished.run(sys.executable, "-c", ask, PYTHONPATH="src")
+    finished.run(sys.executable, "-c", ask, PYTHONPATH=str(ROOT / "src"))
