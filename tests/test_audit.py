@@ -93,7 +93,12 @@ def test_what_is_stale_is_named_with_the_reason(
     assert "evaluate: parameter kid_subsets changed\n  results/metrics.json\n" in out
     assert "figures: stage evaluate is to run\n" in out
     clone.set(kid_subsets=3)
-    assert "figures: src/omokage/figures/loss.py changed\n" in said(clone, monkeypatch, capsys, "stale")[1]
+    listing = clone.root / "workflow" / "packages" / "report.txt"
+    (jinja,) = re.findall(r"Jinja2==(.*)", listing.read_text())
+    listing.write_text(listing.read_text().replace(jinja, "99.0"))
+    out = said(clone, monkeypatch, capsys, "stale")[1]
+    assert f"report: package Jinja2 changed: {jinja} before, 99.0 now\n" in out
+    assert "figures: src/omokage/figures/loss.py changed\n" in out
 
 
 def test_an_audit_proves_a_run_and_denies_what_was_touched(
