@@ -148,6 +148,18 @@ def test_a_strangers_picture_is_not_ours(
     assert "nowhere.png" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["", "[1]", "7", '{"runs": 5}', '{"runs": {"train": {"params": {}}}}', '{"compare": []}', '{"params": "x"}'],
+)
+def test_a_stamp_that_is_none_counts_as_none(tmp_path: Path, written: str) -> None:
+    metadata = PngInfo()
+    metadata.add_itxt(provenance.KEY, written)
+    Image.new("RGB", (9, 9)).save(tmp_path / "x.png", pnginfo=metadata)
+    with History(tmp_path) as history:
+        assert trace(tmp_path / "x.png", history).verdict == Verdict.UNKNOWN
+
+
 def test_a_figure_of_an_experiment_that_is_gone_is_told_by_its_stamp_alone(
     copy_of: Callable[[], Clone], with_experiment: Clone, tmp_path: Path
 ) -> None:

@@ -178,6 +178,7 @@ def _parsed(content: bytes) -> dict[str, Any]:
     """Return a record, or nothing where the bytes are none."""
     try:
         (only,) = json.loads(content)
-        return only if {"stage", "params", "deps", "code", "packages", "outs"} <= only.keys() else {}
-    except (ValueError, TypeError, AttributeError):
+        tables = [only[part] for part in ("params", "deps", "code", "packages", "outs")]
+        return only if "stage" in only and all(isinstance(table, dict) for table in tables) else {}
+    except (ValueError, TypeError, KeyError):
         return {}
