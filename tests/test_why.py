@@ -150,7 +150,16 @@ def test_a_strangers_picture_is_not_ours(
 
 @pytest.mark.parametrize(
     "written",
-    ["", "[1]", "7", '{"runs": 5}', '{"runs": {"train": {"params": {}}}}', '{"compare": []}', '{"params": "x"}'],
+    [
+        "",
+        "[1]",
+        "{}",
+        "7",
+        '{"figure": "a.png", "runs": 5}',
+        '{"figure": "a.png", "runs": {"train": {"params": {}}}}',
+        '{"compare": []}',
+        '{"figure": "a.png", "params": "x"}',
+    ],
 )
 def test_a_stamp_that_is_none_counts_as_none(tmp_path: Path, written: str) -> None:
     metadata = PngInfo()
