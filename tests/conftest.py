@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -187,14 +188,25 @@ def copy_of(finished: Clone, tmp_path: Path) -> Callable[[], Clone]:
     return copy
 
 
+@contextmanager
+def warmed(clone: Clone) -> Iterator[Callable[[str], list[str]]]:
+    """Yield a function that has a warm process run a command of DVC in the clone, and returns the stages that ran."""
+    (clone.root / "workflow" / "stage").write_text(warm.launcher())
+
+    def dvc(command: str) -> list[str]:
+        return stages_run(clone.run(sys.executable, "-I", "-c", warm.ASK, command).stdout)
+
+    with warm.warm(clone.root):
+        yield dvc
+
+
 def try_another(place: Path, finished: Clone) -> None:
     """Make a copy of the finished clone that has an experiment `other` of lr=1e-3, which is not applied."""
     shutil.copytree(finished.root, place, symlinks=True)
     clone = Clone.at(place)
-    (place / "workflow" / "stage").write_text(warm.launcher())
-    clone.commit("warm")
-    with warm.warm(place):
-        clone.run(sys.executable, "-I", "-c", warm.ASK, "exp run --name other -S lr=1e-3")
+    with warmed(clone) as dvc:
+        clone.commit("warm")
+        dvc("exp run --name other -S lr=1e-3")
     clone.run("git", "reset", "-q", "--hard")
     clone.dvc("checkout")
 

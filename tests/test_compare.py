@@ -16,6 +16,7 @@ from test_why import kept
 from omokage import cli, provenance
 from omokage.comparison import draw, runs
 from omokage.history import History
+from omokage.lineage import METRICS
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_a_page_puts_runs_side_by_side(
     assert "url(" not in html and "@import" not in html
     text = " ".join(html.split())
     assert '<tr><th scope="row">lr</th><td>0.004</td><td>0.001</td><td>0.004</td></tr>' in text
-    measures = [key for key in json.loads(kept(with_experiment, Path(runs.METRICS))) if not key.endswith("_floor")]
+    measures = [key for key in json.loads(kept(with_experiment, Path(METRICS))) if not key.endswith("_floor")]
     assert text.count('<th scope="row">') == len(measures) + len(["lr"])
     assert "Picture i of every run begins with the same noise" in text
 

@@ -5,8 +5,7 @@ from collections.abc import Callable
 from importlib import metadata
 
 import pytest
-import warm
-from conftest import Clone, stages_run
+from conftest import Clone, warmed
 
 from omokage import pipeline, plan
 from omokage.params import whole
@@ -28,14 +27,10 @@ def install(clone: Clone, name: str, version: str) -> None:
 @pytest.mark.long
 def test_a_new_seaborn_redraws_a_new_torch_retrains_a_new_pytest_does_nothing(copy_of: Callable[[], Clone]) -> None:
     clone = copy_of()
-    (clone.root / "workflow" / "stage").write_text(warm.launcher())
     stages, values = pipeline.read(clone.root), whole.load(clone.root / "params.yaml")
 
     def foretold() -> list[str]:
         return [step.stage for step in plan.steps(clone.root, values)]
-
-    def run(*words: str) -> list[str]:
-        return stages_run(clone.run(sys.executable, "-I", "-c", warm.ASK, " ".join(("repro", *words))).stdout)
 
     def touched(package: str) -> list[str]:
         """The stages that use a package, and all after them."""
@@ -48,14 +43,14 @@ def test_a_new_seaborn_redraws_a_new_torch_retrains_a_new_pytest_does_nothing(co
     by_seaborn, by_torch = touched("seaborn"), touched("torch")
     assert by_seaborn == ["figures", "report"]
     assert {"train", "sample", "evaluate"} <= {*by_torch} and not {"params", "download", "detect"} & {*by_torch}
-    with warm.warm(clone.root):
+    with warmed(clone) as dvc:
         install(clone, "pytest", "99.0")
-        assert foretold() == run() == []
+        assert foretold() == dvc("repro") == []
         install(clone, "seaborn", "99.0")
-        assert foretold() == run() == by_seaborn
+        assert foretold() == dvc("repro") == by_seaborn
         record = pipeline.read_record(clone.root, stages["figures"])
         assert record and record["packages"]["seaborn"] == "99.0"
         install(clone, "torch", "99.0")
         assert foretold() == by_torch
-        assert (ran := run("train"))[-1] == "train"
+        assert (ran := dvc("repro train"))[-1] == "train"
         assert foretold() == [name for name in by_torch if name not in ran]

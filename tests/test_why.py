@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Clone
+from conftest import ROOT, Clone
 from PIL import Image, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
@@ -148,6 +148,27 @@ def test_a_strangers_picture_is_not_ours(
     assert "nowhere.png" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        "[1]",
+        "{}",
+        "7",
+        '{"figure": "a.png", "runs": 5}',
+        '{"figure": "a.png", "runs": {"train": {"params": {}}}}',
+        '{"compare": []}',
+        '{"figure": "a.png", "params": "x"}',
+    ],
+)
+def test_a_stamp_that_is_none_counts_as_none(tmp_path: Path, written: str) -> None:
+    metadata = PngInfo()
+    metadata.add_itxt(provenance.KEY, written)
+    Image.new("RGB", (9, 9)).save(tmp_path / "x.png", pnginfo=metadata)
+    with History(tmp_path) as history:
+        assert trace(tmp_path / "x.png", history).verdict == Verdict.UNKNOWN
+
+
 def test_a_figure_of_an_experiment_that_is_gone_is_told_by_its_stamp_alone(
     copy_of: Callable[[], Clone], with_experiment: Clone, tmp_path: Path
 ) -> None:
@@ -203,4 +224,4 @@ def test_why_loads_neither_torch_nor_dvc(finished: Clone) -> None:
         "import sys; from omokage import cli; cli.main(['why', 'results/figures/loss.png']);"
         "assert not {'torch', 'dvc', 'matplotlib', 'pandas'} & set(sys.modules)"
     )
-    finished.run(sys.executable, "-c", ask, PYTHONPATH="src")
+    finished.run(sys.executable, "-c", ask, PYTHONPATH=str(ROOT / "src"))

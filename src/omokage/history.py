@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from omokage.errors import Refused
+from omokage.pipeline import RECORDS
 from omokage.provenance import Record
 
-RUNS = "results/runs"
 # What DVC calls an experiment's branch: refs/exps, the commit it started from in two parts, its name.
 EXPERIMENT = re.compile(r"refs/exps/[0-9a-f]{2}/[0-9a-f]{38,62}/(.+)")
 
@@ -99,14 +99,14 @@ class History:
     def records(self, revision: Revision) -> dict[str, Record]:
         """Return the records of a revision's runs, by stage; what is no record is left out."""
         if revision.kind == "workspace":
-            files = sorted((self.root / RUNS).glob("*.json"))
+            files = sorted((self.root / RECORDS).glob("*.json"))
             records = {file.stem: _parsed(file.read_bytes()) for file in files}
         else:
             records = self._recorded(revision)
         return {stage: record for stage, record in records.items() if record}
 
     def _recorded(self, revision: Revision) -> dict[str, Record]:
-        tree = self._object(f"{revision.commit}:./{RUNS}")
+        tree = self._object(f"{revision.commit}:./{RECORDS}")
         if tree is None or tree.kind != "tree":
             return {}
         if tree.hash not in self._trees:
@@ -178,6 +178,7 @@ def _parsed(content: bytes) -> dict[str, Any]:
     """Return a record, or nothing where the bytes are none."""
     try:
         (only,) = json.loads(content)
-        return only if {"stage", "params", "deps", "code", "packages", "outs"} <= only.keys() else {}
-    except (ValueError, TypeError, AttributeError):
+        tables = [only[part] for part in ("params", "deps", "code", "packages", "outs")]
+        return only if "stage" in only and all(isinstance(table, dict) for table in tables) else {}
+    except (ValueError, TypeError, KeyError):
         return {}

@@ -125,7 +125,7 @@ class Lineage:
     def again(self) -> list[str]:
         """Commands that make the file again, the surest first; none where what made it is nowhere here."""
         if self.command == "compare":
-            return [f"omokage compare {' '.join(map(shlex.quote, self.trace.stamp['compare']['runs']))}"]
+            return [f"omokage compare {' '.join(map(shlex.quote, self.trace.stamp['compare'].get('runs', ())))}"]
         applied = [f"dvc exp apply {held.name}" for held in self.held_by if held.kind == "experiment"][:1]
         if self.pictures_changed:
             return applied

@@ -21,6 +21,8 @@ from omokage.provenance import Record, Stamp
 
 # What commands draw, and no record lists: the key in the stamp that tells so.
 DRAWN_BY = {"transform": "omokage transform", "compare": "omokage compare"}
+# What a stamp tells of each run, and of its own.
+PARTS = ("params", "deps", "code", "packages")
 
 
 class Verdict(StrEnum):
@@ -115,8 +117,7 @@ def holding(history: History, wanted: Callable[[Record, str], bool]) -> list[Hol
 def misfits(stamp: Stamp, stage: str, records: Mapping[str, Record]) -> list[str]:
     """Return the stages, `stage` and those before it, of whose runs a stamp tells otherwise than the records."""
     record = provenance.public(records[stage])
-    parts = ("params", "deps", "code", "packages")
-    own = all(record[part].get(key) == value for part in parts for key, value in stamp.get(part, {}).items())
+    own = all(record[part].get(key) == value for part in PARTS for key, value in stamp.get(part, {}).items())
     before = [
         name for name, run in stamp.get("runs", {}).items() if name not in records or run != stamped(records[name])
     ]
@@ -129,10 +130,21 @@ def stamped(record: Record) -> Record:
 
 
 def _stamp(path: Path) -> Stamp | None:
+    """Return the stamp of a file; what is none, whoever wrote it there, counts as none."""
     try:
-        return provenance.read(path)
-    except (Refused, SyntaxError, Image.DecompressionBombError):
+        stamp = provenance.read(path)
+    except (Refused, TypeError, SyntaxError, Image.DecompressionBombError):
         return None
+    runs = stamp.get("runs", {})
+    if (
+        not {"figure", "report", *DRAWN_BY} & stamp.keys()
+        or not isinstance(runs, dict)
+        or not all(isinstance(run, dict) and set(PARTS) <= run.keys() for run in runs.values())
+    ):
+        return None
+    tables = [part[key] for part in (stamp, *runs.values()) for key in (*PARTS, "facts") if key in part]
+    drawn = [stamp[key] for key in DRAWN_BY if key in stamp]
+    return stamp if all(isinstance(table, dict) for table in (*tables, *drawn)) else None
 
 
 def _pixels(path: Path) -> str | None:

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from omokage import plan as forecast
 from omokage.commands import checkout
 from omokage.params import whole
 
@@ -23,6 +22,9 @@ def add(commands: Any) -> None:
 
 def run(chosen: Any) -> int:
     """Print the stages that would run and the figures that may change."""
+    # Imported here, since it loads DVC, which `omokage why` does without.
+    from omokage import plan as forecast
+
     root = checkout()
     values = forecast.changed(whole.load(root / "params.yaml"), chosen.settings)
     steps = forecast.steps(root, values)

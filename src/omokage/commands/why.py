@@ -61,7 +61,12 @@ def told(path: Path, lineage: Lineage) -> str:
     lines = [f"{path} {lineage.trace.says}"]
     if lineage.trace.stamp:
         for head, body in _paragraphs(lineage):
-            lines += textwrap.wrap(body, WIDTH, initial_indent=f"{head:12}", subsequent_indent=" " * 12) or [head]
+            lines += textwrap.wrap(
+                body, WIDTH, initial_indent=f"{head:12}", subsequent_indent=" " * 12, break_on_hyphens=False
+            )
+        # A command stays whole, to be copied.
+        again = lineage.again or ["no command: its code, parameters and pictures are in no revision here"]
+        lines += [f"{'or' if number else 'again':12}{command}" for number, command in enumerate(again)]
     return "\n".join(lines)
 
 
@@ -87,9 +92,6 @@ def _paragraphs(lineage: Lineage) -> Iterator[tuple[str, str]]:
             f"(floor {scores['kid_floor']:g}), n = {scores['n']} and {scores['n_reference']} real",
         )
     yield "held by", _listed(map(str, lineage.held_by)) or "no revision here"
-    again = lineage.again or ["no command: its code, parameters and pictures are in no revision here"]
-    for number, command in enumerate(again):
-        yield "or" if number else "again", command
 
 
 def _others(lineage: Lineage) -> Iterator[str]:

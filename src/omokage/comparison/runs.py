@@ -17,9 +17,10 @@ from omokage import provenance
 from omokage.errors import Refused
 from omokage.figures.sheet import Pictures
 from omokage.history import History, Revision
+from omokage.lineage import METRICS
 from omokage.provenance import Record
 
-METRICS, LOSS, LEVELS = "results/metrics.json", "results/loss.csv", "results/noise_levels.csv"
+LOSS, LEVELS = "results/loss.csv", "results/noise_levels.csv"
 SAMPLES, SHEET = "results/samples.safetensors", "results/figures/samples.png"
 SCORES = {"distance", "distance_floor", "kid", "kid_floor", "extractor"}
 
