@@ -65,7 +65,7 @@ class Judge:
 
     def __call__(self, pictures: Tensor) -> dict[str, float | int]:
         """Return the Fréchet distance of uint8 pictures [n, 3, h, w], and its floor for as many train faces."""
-        extractor = EXTRACTORS["efficientnet-lite0"](DEVICE)
+        extractor = EXTRACTORS["efficientnet-lite0"](DEVICE, self.data / "weights")
         held_out, train = (
             read(self.data / "reference" / f"{split}.safetensors", extractor) for split in ("held_out", "train")
         )

@@ -41,8 +41,10 @@ TINY: dict[str, Any] = {
     "sample_steps": 4,
     "samples": 10,
     "frames": 3,
+    "progress_samples": 2,
     "kid_subsets": 3,
     "kid_subset_size": 5,
+    "bootstrap": 20,
     "grid_side": 2,
 }
 

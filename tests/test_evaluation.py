@@ -1,5 +1,6 @@
 """Evaluation: the features, the distances between them and the two stages, held against clean-fid itself."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from PIL import Image, ImageDraw
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from omokage import series
 from omokage.checkout import main_checkout
 from omokage.data import shards
 from omokage.errors import Refused
-from omokage.evaluation import distances
-from omokage.evaluation.features import BATCH, EXTRACTORS, INCEPTION_WEIGHTS, Extractor
+from omokage.evaluation import INCEPTION_WEIGHTS, distances
+from omokage.evaluation.features import BATCH, EXTRACTORS, Extractor
 from omokage.evaluation.reference import read, spread
 from omokage.job import Job
 from omokage.params.evaluate import Params as EvaluateParams
@@ -29,6 +31,7 @@ from omokage.stages import evaluate, reference
 
 CPU = torch.device("cpu")
 LITE = "efficientnet-lite0"
+TABLES = ("neighbours.csv", "progress.csv", "study.csv")
 
 # The published Inception weights are TorchScript, however deprecated that is.
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
@@ -58,7 +61,7 @@ def one_thread() -> None:
 
 @pytest.fixture(scope="module")
 def lite() -> Extractor:
-    return EXTRACTORS[LITE](CPU)
+    return EXTRACTORS[LITE](CPU, Path())
 
 
 @pytest.fixture(scope="module")
@@ -80,34 +83,45 @@ class Standin(nn.Module):
 
 
 @pytest.fixture
-def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with a small network in the place of Inception's weights, named in OMOKAGE_WEIGHTS."""
-    folder = tmp_path / "downloaded"
+def weights(tmp_path: Path) -> Path:
+    """A folder with a small network in the place of Inception's weights."""
+    folder = tmp_path / "weights"
     folder.mkdir()
     torch.jit.script(Standin()).save(folder / INCEPTION_WEIGHTS)
-    monkeypatch.setenv("OMOKAGE_WEIGHTS", str(folder))
     return folder
 
 
-def refer(root: Path, extractor: str, held_out: int, train: int, limit: int = 100) -> Job[ReferenceParams]:
+def refer(
+    root: Path, extractor: str, held_out: int, train: int, limit: int = 100, weights: Path = Path()
+) -> Job[ReferenceParams]:
     """Run the reference stage on fresh faces; its out lies in root / 'reference'."""
     shards.write(root / "faces", "held_out", faces(held_out, 1))
     shards.write(root / "faces", "train", faces(train, 2) if train else [])
     params = ReferenceParams.model_validate({"extractor": extractor, "reference_faces": limit})
-    inputs, outputs = {"data/faces": root / "faces"}, {"data/reference": root / "reference"}
+    inputs, outputs = {"data/faces": root / "faces", "data/weights": weights}, {"data/reference": root / "reference"}
     job = Job(params, inputs, outputs, root / "work", threads=1)
     reference.run(job)
     return job
 
 
-def score(root: Path, extractor: str, samples: Tensor) -> dict[str, Any]:
-    """Run the evaluate stage on `samples` and return the metrics it wrote."""
+def score(
+    root: Path, extractor: str, samples: Tensor, weights: Path = Path(), snapshots: int = 0, flip: bool = False
+) -> dict[str, Any]:
+    """Run the evaluate stage on `samples` and return the metrics it wrote; its tables lie in `root` as well.
+
+    The samples are also what so many snapshots, and a study of one entry, have drawn.
+    """
     save_file({"samples": samples}, root / "samples.safetensors")
-    params = EvaluateParams.model_validate(
-        {"extractor": extractor, "kid_subsets": 5, "kid_subset_size": 100, "evaluate_seed": 3}
-    )
-    inputs = {"data/reference": root / "reference", "results/samples.safetensors": root / "samples.safetensors"}
-    evaluate.run(Job(params, inputs, {"results/metrics.json": root / "metrics.json"}, root / "work", threads=1))
+    ways = [{"step": 10 * (number + 1)} for number in range(snapshots)]
+    series.save(root / "progress.safetensors", ways, samples.expand(snapshots, *samples.shape).contiguous())
+    studied = [{"weights": "raw", "sampler": "heun", "evaluations": 7}] if snapshots else []
+    series.save(root / "study.safetensors", studied, samples.expand(len(studied), *samples.shape).contiguous())
+    chosen = {"kid_subsets": 5, "kid_subset_size": 100, "evaluate_seed": 3, "bootstrap": 20, "batch_size": 8}
+    params = EvaluateParams.model_validate({"extractor": extractor, **chosen, "flip": flip})
+    inputs = {"data/faces": root / "faces", "data/weights": weights, "data/reference": root / "reference"}
+    inputs |= {f"results/{kind}.safetensors": root / f"{kind}.safetensors" for kind in ("samples", "progress", "study")}
+    outputs = {f"results/{name}": root / name for name in ("metrics.json", *TABLES)}
+    evaluate.run(Job(params, inputs, outputs, root / "work", threads=1))
     metrics: dict[str, Any] = json.loads((root / "metrics.json").read_text(encoding="utf-8"))
     return metrics
 
@@ -192,37 +206,17 @@ def test_inception_runs_as_clean_fid_runs_it(weights: Path) -> None:
     resized = np.stack([resize(picture.permute(1, 2, 0).numpy()) for picture in pictures])
     network = InceptionV3W(str(weights), download=False, resize_inside=False)
     expected = network(torch.from_numpy(resized).permute(0, 3, 1, 2)).detach()
-    found = EXTRACTORS["inception"](CPU).features(pictures)
+    found = EXTRACTORS["inception"](CPU, weights).features(pictures)
     assert found.shape == (3, 2048)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_inception_is_found_from_a_temporary_experiment(
-    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("OMOKAGE_WEIGHTS")
-    experiment = tmp_path / ".dvc/tmp/exps/tmp1234"
-    experiment.mkdir(parents=True)
-    weights.rename(tmp_path / "weights")
-    monkeypatch.chdir(experiment)
-    assert EXTRACTORS["inception"](CPU).side == 299
-
-
 @pytest.mark.parametrize("broken", [False, True])
-def test_missing_or_broken_inception_weights_are_refused_in_one_line(
-    broken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("OMOKAGE_WEIGHTS", raising=False)
-    monkeypatch.chdir(tmp_path)
+def test_missing_or_broken_inception_weights_are_refused_in_one_line(broken: bool, tmp_path: Path) -> None:
     if broken:
-        (tmp_path / "weights").mkdir()
-        (tmp_path / "weights" / INCEPTION_WEIGHTS).write_text("<html>not found</html>")
-    with pytest.raises(Refused) as refused:
-        EXTRACTORS["inception"](CPU)
-    message = str(refused.value)
-    assert "\n" not in message
-    for part in (f"weights/{INCEPTION_WEIGHTS}", "OMOKAGE_WEIGHTS", "clean-fid", "extractor: efficientnet-lite0"):
-        assert part in message
+        (tmp_path / INCEPTION_WEIGHTS).write_text("<html>not found</html>")
+    with pytest.raises(Refused, match=r"^.*is no TorchScript: put .*$" if broken else r"^.*is missing: run `dvc repro"):
+        EXTRACTORS["inception"](CPU, tmp_path)
 
 
 def test_main_checkout_is_the_outermost() -> None:
@@ -255,10 +249,14 @@ def test_sample_and_floor_are_judged_at_the_same_n(tmp_path: Path, lite: Extract
     refer(tmp_path, LITE, held_out=9, train=7)
     noise = torch.randint(256, (6, 3, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     metrics = score(tmp_path, LITE, noise)
-    bytes_before = (tmp_path / "metrics.json").read_bytes()
-    assert list(metrics) == [
-        "score", "extractor", "distance", "distance_floor", "kid", "kid_floor", "n", "n_reference"
-    ]  # fmt: skip
+    before = {name: (tmp_path / name).read_bytes() for name in ("metrics.json", *TABLES)}
+    scores = ("distance", "kid", "precision", "recall", "density", "coverage")
+    assert set(metrics) == {
+        *(f"{key}{floor}" for key in (*scores, "style", "copy_ratio") for floor in ("", "_floor")),
+        *(f"{key}_{end}" for key in ("distance", "kid") for end in ("low", "high")),
+        *("score", "extractor", "resize", "seed", "n", "n_reference", "copied"),
+    }
+    assert (metrics["resize"], metrics["seed"]) == ("clean, bicubic, 224", 3)
     assert (metrics["score"], metrics["extractor"]) == ("Fréchet distance (efficientnet-lite0)", LITE)
     assert (metrics["n"], metrics["n_reference"]) == (6, 9)
     held_out, train = (read(tmp_path / f"reference/{split}.safetensors", lite) for split in ("held_out", "train"))
@@ -273,7 +271,39 @@ def test_sample_and_floor_are_judged_at_the_same_n(tmp_path: Path, lite: Extract
     assert metrics["n"] == 7
     assert metrics["distance"] == pytest.approx(distances.frechet(lite.features(more[:7]), held_out), rel=1e-4)
     score(tmp_path, LITE, noise)
-    assert (tmp_path / "metrics.json").read_bytes() == bytes_before
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def table(path: Path) -> list[dict[str, float | str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {key: value if value.isalpha() else float(value) for key, value in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def test_neighbours_count_in_their_split_and_tables_say_how_they_were_drawn(tmp_path: Path) -> None:
+    refer(tmp_path, LITE, held_out=6, train=9, limit=4)
+    samples = torch.cat([faces(9, 2)[[7, 4]], faces(6, 1)[[5, 3]]])
+    metrics = score(tmp_path, LITE, samples, snapshots=2)
+    rows = table(tmp_path / "neighbours.csv")
+    assert list(rows[0]) == [
+        "sample", "train", "train_distance", "held_out", "held_out_distance",
+        "feature_train", "feature_train_distance", "feature_held_out", "feature_held_out_distance",
+    ]  # fmt: skip
+    assert [(row["train"], row["train_distance"]) for row in rows[:2]] == [(7, 0), (4, 0)]
+    assert [(row["held_out"], row["held_out_distance"]) for row in rows[2:]] == [(5, 0), (3, 0)]
+    # Of nine train faces the reference has the numbers 0, 2, 4 and 6, of the held-out ones the first four.
+    assert {row["feature_train"] for row in rows} <= {0, 2, 4, 6}
+    assert (rows[1]["feature_train"], rows[3]["feature_held_out"]) == (4, 3)
+    assert max(float(rows[1]["feature_train_distance"]), float(rows[3]["feature_held_out_distance"])) < 1e-3
+
+    known = {"distance": metrics["distance"], "kid": metrics["kid"], "n": 4}
+    assert table(tmp_path / "progress.csv") == [{"step": 10 * i, "pictures": 80 * i, **known} for i in (1, 2)]
+    assert table(tmp_path / "study.csv") == [{"weights": "raw", "sampler": "heun", "evaluations": 7, **known}]
+    score(tmp_path, LITE, samples)
+    assert (tmp_path / "progress.csv").read_text() == "step,pictures,distance,kid,n\n"
+    assert (tmp_path / "study.csv").read_text() == "weights,sampler,evaluations,distance,kid,n\n"
 
 
 @pytest.mark.parametrize(("samples", "train"), [(1, 5), (5, 1)])
@@ -289,8 +319,8 @@ def test_no_faces_to_judge_against_are_refused(tmp_path: Path) -> None:
 
 
 def test_inception_gives_fid_and_refuses_the_features_of_others(weights: Path, tmp_path: Path) -> None:
-    refer(tmp_path, "inception", held_out=5, train=6)
-    metrics = score(tmp_path, "inception", faces(4, 3))
+    refer(tmp_path, "inception", held_out=5, train=6, weights=weights)
+    metrics = score(tmp_path, "inception", faces(4, 3), weights)
     assert metrics["score"] == "FID"
     assert metrics["fid"] == metrics["distance"] > 0
     assert (metrics["n"], metrics["n_reference"]) == (4, 5)
@@ -299,4 +329,4 @@ def test_inception_gives_fid_and_refuses_the_features_of_others(weights: Path, t
 
     torch.jit.script(Standin(seed=1)).save(weights / INCEPTION_WEIGHTS)
     with pytest.raises(Refused, match="weights_sha256"):
-        score(tmp_path, "inception", faces(4, 3))
+        score(tmp_path, "inception", faces(4, 3), weights)

@@ -40,7 +40,8 @@ UPSTREAM: dict[str, tuple[dict[str, Any], list[str], list[str], dict[str, Any]]]
         ["data/faces", "data/card.safetensors", "results/faces.json"],
         {},
     ),
-    "reference": ({"extractor": "x"}, ["data/faces"], ["data/reference"], {}),
+    "weights": ({"extractor": "x"}, [], ["data/weights"], {}),
+    "reference": ({"extractor": "x"}, ["data/faces", "data/weights"], ["data/reference"], {}),
     "train": (
         {"schedule": "cosine", "lr": 1e-3},
         ["data/faces"],

@@ -22,7 +22,7 @@ from kaggle_server import SIGNATURE, Fault, Kaggle, environment, serve
 from PIL import Image
 from pydantic import ValidationError
 
-from omokage.data import patience
+from omokage.data import patience, transfer
 from omokage.data.sources import kaggle
 from omokage.errors import Refused
 from omokage.params.download import Params
@@ -92,7 +92,7 @@ def here(monkeypatch: pytest.MonkeyPatch, server: Kaggle, tmp_path: Path) -> Pat
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(patience, "PAUSES", (0.02, 0.05, 0.1))
     monkeypatch.setattr(patience, "TRIES", 8)
-    monkeypatch.setattr(kaggle, "TIMEOUT", (1.0, 0.3))
+    monkeypatch.setattr(transfer, "TIMEOUT", (1.0, 0.3))
     return tmp_path / "kagglehub" / "datasets" / "someone" / "faces"
 
 
@@ -162,7 +162,7 @@ def test_a_fault(row: Row, server: Kaggle, here: Path, archive: bytes, capfd: py
     assert (here / "3.zip").exists() == (row.outcome == WHOLE)
     if row.outcome != WHOLE:
         left = (here / "3.archive").stat().st_size if (here / "3.archive").exists() else 0
-        assert 0 <= row.left / 100 * len(archive) - left < kaggle.CHUNK
+        assert 0 <= row.left / 100 * len(archive) - left < transfer.CHUNK
         server.faults, server.ranges = [], []
         assert collected() == PICTURES
         assert server.ranges[1:] == ([f"bytes={left}-"] if left else [])
@@ -181,7 +181,7 @@ def test_waits_as_long_as_it_is_asked_to_but_not_for_ever(
     server.faults = [Fault("archive", 503, retry_after=value) for value in asked[:3]]
     assert collected() == PICTURES
     assert waits == [7, patience.LONGEST, 0.1]
-    assert [kaggle._seconds(value) for value in asked[3:5]] == [0, -3]
+    assert [transfer.seconds(value) for value in asked[3:5]] == [0, -3]
     assert "HTTP status 503; trying again in 7 s\n" in capfd.readouterr().err
 
 

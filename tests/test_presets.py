@@ -17,8 +17,10 @@ SCALED_DOWN = {
     "sample_steps": 2,
     "samples": 4,
     "frames": 2,
+    "progress_samples": 2,
     "kid_subsets": 2,
     "kid_subset_size": 2,
+    "bootstrap": 20,
     "grid_side": 2,
 }
 

@@ -16,7 +16,7 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "missing folder": ({"source": "folder", "folder": "../nowhere"}, "params", "folder = '../nowhere': there is no"),
     "zip without pictures": ({"source": "folder", "folder": "../empty.zip"}, "download", "holds no picture"),
     "fewer faces than a batch": ({"batch_size": 64}, "train", "batch_size = 64, but there are only"),
-    "no Inception weights": ({"extractor": "inception"}, "reference", "inception-2015-12-05.pt"),
+    "strange weights": ({"extractor": "inception"}, "weights", "inception-2015-12-05.pt is no TorchScript"),
     "nothing held out": ({"held_out": 0.0001}, "faces", "expected at least 2 of each"),
     "unknown style": ({"avatar_styles": ["nobody"]}, "params", "nobody"),
 }
@@ -28,6 +28,8 @@ def test_a_mistake_is_one_line_and_loses_nothing(copy_of: Callable[[], Clone], c
     clone = copy_of()
     with ZipFile(clone.root.parent / "empty.zip", "w") as file:
         file.writestr("readme.txt", "no picture")
+    (clone.root / "weights").mkdir()
+    (clone.root / "weights" / "inception-2015-12-05.pt").write_text("<html>not found</html>")
     before = set((clone.root / "results").rglob("*"))
     clone.set(**change)
     done = clone.dvc("repro", check=False)

@@ -17,12 +17,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 LENGTHS = (0.05, 0.10)
+RAW = 0.0  # the length of no average: the weights as they are
 SNAPSHOTS = 6
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The weights, float16, of the average of this length after `step` steps."""
+    """The weights, float16, of the average of this length (or RAW) after `step` steps."""
 
     step: int
     length: float
@@ -72,27 +73,52 @@ def save(path: Path, snapshots: Sequence[Snapshot]) -> None:
 def combined(path: Path, length: float) -> Mapping[str, Tensor]:
     """Return the weights, float32, averaged over `length` up to the end of the training with these snapshots."""
     with safe_open(path, framework="pt") as file:
-        table = _table(file)
-        steps, lengths = [step for step, _ in table], [value for _, value in table]
+        numbers, steps, lengths = zip(*_averages(file), strict=True)
         weights: dict[str, Tensor] = {}
-        for number, share in enumerate(shares(steps, lengths, max(steps), length)):
+        for number, share in zip(numbers, shares(steps, lengths, max(steps), length), strict=True):
             for name, tensor in _snapshot(file, number).items():
                 weights[name] = weights.get(name, 0) + share * tensor.to(torch.float64)
     return {name: tensor.float() for name, tensor in weights.items()}
 
 
+def raw(path: Path) -> Mapping[str, Tensor]:
+    """Return the weights at the end of the training, without any average, float32 (rounded to float16)."""
+    with safe_open(path, framework="pt") as file:
+        (number,) = (number for number, _, length in _table(file) if length == RAW)
+        return _single(file, number)
+
+
+def course(path: Path) -> list[int]:
+    """Return the steps after which the snapshots were taken, in order."""
+    with safe_open(path, framework="pt") as file:
+        return list(_shortest(file))
+
+
 def earlier(path: Path, fraction: float) -> Mapping[str, Tensor]:
     """Return the weights, float32, of the snapshot nearest to this fraction of the training: its shortest average."""
     with safe_open(path, framework="pt") as file:
-        table = _table(file)
-        wanted = fraction * max(step for step, _ in table)
-        number = min(range(len(table)), key=lambda i: (abs(table[i][0] - wanted), table[i][1]))
-        return {name: tensor.float() for name, tensor in _snapshot(file, number).items()}
+        numbers = _shortest(file)
+        wanted = fraction * max(numbers)
+        return _single(file, numbers[min(numbers, key=lambda step: abs(step - wanted))])
 
 
-def _table(file: Any) -> list[tuple[int, float]]:
-    """Return step and length of every snapshot."""
-    return [(step, length) for step, length in json.loads(file.metadata()["snapshots"])]
+def _table(file: Any) -> list[tuple[int, int, float]]:
+    """Return number, step and length of every snapshot."""
+    return [(number, step, length) for number, (step, length) in enumerate(json.loads(file.metadata()["snapshots"]))]
+
+
+def _averages(file: Any) -> list[tuple[int, int, float]]:
+    return [row for row in _table(file) if row[2] != RAW]
+
+
+def _shortest(file: Any) -> dict[int, int]:
+    """Return the numbers of the snapshots of the shortest average, by step."""
+    least = min(length for _, _, length in _averages(file))
+    return {step: number for number, step, length in _averages(file) if length == least}
+
+
+def _single(file: Any, number: int) -> dict[str, Tensor]:
+    return {name: tensor.float() for name, tensor in _snapshot(file, number).items()}
 
 
 def _snapshot(file: Any, number: int) -> dict[str, Tensor]:

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from omokage.data import measures
+
 THUMBNAIL = 16  # pixels a side
 AT_ONCE = 64
 
@@ -44,15 +46,12 @@ class Signs:
         images = [Image.fromarray(np.ascontiguousarray(face.transpose(1, 2, 0))) for face in faces]
         small = [np.asarray(image.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)) for image in images]
         values = faces.astype(np.float32)
-        grey = values.mean(1)
-        inner = grey[:, 1:-1, 1:-1]
-        laplacian = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:] - 4 * inner
         return cls(
             np.array([_phash(image) for image in images], np.uint64),
             np.stack(small) if small else np.empty((0, THUMBNAIL, THUMBNAIL, 3), np.uint8),
-            laplacian.var((1, 2)),
-            grey.std((1, 2)),
-            (values.max(1) - values.min(1)).mean((1, 2)),
+            measures.sharpness(values),
+            measures.contrast(values),
+            measures.colour(values),
         )
 
 

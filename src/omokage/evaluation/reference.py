@@ -18,6 +18,11 @@ def spread(count: int, n: int) -> Tensor:
     return torch.arange(n) * count // max(n, 1)
 
 
+def representatives(split: str, count: int, n: int) -> Tensor:
+    """Return which min(n, count) faces of a split stand for all, int64: the first held-out ones, train faces spread."""
+    return torch.arange(min(n, count)) if split == "held_out" else spread(count, n)
+
+
 def write(path: Path, features: Tensor, extractor: Extractor) -> None:
     """Write features [n, d] together with the name and the weights' digest of their extractor."""
     # One key: safetensors writes several in an order that changes from run to run.

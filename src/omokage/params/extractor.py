@@ -1,4 +1,4 @@
-"""The parameter that `reference` and `evaluate` share."""
+"""The parameter that `weights`, `reference` and `evaluate` share."""
 
 from typing import Literal
 

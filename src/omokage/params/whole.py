@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from omokage.errors import Refused
-from omokage.params import detect, download, evaluate, faces, figures, reference, report, sample, train
+from omokage.params import detect, download, evaluate, faces, figures, reference, report, sample, train, weights
 from omokage.params.base import Parameters
 from omokage.params.words import WORDS
 
@@ -30,6 +30,7 @@ PARTS: dict[str, type[Parameters]] = {
     "download": download.Params,
     "detect": detect.Params,
     "faces": faces.Params,
+    "weights": weights.Params,
     "reference": reference.Params,
     "train": train.Params,
     "sample": sample.Params,
@@ -43,6 +44,7 @@ class Params(
     download.Params,
     detect.Params,
     faces.Params,
+    weights.Params,
     reference.Params,
     train.Params,
     sample.Params,
@@ -60,11 +62,13 @@ class Params(
                 f"image_size = {self.image_size}: with patch = {self.patch} and {len(self.multipliers)} multipliers "
                 f"it must be a multiple of {coarsest}"
             )
+        visits = f"expected at most timesteps = {self.timesteps}, since a sampler visits each noise level once"
         if self.sample_steps > self.timesteps:
-            raise ValueError(
-                f"sample_steps = {self.sample_steps}: expected at most timesteps = {self.timesteps}, "
-                "since a sampler visits each noise level once"
-            )
+            raise ValueError(f"sample_steps = {self.sample_steps}: {visits}")
+        if strange := [entry for entry in self.study if sample.parsed(entry)[2] > self.timesteps]:
+            raise ValueError(f"study = {strange}: {visits}")
+        if self.progress_samples == 1:
+            raise ValueError("progress_samples = 1: expected 0, or at least 2 to compute a distance")
         if self.zero_snr and self.prediction == "eps":
             raise ValueError(
                 "zero_snr = True with prediction = 'eps': pure noise tells nothing of the picture in eps, "
@@ -78,8 +82,8 @@ class Params(
         if self.warmup + self.decay > 1:
             raise ValueError(f"warmup = {self.warmup} and decay = {self.decay}: expected a sum of at most 1")
         levels = [self.image_size // self.patch // 2**level for level in range(len(self.multipliers))]
-        if strange := [side for side in self.attention if side not in levels]:
-            raise ValueError(f"attention = {strange}: expected resolutions of the UNet, {levels}")
+        if absent := [side for side in self.attention if side not in levels]:
+            raise ValueError(f"attention = {absent}: expected resolutions of the UNet, {levels}")
         if Path(self.folder).is_absolute():
             raise ValueError(
                 f"folder = {self.folder!r}: expected a path relative to the main checkout, so that no machine's path "

@@ -31,7 +31,7 @@ from omokage.progress import progress
 
 SCHEDULE = ("schedule", "timesteps", "zero_snr", "log_snr_shift")
 LOOKS = ("figure_style", "figure_palette", "figure_dpi")
-UPSTREAM = ("download", "detect", "faces", "reference", "train", "sample", "evaluate")
+UPSTREAM = ("download", "detect", "faces", "weights", "reference", "train", "sample", "evaluate")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from omokage.params.report import Params
 from omokage.report.page import Page, Picture
 from omokage.report.verdict import Level, Loss, Run
 
-STAGES = ("download", "detect", "faces", "reference", "train", "sample", "evaluate", "figures")
+STAGES = ("download", "detect", "faces", "weights", "reference", "train", "sample", "evaluate", "figures")
 FIGURES = {
     "samples": "samples.png",
     "loss": "loss.png",

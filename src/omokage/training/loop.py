@@ -49,7 +49,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Trained:
-    """The averaged network and snapshots of the averages from which others can be put together."""
+    """The averaged network, and snapshots: of averages to put others together from, and of the raw weights."""
 
     network: UNet
     snapshots: list[posthoc.Snapshot]
@@ -119,7 +119,9 @@ class Trainer:
         for average in (self.average, *self.powers.values()):
             average.update(self.network, self.step)
         if self.step in posthoc.moments(self.recipe.steps):
-            self.snapshots += [self._snapshot(length) for length in self.powers]
+            self.snapshots += [self._snapshot(length, average.model) for length, average in self.powers.items()]
+        if self.step == self.recipe.steps:
+            self.snapshots.append(self._snapshot(posthoc.RAW, self.network))
         self.recent = self.recent + loss
 
     def _backward(self, whole: Batch) -> Tensor:
@@ -136,9 +138,8 @@ class Trainer:
             total += losses.detach().sum() / count
         return machine.world.total(total)
 
-    def _snapshot(self, length: float) -> posthoc.Snapshot:
-        weights = self.powers[length].model.state_dict()
-        halves = {name: tensor.half().cpu().contiguous() for name, tensor in weights.items()}
+    def _snapshot(self, length: float, network: UNet) -> posthoc.Snapshot:
+        halves = {name: tensor.half().cpu().contiguous() for name, tensor in network.state_dict().items()}
         return posthoc.Snapshot(self.step, length, halves)
 
     def row(self) -> Row:

@@ -7,26 +7,19 @@ whatever answers a resumed request, an error page too, and does not check an arc
 import functools
 import hashlib
 import logging
-import os
 import tarfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from email.utils import parsedate_to_datetime
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any, TypeVar
 
-from omokage.data import archive
+from omokage.data import archive, transfer
 from omokage.data.patience import Failed, GaveUp, patiently
 from omokage.data.pictures import EXTENSIONS, Collection, Files, LeftOut, Licence, in_folder, listed
+from omokage.data.transfer import asked, size
 from omokage.errors import Refused
-from omokage.progress import progress
 
-TIMEOUT = (10.0, 60.0)  # seconds to connect, and to wait for the next bytes
-CHUNK = 2**16  # bytes; what has come of one is lost when the connection breaks
-
-LATER = "run again later (the download goes on where it stopped)"
 ADVICE = {
     401: "it asks for a login: create a token on kaggle.com (Settings, API) and set KAGGLE_API_TOKEN",
     403: "it denies access: accept the data set's terms on its page and set KAGGLE_API_TOKEN",
@@ -111,7 +104,7 @@ def _keep(handle: Any, partial: Path, kept: Path, terms: Path, what: str) -> Non
             return
         with _client() as client:
             try:
-                patiently(what, lambda: _bring(client, handle, partial, what), lambda: _size(partial))
+                patiently(what, lambda: _bring(client, handle, partial, what), lambda: size(partial))
             except GaveUp as gave_up:
                 if gave_up.last.status == 404:
                     raise Refused(f"{what}: {gave_up.last.why}: {_current(client, handle)}") from None
@@ -144,7 +137,7 @@ def _client() -> Any:
     except (OSError, ValueError):
         # Not their words: kagglehub looks for a file named after the token, and says so.
         raise Refused("Kaggle's credentials cannot be read: check KAGGLE_API_TOKEN and ~/.kaggle") from None
-    http._session.send = functools.partial(http._session.send, timeout=TIMEOUT)
+    http._session.send = functools.partial(http._session.send, timeout=transfer.TIMEOUT)
     return client
 
 
@@ -165,7 +158,7 @@ def _bring(client: Any, handle: Any, partial: Path, what: str) -> None:
     request.owner_slug, request.dataset_slug = handle.owner, handle.dataset
     request.dataset_version_number = handle.version
     with _asked(lambda: client.datasets.dataset_api_client.download_dataset(request)) as answer:
-        _asked(lambda: _transfer(answer, partial, what))
+        _asked(lambda: transfer.transfer(answer, partial, what))
         stated = get_md5_checksum_from_response(answer)
     with partial.open("rb") as file:
         same = not stated or to_b64_digest(hashlib.file_digest(file, "md5")) == stated
@@ -181,69 +174,14 @@ def _bring(client: Any, handle: Any, partial: Path, what: str) -> None:
         raise Failed(f"the archive arrived damaged ({why}) and is deleted", "run again later") from None
 
 
-def _transfer(answer: Any, partial: Path, what: str) -> None:
-    """Write to `partial` what it lacks of the archive that `answer` begins."""
-    import requests
-
-    size = int(answer.headers["Content-Length"]) if "Content-Length" in answer.headers else None
-    held = _size(partial)
-    if held == size:
-        return
-    if size and 0 < held < size and answer.headers.get("Accept-Ranges") == "bytes":
-        answer.close()
-        answer = requests.get(answer.url, headers={"Range": f"bytes={held}-"}, stream=True, timeout=TIMEOUT)
-        answer.raise_for_status()
-    if answer.status_code != requests.codes.partial_content:
-        held = 0
-    nothing: tuple[bytes, ...] = ()
-    with (
-        answer,
-        partial.open("ab" if held else "wb") as file,
-        progress(nothing, f"downloading {what}", total=size, initial=held, unit="B") as bar,
-    ):
-        bar.unit_scale, bar.unit_divisor = True, 1024
-        for chunk in answer.iter_content(CHUNK):
-            file.write(chunk)
-            bar.update(len(chunk))
-        os.fsync(file.fileno())
-
-
 def _asked(call: Callable[[], T]) -> T:
-    """Return what `call` brings from Kaggle; raise Failed, without the addresses in the exceptions of requests."""
+    """Return what `call` brings from Kaggle; raise Failed if it does not."""
     import requests
 
-    try:
-        return call()
-    except requests.HTTPError as error:
-        assert error.response is not None  # kagglesdk hands it on
-        status = error.response.status_code
-        raise Failed(
-            f"Kaggle answered with HTTP status {status}",
-            ADVICE.get(status, LATER),
-            status=status,
-            wait=_seconds(error.response.headers.get("Retry-After", "")) if status in (429, 503) else 0,
-            final=status not in (408, 429) and status < 500,
-        ) from None
-    except (requests.exceptions.InvalidHeader, UnicodeEncodeError):
-        raise Refused("Kaggle's credentials hold characters that no token has: check KAGGLE_API_TOKEN") from None
-    except requests.RequestException as error:
-        raise Failed(
-            f"the connection to Kaggle failed ({type(error).__name__})",
-            "check the network and run again (the download goes on where it stopped)",
-        ) from None
+    def with_credentials() -> T:
+        try:
+            return call()
+        except (requests.exceptions.InvalidHeader, UnicodeEncodeError):
+            raise Refused("Kaggle's credentials hold characters that no token has: check KAGGLE_API_TOKEN") from None
 
-
-def _seconds(retry_after: str) -> float:
-    """Return how long that header asks to wait, by a number of seconds or by a date."""
-    try:
-        return float(retry_after)
-    except ValueError:
-        pass
-    try:
-        return parsedate_to_datetime(retry_after).timestamp() - time.time()
-    except ValueError:
-        return 0
-
-
-def _size(partial: Path) -> int:
-    return partial.stat().st_size if partial.exists() else 0
+    return asked("Kaggle", with_credentials, ADVICE)
