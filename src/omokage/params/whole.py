@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from omokage.errors import Refused
-from omokage.params import detect, download, evaluate, faces, figures, reference, report, sample, train
+from omokage.params import detect, download, evaluate, faces, figures, reference, report, sample, train, transform
 from omokage.params.base import Parameters
 from omokage.params.words import WORDS
 
@@ -28,6 +28,7 @@ PARTS: dict[str, type[Parameters]] = {
     "reference": reference.Params,
     "train": train.Params,
     "sample": sample.Params,
+    "transform": transform.Params,
     "evaluate": evaluate.Params,
     "figures": figures.Params,
     "report": report.Params,
@@ -41,6 +42,7 @@ class Params(
     reference.Params,
     train.Params,
     sample.Params,
+    transform.Params,
     evaluate.Params,
     figures.Params,
     report.Params,
@@ -55,11 +57,12 @@ class Params(
                 f"image_size = {self.image_size}: with patch = {self.patch} and {len(self.multipliers)} multipliers "
                 f"it must be a multiple of {coarsest}"
             )
-        if self.sample_steps > self.timesteps:
-            raise ValueError(
-                f"sample_steps = {self.sample_steps}: expected at most timesteps = {self.timesteps}, "
-                "since a sampler visits each noise level once"
-            )
+        for key in ("sample_steps", "transform_steps"):
+            if (steps := getattr(self, key)) > self.timesteps:
+                raise ValueError(
+                    f"{key} = {steps}: expected at most timesteps = {self.timesteps}, "
+                    "since a sampler visits each noise level once"
+                )
         if self.zero_snr and self.prediction == "eps":
             raise ValueError(
                 "zero_snr = True with prediction = 'eps': pure noise tells nothing of the picture in eps, "
