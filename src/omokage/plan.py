@@ -59,7 +59,7 @@ def figures(root: Path, values: Mapping[str, Any], run: Iterable[Step]) -> dict[
     return {
         path.name: _touched(root, provenance.read(path), values, stages)
         for path in sorted((root / FIGURES).glob("*.*"))
-        if path.suffix in (".png", ".gif")
+        if path.suffix in (".png", ".svg", ".gif")
     }
 
 
