@@ -58,9 +58,9 @@ def test_what_a_plan_says_is_what_then_runs(copy_of: Callable[[], Clone]) -> Non
     with warmed(clone) as dvc:
         clone.set(sampler="ddim", eta=0.5)
         assert dvc("repro") == [step.stage for step in steps]
-        assert {name for name, path in places.items() if provenance.pixels(path) != pixels[name]} == {
-            name for name, may in looks.items() if may
-        }
+        changed = {name for name, path in places.items() if provenance.pixels(path) != pixels[name]}
+        # Not asked for here, the study says so in words; that it rests on a stage that ran is all a plan can know.
+        assert {name for name, may in looks.items() if may} == changed | {"study.png", "study.svg"}
         back = forecast.steps(clone.root, before)
         assert [step.stage for step in back] == [step.stage for step in steps]
         clone.write_params(before)

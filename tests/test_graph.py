@@ -46,12 +46,12 @@ def test_after_dvc_snakemake_agrees_on_what_to_run(copy_of: Callable[[], Clone])
     clone = copy_of()
     assert planned(clone) == set()
     clone.set(lr=1e-3)
-    assert planned(clone) == {"params", "train", "sample", "evaluate", "figures", "report"}
+    assert planned(clone) == {"params", "train", "sample", "transform", "evaluate", "figures", "report"}
     by_dvc = copy_of()
     by_dvc.set(lr=1e-3)
     clone.snakemake()
     assert planned(clone) == set()
-    assert set(by_dvc.repro()) == {"params", "train", "sample", "evaluate", "figures", "report"}
+    assert set(by_dvc.repro()) == {"params", "train", "sample", "transform", "evaluate", "figures", "report"}
     assert digests(clone) == digests(by_dvc)
     # Restored by DVC with times in no order: hashes still tell that all fits.
     by_dvc.set(lr=TINY.get("lr", whole.load(ROOT / "params.yaml")["lr"]))
@@ -112,6 +112,7 @@ OTHER: dict[str, Any] = {
     "eta": 0.5,
     "samples": 11,
     "study": ["raw/heun:3"],
+    "transform_strengths": [0.9],
     "folder": "others",
     "source": "folder",
 }

@@ -67,6 +67,7 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, text: str, value: fl
         ({"lr": None}, "lr = None"),
         ({"avatar_backgrounds": ["red"]}, "avatar_backgrounds = "),
         ({"sample_steps": 21}, "sample_steps = 21: expected at most timesteps = 20"),
+        ({"transform_steps": 21}, "transform_steps = 21: expected at most timesteps = 20"),
         ({"zero_snr": True, "prediction": "eps"}, "zero_snr = True with prediction = 'eps': pure noise tells nothing"),
         (
             {"zero_snr": True, "weighting": "min_snr", "weight_floor": 0.0},

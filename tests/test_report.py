@@ -182,7 +182,7 @@ class Elements(HTMLParser):
 def test_the_page_is_one_file_and_escapes_everything(written: Job[Params]) -> None:
     html = written.output("results/report.html").read_text()
     page = Elements(html)
-    assert page.tags.count("img") == len(figures.FIGURES)
+    assert page.tags.count("img") == len(report.FIGURES)
     assert page.tags.count("script") == 1
     assert all(address.startswith("data:") or address == "https://a.org/%28x%29" for address in page.addresses)
     assert "url(" not in html and "@import" not in html and "javascript:" not in html
@@ -194,7 +194,7 @@ def test_markdown_shows_the_figures_beside_it_and_escapes_everything(written: Jo
     path = written.output("results/report.md")
     markdown = path.read_text()
     shown = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", markdown)
-    assert len(shown) == len(figures.FIGURES) and all((path.parent / picture).is_file() for picture in shown)
+    assert len(shown) == len(report.FIGURES) and all((path.parent / picture).is_file() for picture in shown)
     assert "<script" not in markdown and "javascript:" not in markdown
     assert "| train | schedule | cosine |" in markdown and "| lr | 0.001 |" in markdown
 

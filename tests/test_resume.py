@@ -16,6 +16,7 @@ from test_training import CPU, faces, recipe, same, spec
 from omokage import pipeline, posthoc
 from omokage.errors import Refused
 from omokage.training import checkpoint, loop
+from omokage.training.probe import held_out_loss
 
 POINTS = ("step:1", "step:2", "step:5", "step:7", "step:11", "save:1", "save:6", "save:12")
 # Forks a process for every training, which kills itself where told, else leaves model, snapshots and table behind.
@@ -130,17 +131,22 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path, capsys: pytest.Capt
     assert not newest.exists()
 
 
-def train(work: Path, log: Any) -> loop.Trained:
-    return loop.train(faces(), spec(), recipe(), loop.Machine(CPU, torch.float32), work, log)
+MACHINE = loop.Machine(CPU, torch.float32)
+
+
+def train(work: Path, log: Any, probe: loop.Probe | None = None) -> loop.Trained:
+    return loop.train(faces(), spec(), recipe(), MACHINE, work, log, probe)
 
 
 def test_previews_and_snapshots_disturb_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = train(tmp_path / "a", lambda row: None)
     # A preview draws from the global generator, as careless code does.
     disturbed = train(tmp_path / "b", lambda row: torch.randn(100))
+    looked_at = train(tmp_path / "d", lambda row: None, held_out_loss(spec(), faces(9), MACHINE, 0))
     monkeypatch.setattr(posthoc, "SNAPSHOTS", 1)
     fewer = train(tmp_path / "c", lambda row: None)
     assert same(plain.network, disturbed.network) and same(plain.network, fewer.network)
+    assert same(plain.network, looked_at.network)
     assert len(fewer.snapshots) < len(plain.snapshots)
 
 

@@ -18,6 +18,7 @@ from omokage.training import loop
 from omokage.training.ahead import Ahead
 from omokage.training.batches import Batch, Batches, stratified_steps
 from omokage.training.ema import Average, half_life
+from omokage.training.probe import held_out_loss
 from omokage.training.recipe import Recipe
 
 CPU = torch.device("cpu")
@@ -69,6 +70,24 @@ def test_training_learns(tmp_path: Path) -> None:
 def test_a_model_that_is_no_number_is_never_made(tmp_path: Path, lr: float, steps: int) -> None:
     with pytest.raises(Refused, match=r"is no number, or the loss above 1000, at step \d+ with lr = 1e\+\d+: lower lr"):
         train(tmp_path, [], lr=lr, steps=steps, warmup=0.0, grad_clip=1e30, optimiser="adamw")
+
+
+def test_some_rows_have_the_loss_of_held_out_faces_without_noise_of_its_own(tmp_path: Path) -> None:
+    log: list[loop.Row] = []
+    machine = loop.Machine(CPU, torch.float32)
+    probe = held_out_loss(spec(), faces(64), machine, 0)
+    loop.train(faces(), spec(), recipe(steps=60, lr=3e-3, log_every=2), machine, tmp_path, log.append, probe)
+    found = {row["step"]: row["held_out"] for row in log if "held_out" in row}
+    assert len(found) == loop.PROBED and max(found) == 60
+    # The faces are those trained on, so what differs is noise and the number of pictures.
+    assert found[60] == pytest.approx(sum(row["loss"] for row in log[-8:]) / 8, rel=0.25)
+    network = loop.new_network(spec(), 3)
+    assert probe(network) == probe(network) == held_out_loss(spec(), faces(64), machine, 0)(network)
+
+
+def test_a_short_training_has_it_in_every_row() -> None:
+    assert loop.probed(recipe(steps=6, log_every=2)) == {2, 4, 6}
+    assert loop.probed(recipe(steps=3, log_every=10)) == {3}
 
 
 def test_fewer_faces_than_a_batch_are_refused(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ A stamp is JSON with sorted keys: content hashes, parameters, versions, and no d
 so that the same run stamps the same bytes. A picture's stamp holds the hash of its pixels too, so that an edit shows.
 """
 
+import base64
 import hashlib
 import io
 import json
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +20,8 @@ from PIL.PngImagePlugin import PngInfo
 from omokage.errors import Refused
 
 KEY = "omokage"
+# As PNG does with its texts, the stamp of an SVG is packed: plain, it would outweigh the drawing.
+IN_SVG = re.compile(rf'<metadata id="{KEY}">([A-Za-z0-9+/=]*)</metadata>\n')
 FROM_THE_CHECKOUT = "remote://checkout/"
 Stamp = dict[str, Any]
 Record = dict[str, Any]
@@ -101,15 +105,26 @@ def save_gif(frames: Sequence[Image.Image], milliseconds: Sequence[int], path: P
     write(path, text({**stamp, "pixels": decoded}))
 
 
+def save_svg(svg: str, path: Path, stamp: Mapping[str, Any]) -> None:
+    """Write a stamped SVG: a `metadata` element that goes before all that is drawn."""
+    packed = base64.b64encode(zlib.compress(text(stamp).encode("ascii"), 9)).decode("ascii")
+    head, tag, drawing = svg.partition("<svg")
+    opening, end, drawing = drawing.partition(">\n")
+    path.write_text(f'{head}{tag}{opening}{end}<metadata id="{KEY}">{packed}</metadata>\n{drawing}', encoding="utf-8")
+
+
 def read(path: Path) -> Stamp:
-    """Return the stamp of a PNG, GIF, HTML or Markdown file; raise Refused if it carries none."""
+    """Return the stamp of a PNG, GIF, SVG, HTML or Markdown file; raise Refused if it carries none."""
     try:
         return dict(json.loads(_stamped_text(path)))
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, ValueError, OSError, zlib.error) as error:
         raise Refused(f"{path.name} carries no stamp: expected a figure or report with its metadata") from error
 
 
 def _stamped_text(path: Path) -> str:
+    if path.suffix == ".svg":
+        (packed,) = IN_SVG.findall(path.read_text(encoding="utf-8"))
+        return zlib.decompress(base64.b64decode(packed)).decode("ascii")
     if path.suffix in (".html", ".md"):
         stamps: list[str] = re.findall(rf'(?:id="{KEY}">|<!-- {KEY} )(\{{.*\}})', path.read_text(encoding="utf-8"))
         return stamps[-1] if stamps else ""
@@ -120,7 +135,12 @@ def _stamped_text(path: Path) -> str:
 
 
 def pixels(path: Path) -> str:
-    """Return the sha256 of a picture's decoded RGB pixels, frame by frame, which outlives the loss of its metadata."""
+    """Return the sha256 of a picture's decoded RGB pixels, frame by frame, which outlives the loss of its metadata.
+
+    Of an SVG, which has none, it is that of the text without the metadata.
+    """
+    if path.suffix == ".svg":
+        return hashlib.sha256(IN_SVG.sub("", path.read_text(encoding="utf-8")).encode()).hexdigest()
     with Image.open(path) as image:
         return _pixels(image)
 

@@ -1,72 +1,36 @@
-"""Transform a user's own pictures with a trained model: read them, hand them to the core, and draw what comes back."""
+"""Transform pictures with a trained model: variations, there and back, and what lies between two."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from omokage import model
-from omokage.data.faces import Cropper
-from omokage.data.look import look
 from omokage.device import memory_format, prepare
 from omokage.diffusion.random import generator
 from omokage.diffusion.samplers import SPACINGS, Noise, choose, levels
-from omokage.diffusion.transform import between, decode, encode, variation
+from omokage.diffusion.transform import arc, between, decode, encode, variation
 from omokage.drawing import denoiser
 from omokage.errors import Refused
-from omokage.figures.sheet import margin, tile
 
-
-@dataclass(frozen=True)
-class Wish:
-    """How to transform: `steps` are network evaluations a picture, `strength` (0 to 1) how much is made anew.
-
-    `count` is how many variations, or pictures on the way, there are to be of each.
-    """
-
-    how: str
-    sampler: str = "ddpm"
-    steps: int = 50
-    strength: float = 0.5
-    count: int = 6
-    seed: int = 0
-
-
-def faces(paths: Sequence[Path], side: int, crop: str) -> Tensor:
-    """Return the likeliest face of each picture, uint8 [n, 3, side, side], cut as the pipeline cuts them.
-
-    Raises Refused, naming the file, where there is none.
-    """
-    cropper, found = Cropper(side, margin=0.3, likelihood=0.8, most=1, smallest=16), []
-    for path in paths:
-        if not path.is_file():
-            raise Refused(f"{path}: there is no such file: name pictures, such as PNG or JPEG")
-        content = path.read_bytes()
-        face = cropper(look(path.name, content, crop), content)[0]
-        if face.pixels is None:
-            raise Refused(f"{path}: {face.reason}: give a picture of a face, or take the whole with --crop whole")
-        found.append(torch.from_numpy(face.pixels))
-    return torch.stack(found)
+# Encoding has to end where there is no noise left: of the ways to visit the schedule's steps, this one does.
+DOWN_TO_NO_NOISE = "log-snr"
 
 
 class Transformer:
-    """A model and a way to transform, ready for pictures."""
+    """A trained model, ready for uint8 pictures [n, 3, side, side], with `steps` network evaluations for each.
 
-    def __init__(self, path: Path, wish: Wish, threads: int) -> None:
+    Raises Refused where there is no model, or where it has fewer noise levels than `steps`.
+    """
+
+    def __init__(self, path: Path, steps: int, threads: int) -> None:
         if not path.is_file():
             raise Refused(f"{path}: there is no model: train one with `make`, or name one with --model")
-        self.wish, self.device = wish, prepare(threads)
+        self.evaluations, self.device = steps, prepare(threads)
         network, self.spec = model.load(path, self.device)
         self.denoiser = denoiser(network, self.spec, self.device)
-        if wish.steps > self.spec.timesteps:
-            raise Refused(f"--steps {wish.steps}: expected at most the model's {self.spec.timesteps} noise levels")
-        # Encoding has to end where there is no noise left; trailing steps do not go down to it.
-        spacing = "trailing" if wish.how == "vary" else "log-snr"
-        self.steps = SPACINGS[spacing](self.denoiser.schedule, levels(wish.sampler, wish.steps))
+        if steps > self.spec.timesteps:
+            raise Refused(f"--steps {steps}: expected at most the model's {self.spec.timesteps} noise levels")
 
     @property
     def side(self) -> int:
@@ -74,47 +38,54 @@ class Transformer:
         return self.spec.architecture.image_size
 
     @torch.inference_mode()
-    def __call__(self, pictures: Tensor) -> tuple[Tensor, dict[str, list[float]]]:
-        """Return uint8 [rows, columns, 3, side, side], the given pictures first, and what was measured."""
-        x0 = self.spec.whiten(pictures).to(self.device, memory_format=memory_format(self.device))
-        if self.wish.how == "vary":
-            return self._varied(x0), {}
-        if self.wish.how == "roundtrip":
-            return self._round_trip(x0)
-        way = torch.linspace(0, 1, self.wish.count)
-        return self.spec.pictures(between(self.denoiser, x0[:1], x0[1:2], way, self.steps)).cpu()[None], {}
+    def vary(self, pictures: Tensor, strength: float, sampler: str, seed: int, number: int = 0) -> Tensor:
+        """Return variation `number` of each picture: noised up to `strength` (0 to 1) and cleaned again (SDEdit)."""
+        x0, steps = self._whitened(pictures), self._steps("trailing", sampler)
+        noise = self._noise(seed, number, x0)
+        return self._pictures(variation(self.denoiser, x0, strength, steps, choose(sampler, 0.0), noise))
 
-    def _varied(self, x0: Tensor) -> Tensor:
-        sampler = choose(self.wish.sampler, 0.0)
-        columns = [
-            variation(self.denoiser, x0, self.wish.strength, self.steps, sampler, self._noise(number, x0))
-            for number in range(self.wish.count)
-        ]
-        return self.spec.pictures(torch.stack([x0, *columns], 1).flatten(0, 1)).cpu().unflatten(0, (len(x0), -1))
+    @torch.inference_mode()
+    def round_trip(self, pictures: Tensor) -> tuple[Tensor, Tensor, list[float]]:
+        """Return the noise that DDIM encodes the pictures to, the pictures decoded from it, and their errors.
 
-    def _noise(self, number: int, like: Tensor) -> Noise:
+        An error is the root of the mean square over a picture, in grey levels of 255.
+        """
+        x0, steps = self._whitened(pictures), self._steps(DOWN_TO_NO_NOISE, "ddim")
+        latent = encode(self.denoiser, x0, steps)
+        back = self._pictures(decode(self.denoiser, latent, steps))
+        errors = (back.double() - pictures.double()).square().mean((1, 2, 3)).sqrt()
+        return self._pictures(latent), back, [round(float(error), 3) for error in errors]
+
+    @torch.inference_mode()
+    def between(self, one: Tensor, other: Tensor, count: int) -> Tensor:
+        """Return `count` pictures on the way from one picture [1, 3, side, side] to another, both ends included."""
+        way, steps = torch.linspace(0, 1, count), self._steps(DOWN_TO_NO_NOISE, "ddim")
+        return self._pictures(between(self.denoiser, self._whitened(one), self._whitened(other), way, steps))
+
+    @torch.inference_mode()
+    def between_seeds(self, seed: int, one: int, other: int, count: int) -> Tensor:
+        """Return `count` pictures by DDIM on the way from noise `one` of the seed to noise `other`, ends included."""
+        shape = (1, 3, self.side, self.side)
+        start, end = (torch.randn(shape, generator=generator(seed, "between", number)) for number in (one, other))
+        noise = arc(start, end, torch.linspace(0, 1, count)).to(self.device, memory_format=memory_format(self.device))
+        return self._pictures(decode(self.denoiser, noise, self._steps("early", "ddim")))
+
+    def _steps(self, spacing: str, sampler: str) -> list[int]:
+        return SPACINGS[spacing](self.denoiser.schedule, levels(sampler, self.evaluations))
+
+    def _whitened(self, pictures: Tensor) -> Tensor:
+        return self.spec.whiten(pictures).to(self.device, memory_format=memory_format(self.device))
+
+    def _pictures(self, x: Tensor) -> Tensor:
+        return self.spec.pictures(x).cpu()
+
+    @staticmethod
+    def _noise(seed: int, number: int, like: Tensor) -> Noise:
         def noise(step: int) -> Tensor:
             drawn = [
-                torch.randn(picture.shape, generator=generator(self.wish.seed, f"variation {number} of {i}", step))
+                torch.randn(picture.shape, generator=generator(seed, f"variation {number} of {i}", step))
                 for i, picture in enumerate(like)
             ]
             return torch.stack(drawn).to(like)
 
         return noise
-
-    def _round_trip(self, x0: Tensor) -> tuple[Tensor, dict[str, list[float]]]:
-        latent = encode(self.denoiser, x0, self.steps)
-        back = self.spec.pictures(decode(self.denoiser, latent, self.steps)).cpu()
-        given, noise = self.spec.pictures(x0).cpu(), self.spec.pictures(latent).cpu()
-        errors = (back.double() - given.double()).square().mean((1, 2, 3)).sqrt()
-        return torch.stack([given, noise, back], 1), {"rmse": [round(float(error), 3) for error in errors]}
-
-
-def sheet(rows: Tensor) -> Image.Image:
-    """Return the rows as one picture, large enough to look at."""
-    return margin(tile(np.asarray(rows.flatten(0, 1)), rows.shape[1]))
-
-
-def stamp(wish: Wish, model_sha256: str, pictures: Tensor) -> dict[str, object]:
-    """Return what the picture carries: how it was made, of which model, and of which pixels."""
-    return {"transform": asdict(wish), "model": model_sha256, "mean": round(float(pictures.float().mean()), 3)}

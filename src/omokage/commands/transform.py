@@ -52,18 +52,19 @@ def _positive(text: str) -> int:
 def run(chosen: argparse.Namespace) -> int:
     """Write a sheet of the given pictures and what became of them, a row for each; print what was measured."""
     # Imported here, since they load torch, which `omokage why` does without.
-    from omokage import transforming as t
+    from omokage import own_pictures as own
+    from omokage.transforming import Transformer
 
-    given = {key: value for key, value in vars(chosen).items() if key in t.Wish.__dataclass_fields__}
+    given = {key: value for key, value in vars(chosen).items() if key in own.Wish.__dataclass_fields__}
     if chosen.how != "vary":
         given["sampler"] = "ddim"
-    transformer = t.Transformer(chosen.model, t.Wish(**given), THREADS)
-    pictures = t.faces(chosen.pictures, transformer.side, chosen.crop)
-    rows, measured = transformer(pictures)
-    stamp = t.stamp(transformer.wish, provenance.sha256(chosen.model), pictures)
+    wish, transformer = own.Wish(**given), Transformer(chosen.model, chosen.steps, THREADS)
+    pictures = own.faces(chosen.pictures, transformer.side, chosen.crop)
+    rows, measured = own.transformed(wish, transformer, pictures)
+    stamp = own.stamp(wish, provenance.sha256(chosen.model), pictures)
     partial = chosen.out.with_name(f".partial-{chosen.out.name}")
     partial.parent.mkdir(parents=True, exist_ok=True)
-    provenance.save_png(t.sheet(rows), partial, stamp)
+    provenance.save_png(own.sheet(rows), partial, stamp)
     partial.replace(chosen.out)
     for name, values in measured.items():
         for path, value in zip(chosen.pictures, values, strict=True):

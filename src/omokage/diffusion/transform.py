@@ -47,11 +47,18 @@ def decode(denoiser: Denoiser, latent: Tensor, steps: list[int]) -> Tensor:
 def between(denoiser: Denoiser, one: Tensor, other: Tensor, weights: Tensor, steps: list[int]) -> Tensor:
     """Return pictures [k, c, h, w] on the way from `one` to `other` ([1, c, h, w] each) at `weights` [k] from 0 to 1.
 
-    Both are encoded, and the way is an arc, on which noise stays noise (Song et al. 2021, appendix D.5).
+    Both are encoded, and the way leads along the arc between their noises.
     """
     start, end = (encode(denoiser, x0, steps) for x0 in (one, other))
+    return decode(denoiser, arc(start, end, weights), steps)
+
+
+def arc(start: Tensor, end: Tensor, weights: Tensor) -> Tensor:
+    """Return noise [k, c, h, w] at `weights` [k] from 0 to 1 of the way from `start` to `end` ([1, c, h, w] each).
+
+    The way is an arc, on which noise stays noise (slerp; Song et al. 2021, appendix D.5).
+    """
     cosine = (start * end).sum() / (start.norm() * end.norm())
     angle = torch.arccos(cosine.clamp(-1 + 1e-6, 1 - 1e-6))
     along = weights.to(start).view(-1, 1, 1, 1)
-    arc = (torch.sin((1 - along) * angle) * start + torch.sin(along * angle) * end) / torch.sin(angle)
-    return decode(denoiser, arc, steps)
+    return (torch.sin((1 - along) * angle) * start + torch.sin(along * angle) * end) / torch.sin(angle)

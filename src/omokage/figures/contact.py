@@ -21,13 +21,13 @@ def draw(card: dict[str, NDArray]) -> Image.Image:
 
 def _sheet(card: dict[str, NDArray], count: int) -> Image.Image:
     side = card["pictures"].shape[-1]
-    columns, step, head = min(COLUMNS, max(1, count)), side + GAP, 40
+    columns, step, head = min(COLUMNS, max(1, count)), side + GAP, 48
     rows = -(-max(1, count) // columns)
     sheet = Image.new("RGB", (max(columns * step - GAP, 4 * step), head + rows * step - GAP), PAPER)
     pen = ImageDraw.Draw(sheet)
-    for x, colour, words in ((0, KEPT, "kept"), (90, LOST, "dropped")):
-        pen.rectangle((x, 8, x + 16, 24), outline=colour, width=3)
-        write(sheet, (x + 24, 16), words, 16, "lm")
+    for x, colour, words in ((0, KEPT, "kept"), (140, LOST, "dropped")):
+        pen.rectangle((x, 6, x + 24, 30), outline=colour, width=4)
+        write(sheet, (x + 34, 18), words, 26, "lm")
     # Spread over all there are, as those are over the data set.
     shown = np.linspace(0, len(card["pictures"]) - 1, count).round().astype(int)
     for place, number in enumerate(shown):

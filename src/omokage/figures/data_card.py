@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from omokage.data import text
-from omokage.figures.sheet import GAP, PAPER, legible, margin, tile, write
+from omokage.figures.sheet import GAP, PAPER, legible, margin, tile, width_of, write
 from omokage.figures.style import FAINT, Plot, plot
 
 COLUMNS, SIDE = 12, 64
-HEAD = 34
+WORDS, HEAD = 20, 36
 
 
 def draw(
@@ -38,7 +38,7 @@ def draw(
     sheet.paste(plots)
     top = plots.height
     for words, strip in strips:
-        write(sheet, (0, top + HEAD - 10), words, 17, "ls")
+        write(sheet, (0, top + HEAD - 10), words, WORDS, "ls")
         sheet.paste(strip, (0, top + HEAD))
         top += HEAD + strip.height
     return margin(sheet).quantize(256, dither=Image.Dither.NONE)
@@ -73,15 +73,25 @@ def _colours(drawing: Plot, card: dict[str, NDArray]) -> None:
         for channel, colour in enumerate(("red", "green", "blue"))
     ]
     sns.boxplot(pd.concat(rows), x="colour", y="value", hue="faces", ax=axes, fliersize=0, linewidth=1)
-    axes.set(title="mean colours", xlabel="", ylabel="", ylim=(0, 310), yticks=[0, 100, 200])
+    axes.set(title="mean colours", xlabel="", ylabel="", ylim=(0, 400), yticks=[0, 100, 200])
     axes.tick_params(axis="x", labelsize=10)
-    axes.legend(loc="upper center", ncols=2, fontsize=8, columnspacing=0.8, handlelength=1)
+    axes.legend(loc="upper center", fontsize=10, handlelength=1, labelspacing=0.2)
 
 
 def _dropped(pictures: NDArray[np.uint8], kinds: list[str]) -> Image.Image:
-    step = SIDE + GAP
-    strip = Image.new("RGB", (COLUMNS * step - GAP, SIDE + 16), PAPER)
-    for number, (picture, kind) in enumerate(zip(pictures, kinds, strict=True)):
-        strip.paste(legible(picture, SIDE), (number * step, 0))
-        write(strip, (number * step, SIDE + 13), kind, 8, "ls", faint=True)
+    """Return the dropped pictures under the reason of each, reasons side by side as far as they fit."""
+    step, width = SIDE + GAP, COLUMNS * (SIDE + GAP) - GAP
+    places, left, top = [], 0, 0
+    for kind in dict.fromkeys(kinds):
+        alike = pictures[[other == kind for other in kinds]]
+        needed = max(len(alike) * step, width_of(kind, WORDS) + 20)
+        if left and left + needed - GAP > width:
+            left, top = 0, top + HEAD + step
+        places.append((left, top + HEAD, kind, alike))
+        left += needed
+    strip = Image.new("RGB", (width, top + HEAD + SIDE), PAPER)
+    for left, top, kind, alike in places:
+        write(strip, (left, top - 10), kind, WORDS, "ls", faint=True)
+        for number, picture in enumerate(alike):
+            strip.paste(legible(picture, SIDE), (left + number * step, top))
     return strip

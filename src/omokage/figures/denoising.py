@@ -5,10 +5,10 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from omokage.figures.sheet import GAP, PAPER, Pictures, fitting, margin, tile, write
+from omokage.figures.sheet import Pictures, Row, fitting, ruled
 
 # (moments, faces), of which the first that fits is taken.
-SIZES, BUDGET = ((9, 2), (7, 2), (9, 1), (7, 1), (5, 1)), 200_000
+SIZES, BUDGET = ((9, 2), (7, 2), (9, 1), (7, 1), (5, 1)), 140_000
 
 
 def draw(moments: dict[str, Pictures]) -> Image.Image:
@@ -19,21 +19,8 @@ def draw(moments: dict[str, Pictures]) -> Image.Image:
 def _sheet(moments: dict[str, Pictures], columns: int, faces: int) -> Image.Image:
     count = len(moments["t"])
     shown = np.linspace(0, count - 1, min(columns, count)).round().astype(int)
-    faces = min(faces, moments["x_t"].shape[1])
-    # Sizes of the words and margins, in pixels of the sheet.
-    left, head, between = 108, 84, 16
-    rows = [tile(moments[key][shown, face], len(shown)) for face in range(faces) for key in ("x_t", "x0")]
-    width, step = rows[0].size
-    tops = [head + index * (step + GAP) + index // 2 * between for index in range(len(rows))]
-    sheet = Image.new("RGB", (left + width, tops[-1] + step), PAPER)
-    write(sheet, (left, 30), "Noise comes out", 27, "ls")
-    for index, (row, top) in enumerate(zip(rows, tops, strict=True)):
-        sheet.paste(row, (left, top))
-        words = ("predicted", "picture") if index % 2 else ("noisy", "picture")
-        for line, word in enumerate(words):
-            write(sheet, (left - 12, top + step / 2 - 12 + 24 * line), word, 19, "rm", faint=True)
-    column = (width + GAP) / len(shown)
-    for index, moment in enumerate(shown):
-        middle = left + index * column + (column - GAP) / 2
-        write(sheet, (middle, head - 12), f"t = {int(moments['t'][moment])}", 21, "ms")
-    return margin(sheet)
+    rows = [Row("step t", [str(t) for t in moments["t"][shown].tolist()])]
+    for face in range(min(faces, moments["x_t"].shape[1])):
+        rows.append(Row("noisy", moments["x_t"][shown, face], apart=face > 0))
+        rows.append(Row("predicted", moments["x0"][shown, face]))
+    return ruled("Noise comes out", rows)

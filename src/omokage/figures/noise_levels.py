@@ -2,12 +2,11 @@
 
 import pandas as pd
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from PIL import Image
 
-from omokage.figures.style import FAINT, plot
+from omokage.figures.style import FAINT, Chart, plot
 
 
-def draw(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_dpi: int) -> Image.Image:
+def draw(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_dpi: int) -> Chart:
     """Draw a table of t, log_snr (nats), train and held_out (mean squared errors of the averaged network)."""
     table = table.sort_values("log_snr")
     with plot(figure_style, figure_palette, figure_dpi, (6.4, 4.3)) as drawing:
@@ -24,4 +23,4 @@ def draw(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_
         axes.set_ylabel("squared error")
         axes.set_title("Error by noise level")
         axes.legend()
-        return drawing.image()
+        return drawing.chart()

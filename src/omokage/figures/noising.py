@@ -3,16 +3,15 @@
 from collections.abc import Sequence
 from functools import partial
 
-import numpy as np
 import torch
 from PIL import Image
 
 from omokage.diffusion.random import generator
 from omokage.diffusion.schedule import Schedule
-from omokage.figures.sheet import GAP, PAPER, Pictures, fitting, margin, tile, write
+from omokage.figures.sheet import Pictures, Row, fitting, ruled
 
 # (levels, faces), of which the first that fits is taken.
-SIZES, BUDGET = ((10, 3), (10, 2), (10, 1), (7, 1), (5, 1)), 180_000
+SIZES, BUDGET = ((10, 3), (10, 2), (10, 1), (7, 1), (5, 1)), 140_000
 
 
 def draw(
@@ -41,16 +40,12 @@ def _sheet(faces: Pictures, made: Schedule, title: str, centre: torch.Tensor, st
         noise = torch.randn(face.shape, generator=generator(0, "figure noising", index)).expand_as(x0)
         noised = made.add_noise(x0, noise, levels) * std + centre
         rows.append((noised * 255).round().clamp(0, 255).to(torch.uint8).numpy())
-    strip = tile(np.concatenate(rows), len(levels))
-    head, foot = 84, 44
-    sheet = Image.new("RGB", (strip.width, head + strip.height + foot), PAPER)
-    sheet.paste(strip, (0, head))
-    step = (strip.width + GAP) / len(levels)
-    write(sheet, (0, 30), title, 27, "ls")
-    for column, level in enumerate(levels.tolist()):
-        middle = column * step + (step - GAP) / 2
-        write(sheet, (middle, head - 12), f"t = {level}", 21, "ms")
-        ratio = f"{float(made.log_snr[level]):+z.1f}".replace("-", "−").replace("inf", "∞")
-        write(sheet, (middle, sheet.height - 12), ratio, 21, "ms", faint=True)
-    write(sheet, (sheet.width, 30), "below: log-SNR (nats)", 21, "rs", faint=True)
-    return margin(sheet)
+    ratios = [f"{value:+z.1f}".replace("-", "−").replace("inf", "∞") for value in made.log_snr[levels].tolist()]
+    return ruled(
+        title,
+        [
+            Row("step t", [str(level) for level in levels.tolist()]),
+            *(Row("", row) for row in rows),
+            Row("log-SNR", ratios),
+        ],
+    )

@@ -19,7 +19,7 @@ def draw(samples: Pictures, held_out: Pictures, *, grid_side: int) -> Image.Imag
 def _sheet(samples: Pictures, held_out: Pictures, side: int) -> Image.Image:
     left, right = (tile(pictures[: side * side], side, 64, 2) for pictures in (samples, held_out))
     between = max(12, left.width // 18)
-    size = max(14, left.width // 22)
+    size = max(14, left.width // 18)
     head = round(1.8 * size)
     sheet = Image.new("RGB", (2 * left.width + between, head + left.height), PAPER)
     for picture, x, words in ((left, 0, "drawn by the model"), (right, left.width + between, "real faces, held out")):

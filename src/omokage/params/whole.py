@@ -15,7 +15,19 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from omokage.errors import Refused
-from omokage.params import detect, download, evaluate, faces, figures, reference, report, sample, train, weights
+from omokage.params import (
+    detect,
+    download,
+    evaluate,
+    faces,
+    figures,
+    reference,
+    report,
+    sample,
+    train,
+    transform,
+    weights,
+)
 from omokage.params.base import Parameters
 from omokage.params.words import WORDS
 
@@ -34,6 +46,7 @@ PARTS: dict[str, type[Parameters]] = {
     "reference": reference.Params,
     "train": train.Params,
     "sample": sample.Params,
+    "transform": transform.Params,
     "evaluate": evaluate.Params,
     "figures": figures.Params,
     "report": report.Params,
@@ -48,6 +61,7 @@ class Params(
     reference.Params,
     train.Params,
     sample.Params,
+    transform.Params,
     evaluate.Params,
     figures.Params,
     report.Params,
@@ -63,8 +77,9 @@ class Params(
                 f"it must be a multiple of {coarsest}"
             )
         visits = f"expected at most timesteps = {self.timesteps}, since a sampler visits each noise level once"
-        if self.sample_steps > self.timesteps:
-            raise ValueError(f"sample_steps = {self.sample_steps}: {visits}")
+        for key in ("sample_steps", "transform_steps"):
+            if (steps := getattr(self, key)) > self.timesteps:
+                raise ValueError(f"{key} = {steps}: {visits}")
         if strange := [entry for entry in self.study if sample.parsed(entry)[2] > self.timesteps]:
             raise ValueError(f"study = {strange}: {visits}")
         if self.progress_samples == 1:

@@ -17,13 +17,14 @@ from omokage.diffusion.unet import Architecture
 from omokage.job import Job
 from omokage.params.train import Params
 from omokage.training.loop import Machine, Row, Trained, train
-from omokage.training.probe import loss_by_noise, noise_levels
+from omokage.training.probe import held_out_loss, loss_by_noise, noise_levels
 from omokage.training.recipe import Recipe
 from omokage.training.world import World
 
 LIVE = ("results/loss.csv", "results/train/metrics.json")
 LEVELS = 12
 FACES_A_LEVEL = 96
+FACES_A_ROW = 96
 
 
 def run(job: Job[Params]) -> None:
@@ -83,7 +84,8 @@ def learn(job: Job[Params], log: Callable[[Row], None]) -> tuple[Machine, model.
     )
     recipe = Recipe(**{field.name: getattr(p, field.name) for field in fields(Recipe)})
     work = job.work / f"{device.type}-{machine.dtype}-{job.threads}"
-    return machine, spec, train(faces, spec, recipe, machine, work, log)
+    probe = held_out_loss(spec, shards.read(folder, "held_out")[:FACES_A_ROW], machine, p.seed)
+    return machine, spec, train(faces, spec, recipe, machine, work, log, probe)
 
 
 class LossTable:
@@ -99,7 +101,7 @@ class LossTable:
     def file(self) -> TextIO:
         """The table, begun anew."""
         file = self.path.open("w", newline="", encoding="utf-8")
-        file.write("step,lr,loss\n")
+        file.write("step,lr,loss,held_out\n")
         return file
 
     @cached_property
@@ -109,7 +111,8 @@ class LossTable:
 
     def add(self, row: Row) -> None:
         """Append one row and make it visible at once."""
-        self.file.write(f"{row['step']:.0f},{row['lr']:.6g},{row['loss']:.6g}\n")
+        held_out = f"{row['held_out']:.6g}" if "held_out" in row else ""
+        self.file.write(f"{row['step']:.0f},{row['lr']:.6g},{row['loss']:.6g},{held_out}\n")
         self.file.flush()
         self.live.step = int(row["step"])
         self.live.log_metric("loss", float(f"{row['loss']:.6g}"), plot=False)

@@ -1,5 +1,6 @@
 """The training loop: what happens at a step depends on the parameters and the step's number alone."""
 
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +32,10 @@ from omokage.training.world import World
 CHECKPOINT_SECONDS = 30.0
 # A network that says nothing has a loss of about 1.
 EXPLODED = 1e3
+# So many rows of the loss table, evenly spread, have the error on held-out faces: under a hundredth of the time.
+PROBED = 20
 Row = dict[str, float]
+Probe = Callable[[UNet], float]
 
 
 @dataclass(frozen=True)
@@ -142,11 +146,16 @@ class Trainer:
         halves = {name: tensor.half().cpu().contiguous() for name, tensor in network.state_dict().items()}
         return posthoc.Snapshot(self.step, length, halves)
 
-    def row(self) -> Row:
-        """Return the mean loss since the last row, and begin the next; raise Refused if it is no number, or huge."""
+    def row(self, probe: Probe | None = None) -> Row:
+        """Return the mean loss since the last row, and begin the next; raise Refused if it is no number, or huge.
+
+        What `probe` says of the network is in some rows, as `held_out`.
+        """
         self.check()
         steps = (self.step - 1) % self.recipe.log_every + 1
         row = {"step": self.step, "lr": self.recipe.lr_at(self.step - 1), "loss": float(self.recent) / steps}
+        if probe and self.step in probed(self.recipe):
+            row["held_out"] = probe(self.network)
         self.rows.append(row)
         self.recent = torch.zeros_like(self.recent)
         return row
@@ -195,10 +204,23 @@ class Trainer:
             optimiser.load_state_dict(its)
 
 
+def probed(recipe: Recipe) -> set[int]:
+    """Return the steps (from 1) whose rows have the error on held-out faces, the last among them."""
+    rows = math.ceil(recipe.steps / recipe.log_every)
+    chosen = {max(1, round(rows * (number + 1) / PROBED)) for number in range(PROBED)}
+    return {min(recipe.steps, row * recipe.log_every) for row in chosen}
+
+
 def train(
-    faces: Tensor, spec: Spec, recipe: Recipe, machine: Machine, work: Path, log: Callable[[Row], None]
+    faces: Tensor,
+    spec: Spec,
+    recipe: Recipe,
+    machine: Machine,
+    work: Path,
+    log: Callable[[Row], None],
+    probe: Probe | None = None,
 ) -> Trained:
-    """Train on uint8 faces [n, 3, h, w], logging a row every `log_every` steps.
+    """Train on uint8 faces [n, 3, h, w], logging a row every `log_every` steps, with what `probe` says in some.
 
     Resumes from the newest checkpoint in `work`, and logs the rows of before again, so that a resumed run leaves the
     same table behind. Raises Refused when the loss is no number, Interrupted after SIGTERM, with a checkpoint written.
@@ -214,7 +236,7 @@ def train(
         for _ in bar:
             trainer.advance()
             if trainer.step % recipe.log_every == 0 or trainer.step == recipe.steps:
-                row = trainer.row()
+                row = trainer.row(probe)
                 log(row)
                 bar.set_postfix_str(f"loss {row['loss']:.4f}", refresh=False)
             if stop() or time.monotonic() - saved > CHECKPOINT_SECONDS:
