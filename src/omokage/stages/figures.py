@@ -59,7 +59,7 @@ FIGURES = {
 
 
 def run(job: Job[Params]) -> None:
-    """Draw every figure; the facts say how to know it again, and the mean colours of samples and of held-out faces."""
+    """Draw every figure; the facts say how to know it again."""
     runs = [provenance.record(job.input(f"results/runs/{stage}.json")) for stage in UPSTREAM]
     training = next(run["facts"] for run in runs if run["stage"] == "train")
 
@@ -98,11 +98,6 @@ def run(job: Job[Params]) -> None:
             provenance.save_gif(*drawn, path, stamp)
         made[name] = {"sha256": provenance.sha256(path), "pixels": provenance.pixels(path)}
     job.facts["figures"] = made
-    drawn, real = opened("results/samples.safetensors"), opened("data/faces")
-    job.facts["colours"] = {
-        key: [round(float(mean) / 255, 6) for mean in pictures.mean((0, 2, 3))]
-        for key, pictures in (("samples", drawn), ("held_out", real))
-    }
 
 
 def _own_code(figure: Figure, job: Job[Params]) -> dict[str, str]:
