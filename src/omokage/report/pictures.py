@@ -1,0 +1,54 @@
+"""Pictures inside a page: each as a data URI, in whatever form shows it well and small."""
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+# As an SVG a plot is sharp at any size: worth so many bytes more than its pixels.
+WORTH = 20_000
+QUALITY = 82
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure: its place beside the report, its caption, its size in pixels, its files; a plot has lines as well."""
+
+    path: str
+    caption: str
+    file: Path
+    lines: Path | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+        with Image.open(self.file) as image:
+            return image.size
+
+    @property
+    def data(self) -> str:
+        """The picture as a data URI: SVG where that is hardly larger, else WebP or the file itself."""
+        content, kind = self._smallest()
+        if self.lines is not None and (drawn := self.lines.read_bytes()) and len(drawn) <= len(content) + WORTH:
+            content, kind = drawn, "svg+xml"
+        return data_uri(content, kind)
+
+    def _smallest(self) -> tuple[bytes, str]:
+        """Return the file, or the same as WebP: exact for plots, whose lines and letters would suffer otherwise."""
+        ways = [{"lossless": True, "quality": 100}]
+        if self.lines is None:
+            ways.append({"quality": QUALITY})
+        found = [(self.file.read_bytes(), "png")]
+        with Image.open(self.file) as image:
+            for way in ways:
+                webp = io.BytesIO()
+                image.convert("RGB").save(webp, "WEBP", method=6, **way)
+                found.append((webp.getvalue(), "webp"))
+        return min(found, key=lambda one: len(one[0]))
+
+
+def data_uri(content: bytes, kind: str) -> str:
+    """Return a picture's bytes as an address that holds them."""
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
