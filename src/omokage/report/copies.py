@@ -4,7 +4,7 @@ from math import sqrt
 
 from omokage.report.run import Run
 from omokage.report.verdict import Verdict, band
-from omokage.report.words import count, number, percent
+from omokage.report.words import count, percent
 
 # The share of real, unseen faces that lie as near to a face trained on, by the measure's making.
 CHANCE = 0.01
@@ -19,15 +19,15 @@ def copies(run: Run) -> Verdict:
         share,
         (
             (limit, "none beyond chance", "no more than chance gives, so these are new faces"),
-            (max(limit, 0.2), "some near copies", "more than chance gives: look at the nearest ones below"),
+            (max(limit, 0.2), "some near copies", "more than chance gives, so look at the nearest ones below"),
         ),
         ("many copies of training faces", "far more than chance gives: the model repeats what it was trained on"),
     )
     paragraphs = [
         f"A copy is nearer to a face trained on than to any that was held out. {percent(share)} of "
         f"{count(n, 'sample')} are so much nearer that of unseen real faces only one in a hundred is: {said}.",
-        f"For the sample in the middle the nearest face trained on is {number(run.metrics['copy_ratio'])} times as far "
-        f"away as the nearest held out; for real faces it is {number(run.metrics['copy_ratio_floor'])} times, since "
-        "there are more faces to train on than held out.",
+        f"For the sample in the middle the nearest face trained on is {percent(run.metrics['copy_ratio'])} as far away "
+        f"as the nearest held out; for real faces it is {percent(run.metrics['copy_ratio_floor'])}, since there are "
+        "more faces to train on than held out.",
     ]
     return Verdict(short, paragraphs, ("copying",) if share > max(limit, 0.2) else ())

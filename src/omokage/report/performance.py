@@ -30,6 +30,10 @@ def performance(run: Run) -> Verdict:
         f"{count(steps, 'step')} of {count(run.batch_size, 'picture')}: {seen:,} pictures seen, or "
         f"{number(seen / trained)} passes over the {trained:,} faces to train on."
     ]
+    problems: tuple[str, ...] = ()
+    if seen < trained:
+        problems = ("too little training",)
+        paragraphs.append("Not every face was seen even once: train for more steps.")
     if len(losses) >= 20:
         before = fmean(losses[-2 * tenth : -tenth])
         fall = 1 - last / before
@@ -46,7 +50,7 @@ def performance(run: Run) -> Verdict:
         else:
             trend = "had levelled off by the last tenth of the run: more of the same steps would change little"
         paragraphs.append(f"The loss {trend}. It alone does not say how the pictures look.")
-    return Verdict(short, [*paragraphs, _by_noise(run)])
+    return Verdict(short, [*paragraphs, _by_noise(run)], problems)
 
 
 def mean_error(run: Run, split: str) -> float:

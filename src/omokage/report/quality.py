@@ -105,9 +105,9 @@ def _variety(metrics: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
         )
     if share["recall"] < 0.3 and share["coverage"] < 0.5:
         return (
-            "but collapsed to a few pictures",
-            f"{numbers}: the samples are good ones, but always the same few. That is a collapse: the neighbourhoods of "
-            f"only {percent(metrics['coverage'])} of the real faces hold a sample (coverage; "
+            "and collapsed to a few pictures",
+            f"{numbers}: most samples look real, but they are always the same few. That is a collapse: only "
+            f"{percent(metrics['coverage'])} of the real faces have a sample near by (coverage; "
             f"{percent(metrics['coverage_floor'])} among real ones).",
             ("collapse",),
         )

@@ -58,7 +58,9 @@ for (const image of document.querySelectorAll("figure.picture img")) {
     large.src = image.src;
     large.alt = image.alt;
     large.className = image.className;
-    large.style.setProperty("--wide", `${image.getAttribute("width")}px`);
+    const [width, height] = [image.getAttribute("width"), image.getAttribute("height")];
+    large.style.setProperty("--wide", `${width}px`);
+    large.style.setProperty("--ratio", width / height);
     dialog.querySelector("p").textContent = image.alt;
     dialog.showModal();
   });

@@ -56,7 +56,8 @@ def scores(run: Run) -> Table:
         # Copies have no floor but chance.
         floor = 0.01 if key == "copied" else metrics[f"{key}_floor"]
         name = {"distance": metrics["score"], "kid": "KID", "copy_ratio": "copy ratio"}.get(key, key)
-        rows.append([Cell(name), _number(metrics[key]), interval, _number(floor), Cell(meaning)])
+        digits = None if key in ("distance", "kid") else 4
+        rows.append([Cell(name), _number(metrics[key], digits), interval, _number(floor, digits), Cell(meaning)])
     return Table("Scores", ["score", "samples", "95 % interval", "real faces", "what it says"], rows)
 
 
@@ -121,8 +122,8 @@ def written(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _number(value: float) -> Cell:
-    return Cell(number(value), value)
+def _number(value: float, digits: int | None = None) -> Cell:
+    return Cell(number(value if digits is None else round(value, digits)), value)
 
 
 def _read(value: str) -> Cell:
