@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +32,11 @@ class Picture:
     def data(self) -> str:
         """The picture as a data URI: SVG where that is hardly larger, else WebP or the file itself."""
         content, kind = self._smallest()
-        if self.lines is not None and (drawn := self.lines.read_bytes()) and len(drawn) <= len(content) + WORTH:
-            content, kind = drawn, "svg+xml"
+        if self.lines is not None:
+            # A figure's own stamp would be larger than the figure; the page has one of all.
+            drawn = re.sub(rb"<metadata\b.*?</metadata>\s*", b"", self.lines.read_bytes(), flags=re.DOTALL)
+            if len(drawn) <= len(content) + WORTH:
+                content, kind = drawn, "svg+xml"
         return data_uri(content, kind)
 
     def _smallest(self) -> tuple[bytes, str]:
