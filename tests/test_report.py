@@ -412,7 +412,7 @@ def test_a_plot_is_lines_unless_they_weigh_much_more(tmp_path: Path) -> None:
     Image.effect_noise((40, 40), 90).save(pixels)
     lines.write_text(SVG.replace("<path", f"<metadata>{'a stamp ' * 9000}</metadata>\n<path"))
     assert decoded(Picture("x", "x", pixels, lines).data) == SVG.encode()
-    lines.write_text(SVG + " " * 30_000)
+    lines.write_text(SVG + " " * 40_000)
     assert Picture("x", "x", pixels, lines).data.startswith("data:image/webp")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 # As an SVG a plot is sharp at any size: worth so many bytes more than its pixels.
-WORTH = 20_000
+WORTH = 30_000
 QUALITY = 82
 
 
