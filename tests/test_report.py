@@ -271,7 +271,8 @@ def a_report(root: Path, title: str = f"Title {NAUGHTY}", judged: Run = TINY) ->
     records = dict(UPSTREAM)
     params, deps, outs, facts = records["train"]
     records["train"] = ({**params, "batch_size": 4, "prediction": "v"}, deps, outs, facts)
-    records["figures"] = ({"grid_side": 2}, ["results/loss.csv"], figures, {})
+    before = [path for _, _, outs, _ in records.values() for path in outs]
+    records["figures"] = ({"grid_side": 2}, before, figures, {})
     for name, (params, deps, outs, facts) in records.items():
         record = {
             "stage": name,

@@ -16,6 +16,7 @@ from omokage.report.chapters import chapters, summary
 from omokage.report.film import Film
 from omokage.report.pictures import Picture
 from omokage.report.run import Run
+from omokage.report.tables import Table
 from omokage.report.verdict import Verdict
 from omokage.report.words import count, number
 
@@ -48,7 +49,7 @@ CAPTIONS = {
         "Held-out faces, noised more and more and cleaned again: little noise keeps the person, much makes another. "
         "Below, their way to noise and back by DDIM, with the error."
     ),
-    "between": "From one starting noise to another along an arc: every picture between them is a face too.",
+    "between": "From one starting noise to another along an arc, and what the model draws on the way.",
     "schedule": (
         "The schedule over the steps: share of the picture's variance that is left, and log signal-to-noise ratio "
         "in nats; the other schedules faint."
@@ -69,7 +70,7 @@ class Chapter:
     heading: str
     verdict: Verdict
     pictures: list[Picture]
-    tables: list[tables.Table]
+    tables: list[Table]
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ class Page:
         for run in self.records:
             together |= public(run)["params"]
         together |= self.own_params
-        return "".join(f"{key}: {json.dumps(value)}\n" for key, value in together.items())
+        return "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in together.items())
 
 
 def markdown_text(words: object) -> str:

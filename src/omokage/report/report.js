@@ -67,10 +67,13 @@ for (const image of document.querySelectorAll("figure.picture img")) {
 }
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 
-// Tables that sort: by the number of a cell where it has one, else by its words; a second click turns the order round.
+// Tables that sort: first the cells that are numbers, then those that are words; a second click turns the order round.
 const words = new Intl.Collator("en", { numeric: true });
-const compare = (one, other) => "order" in one.dataset && "order" in other.dataset
-  ? one.dataset.order - other.dataset.order : words.compare(one.textContent, other.textContent);
+const compare = (one, other) => {
+  const [first, second] = [one, other].map((cell) => "order" in cell.dataset);
+  if (first !== second) return second - first;
+  return first ? one.dataset.order - other.dataset.order : words.compare(one.textContent, other.textContent);
+};
 for (const table of document.querySelectorAll("table.sorts")) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {

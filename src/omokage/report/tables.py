@@ -7,6 +7,7 @@ from typing import Any
 
 from omokage.params.words import WORDS
 from omokage.provenance import Record, public
+from omokage.report.copies import CHANCE
 from omokage.report.run import Run
 from omokage.report.words import number, percent, signed
 
@@ -54,7 +55,7 @@ def scores(run: Run) -> Table:
         ends = [metrics[f"{key}_{end}"] for end in ("low", "high") if f"{key}_{end}" in metrics]
         interval = Cell(" to ".join(map(number, ends)), *ends[:1])
         # Copies have no floor but chance.
-        floor = 0.01 if key == "copied" else metrics[f"{key}_floor"]
+        floor = CHANCE if key == "copied" else metrics[f"{key}_floor"]
         name = {"distance": metrics["score"], "kid": "KID", "copy_ratio": "copy ratio"}.get(key, key)
         digits = None if key in ("distance", "kid") else 4
         rows.append([Cell(name), _number(metrics[key], digits), interval, _number(floor, digits), Cell(meaning)])
