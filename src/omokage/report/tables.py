@@ -41,11 +41,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A caption, the names of the columns, and rows as long as these."""
+    """A caption, the names of the columns, and rows as long as these; where it is explained, by the last column."""
 
     caption: str
     columns: Sequence[str]
     rows: list[list[Cell]]
+    explained: bool = False
 
 
 def scores(run: Run) -> Table:
@@ -59,7 +60,7 @@ def scores(run: Run) -> Table:
         name = {"distance": metrics["score"], "kid": "KID", "copy_ratio": "copy ratio"}.get(key, key)
         digits = None if key in ("distance", "kid") else 4
         rows.append([Cell(name), _number(metrics[key], digits), interval, _number(floor, digits), Cell(meaning)])
-    return Table("Scores", ["score", "samples", "95 % interval", "real faces", "what it says"], rows)
+    return Table("Scores", ["score", "samples", "95 % interval", "real faces", "what it says"], rows, explained=True)
 
 
 def styles(run: Run) -> Table:
@@ -69,7 +70,9 @@ def styles(run: Run) -> Table:
         shown = [run.metrics[of][key] for of in ("style", "style_floor")]
         cells = [Cell(signed(value), value) if meaning.startswith("mean") else _number(value) for value in shown]
         rows.append([Cell(key), *cells, Cell(meaning)])
-    return Table("Beside held-out faces", ["measure", "samples", "faces trained on", "what it says"], rows)
+    return Table(
+        "Beside held-out faces", ["measure", "samples", "faces trained on", "what it says"], rows, explained=True
+    )
 
 
 def dropped(run: Run) -> Table:
@@ -96,7 +99,7 @@ def parameters(records: Iterable[Record], own: Mapping[str, Any]) -> Table:
         for stage, params in stages
         for key, value in params.items()
     ]
-    return Table("Every parameter of this run", ["stage", "parameter", "value", "what it is"], rows)
+    return Table("Every parameter of this run", ["stage", "parameter", "value", "what it is"], rows, explained=True)
 
 
 def machines(records: Iterable[Record]) -> Table:
