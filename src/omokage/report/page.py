@@ -27,8 +27,8 @@ CAPTIONS = {
         "in order: nobody chose them."
     ),
     "loss": (
-        "Training loss (mean squared error of whitened pictures, no unit, logarithmic) over the steps, with the "
-        "learning rate below."
+        "Loss (mean squared error of whitened pictures, no unit, logarithmic) on faces trained on and held out, over "
+        "the steps, with the learning rate below."
     ),
     "noise_levels": (
         "Squared error by noise level (log signal-to-noise ratio in nats; noise left, clean pictures right). "
