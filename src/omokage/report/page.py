@@ -35,7 +35,8 @@ CAPTIONS = {
         "The shaded gap is overfitting."
     ),
     "scores": (
-        "The scores of the samples (no unit) beside what real faces score; lines through the bars are 95 % intervals."
+        "The scores of the samples (no unit) beside what real faces score; lines through the bars are intervals of "
+        "95\u00a0%."
     ),
     "progress": "The score over the training, of few pictures each time: to be compared only with one another.",
     "study": "Samplers and weights against each other, by the evaluations of the network that a picture takes.",

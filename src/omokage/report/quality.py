@@ -133,5 +133,6 @@ def _over_training(progress: list[dict[str, str]]) -> str:
     return (
         f"Over the training, judged by {count(int(last['n']), 'picture')} each time, the distance came from "
         f"{number(float(progress[0]['distance']))} at step {int(progress[0]['step']):,} to "
-        f"{number(float(last['distance']))} at step {int(last['step']):,}, {said}. With so few it is larger than above."
+        f"{number(float(last['distance']))} at step {int(last['step']):,}, {said}. These are few and drawn without "
+        "guidance: compare them only with one another."
     )
