@@ -1,5 +1,7 @@
 """The report: other numbers get other words, nothing escapes, nothing leaves the page, the same bytes every time."""
 
+import base64
+import io
 import json
 import os
 import re
@@ -8,30 +10,47 @@ import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
-from test_figures import a_run, digest
+from conftest import ROOT
+from PIL import Image
+from ruamel.yaml import YAML
+from safetensors.numpy import save_file
+from test_figures import UPSTREAM, digest
 
-from omokage import provenance
+from omokage import pipeline, provenance
 from omokage.job import Job
 from omokage.params.report import Params
-from omokage.report.page import markdown_text, web_address
-from omokage.report.verdict import Level, Loss, Run, difficulties, performance, quality, summary
-from omokage.stages import figures, report
+from omokage.report import tables
+from omokage.report.chapters import chapters, summary
+from omokage.report.film import BUDGET, Film
+from omokage.report.page import CAPTIONS, markdown_text, web_address
+from omokage.report.pictures import Picture
+from omokage.report.run import Level, Loss, Run
+from omokage.stages import report
 
 NAUGHTY = "<script>alert(1)</script> | *A* & [B]"
+RECORDED = Path(__file__).parent / "recorded"
+ALIKE = {"red": 0.5, "green": 0.0, "blue": -0.5, "contrast": 1.0, "saturation": 1.0, "sharpness": 1.0}
 GOOD = Run(
     losses=[Loss(100 * row, 0.1 + 0.9 / row**2) for row in range(1, 41)],
     levels=[Level(5.0, 0.30, 0.306), Level(0.0, 0.10, 0.101), Level(-5.0, 0.20, 0.203)],
     metrics={
         "score": "Fréchet distance",
         "extractor": "efficientnet-lite0",
-        "distance": 4.0,
-        "distance_floor": 3.6,
-        "kid": 0.001,
-        "kid_floor": 0.002,
+        "resize": "clean, bicubic, 224",
+        "seed": 0,
         "n": 5000,
         "n_reference": 5000,
+        **{"distance": 4.0, "distance_low": 3.8, "distance_high": 4.2, "distance_floor": 3.6},
+        **{"kid": 0.001, "kid_low": 0.0, "kid_high": 0.002, "kid_floor": 0.002},
+        **{"precision": 0.85, "precision_floor": 0.9, "recall": 0.85, "recall_floor": 0.9},
+        **{"density": 0.9, "density_floor": 1.0, "coverage": 0.9, "coverage_floor": 0.95},
+        **{"copied": 0.01, "copy_ratio": 0.8, "copy_ratio_floor": 0.79},
+        "style": ALIKE,
+        "style_floor": ALIKE,
     },
     faces={
         "pictures": 50_000,
@@ -42,93 +61,198 @@ GOOD = Run(
         "detected": 0,
         "whole": 50_000,
     },
+    progress=[],
+    study=[],
     batch_size=64,
     prediction="v",
-    samples_colour=[0.5, 0.5, 0.5],
-    held_out_colour=[0.501, 0.5, 0.499],
 )
+
+
+def scored(run: Run = GOOD, **metrics: Any) -> Run:
+    return replace(run, metrics={**run.metrics, **metrics})
+
+
 UNDERTRAINED = replace(
-    GOOD,
+    scored(distance=41.0, kid=0.05, style={**ALIKE, "red": 25.2, "green": -12.7, "sharpness": 0.7}),
     losses=[Loss(10 * row, 1.0 - 0.012 * row) for row in range(1, 41)],
-    metrics={**GOOD.metrics, "distance": 41.0, "kid": 0.05},
-    samples_colour=[0.6, 0.45, 0.5],
 )
 OVERFITTING = replace(
     GOOD,
     levels=[Level(5.0, 0.30, 0.36), Level(0.0, 0.10, 0.25), Level(-5.0, 0.20, 0.30)],
     faces={**GOOD.faces, "pictures": 900, "kept": 800, "train": 700, "dropped": {"duplicate": 90, "too_small": 10}},
 )
-TINY = replace(
-    GOOD,
-    losses=[Loss(2, 1.0)],
-    metrics={**GOOD.metrics, "distance": 9.0, "n": 16, "n_reference": 16, "kid_floor": -0.001},
-)
+TINY = replace(scored(distance=9.0, n=16, n_reference=16, kid_floor=-0.001), losses=[Loss(2, 1.0)])
+
+
+def short(run: Run) -> dict[str, str]:
+    return {heading: verdict.short for heading, verdict in chapters(run).items()}
 
 
 def words(run: Run) -> str:
-    return " ".join(p for verdict in (performance, quality, difficulties) for p in verdict(run).paragraphs)
+    said = " ".join(p for verdict in chapters(run).values() for p in verdict.paragraphs)
+    return said.replace("\u00a0", " ")
+
+
+def recorded(name: str) -> Run:
+    """Return a run that really was: see recorded/make.py."""
+
+    def place(path: str) -> Path:
+        own = RECORDED / name / Path(path).name
+        return own if own.exists() else RECORDED / "good" / own.name
+
+    return Run.load(place, batch_size=32, prediction="v")
+
+
+def test_four_runs_that_were_get_the_words_they_deserve() -> None:
+    said = {name: short(recorded(name)) for name in ("good", "undertrained", "collapsed", "copying")}
+    assert said["good"] == {
+        "Quality": "close to real faces, nearly as varied",
+        "Style": "slight colour drift, slightly flat and slightly soft",
+        "Copies": "none beyond chance",
+        "Performance": "the loss fell steeply and was still falling",
+        "Difficulties": "none that the numbers show",
+    }
+    assert said["undertrained"] == {
+        "Quality": "very far from real faces, and few look real",
+        "Style": "colour drift, slightly flat, pale and soft",
+        "Copies": "none beyond chance",
+        "Performance": "the loss fell by more than half",
+        "Difficulties": "colour drift and too little training",
+    }
+    # Eight samples over and over: what one of them has in common with a training face, an eighth of all has.
+    assert said["collapsed"] == said["good"] | {
+        "Quality": "far from real faces, and collapsed to a few pictures",
+        "Style": "colour drift, slightly harsh and soft",
+        "Copies": "some near copies",
+        "Difficulties": "collapse and colour drift",
+    }
+    assert said["copying"] == said["good"] | {
+        "Quality": "as close as real faces are, as varied, but copies",
+        "Style": "that of the data set",
+        "Copies": "many copies of training faces",
+        "Difficulties": "copying",
+    }
 
 
 def test_a_good_run_is_called_good() -> None:
-    assert performance(GOOD).short == "the loss fell steeply"
-    assert quality(GOOD).short == "as close as real faces are"
-    assert difficulties(GOOD).short == "none that the numbers show"
-    assert "1.1 times as far" in words(GOOD)
+    assert short(GOOD) == {
+        "Quality": "as close as real faces are, as varied",
+        "Style": "that of the data set",
+        "Copies": "none beyond chance",
+        "Performance": "the loss fell steeply",
+        "Difficulties": "none that the numbers show",
+    }
+    assert "is 4 (95 % interval 3.8 to 4.2)" in words(GOOD) and "1.1 times as far" in words(GOOD)
     assert "256,000 pictures seen" in words(GOOD) and "5.69 passes" in words(GOOD)
     assert "no sign of overfitting" in words(GOOD)
     assert "no more than chance gives real faces" in words(GOOD)
 
 
 def test_an_undertrained_run_is_told_to_go_on() -> None:
-    assert performance(UNDERTRAINED).short == "the loss fell little and was still falling"
-    assert quality(UNDERTRAINED).short == "very far from real faces"
-    assert difficulties(UNDERTRAINED).short == "colour drift"
+    said = short(UNDERTRAINED)
+    assert said["Performance"] == "the loss fell little and was still falling"
+    assert said["Quality"].startswith("very far from real faces")
+    assert said["Style"] == "colour drift and soft"
+    assert said["Difficulties"] == "colour drift and too little training"
     assert "undertrained" in words(UNDERTRAINED) and "more steps would likely help" in words(UNDERTRAINED)
     assert "+25.2 in red" in words(UNDERTRAINED)
     assert "25 times as much" in words(UNDERTRAINED)
 
 
 def test_an_overfitting_run_is_suspected_of_copies() -> None:
-    assert difficulties(OVERFITTING).short == "many pictures dropped, few pictures and strong overfitting"
+    assert short(OVERFITTING)["Difficulties"] == "many pictures dropped, few pictures and strong overfitting"
     assert "52 % higher" in words(OVERFITTING) and "150 %" in words(OVERFITTING)
-    assert "copies" in quality(OVERFITTING).paragraphs[-1]
-    assert "duplicate (90) and too small (10)" in words(OVERFITTING)
+    assert "compare the samples with the faces it was trained on" in words(OVERFITTING)
+    rows = [[cell.text for cell in row] for row in tables.dropped(OVERFITTING).rows]
+    assert rows == [["duplicate", "90", "10\u00a0%"], ["too small", "10", "1.1\u00a0%"]]
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "said"),
+    [
+        (0.02, 500, "none"),
+        (0.05, 500, "some"),
+        (0.05, 40, "none"),
+        (0.3, 500, "many"),
+        (0.0102, 50_000, "none"),
+        (0.02, 50_000, "some"),
+    ],
+)
+def test_copies_are_more_than_chance_gives_so_many_samples(share: float, n: int, said: str) -> None:
+    assert short(scored(copied=share, n=n))["Copies"].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"recall": 0.7}, "nearly as varied"),
+        ({"recall": 0.5}, "less varied"),
+        ({"recall": 0.1}, "much less varied"),
+        ({"recall": 0.1, "coverage": 0.1}, "and collapsed to a few pictures"),
+        ({"recall": 0.1, "coverage": 0.1, "precision": 0.2}, "and few look real"),
+    ],
+)
+def test_variety_is_judged_apart(changes: dict[str, Any], said: str) -> None:
+    assert short(scored(**changes))["Quality"] == f"as close as real faces are, {said}"
+
+
+def test_the_score_over_the_training_is_told_where_it_was_asked_for() -> None:
+    def over(*distances: float) -> Run:
+        rows = [
+            {"step": str(1000 * i), "pictures": "9", "distance": str(d), "kid": "0.1", "n": "64"}
+            for i, d in enumerate(distances, 1)
+        ]
+        return replace(GOOD, progress=rows)
+
+    assert "from 90 at step 1,000 to 40 at step 3,000, and had not been lower" in words(over(90, 50, 40))
+    assert "to 60 at step 3,000, after 50 at step 2,000, the lowest" in words(over(90, 50, 60))
+    assert "Over the training" not in words(GOOD)
 
 
 def test_a_tiny_run_gets_no_verdict() -> None:
-    assert quality(TINY).short.endswith("on too few samples to tell")
+    assert short(TINY)["Quality"].endswith("on too few samples to tell")
     assert "n = 16" in words(TINY) and "n = 16" in summary(TINY)
     assert "zero within its noise" in words(TINY)
     assert "100 % of the first error is left" in words(TINY)
 
 
-@pytest.mark.parametrize(("distance", "short"), [(5.0, "close"), (10.0, "recognisable"), (20.0, "far from")])
-def test_the_ratio_to_the_floor_decides(distance: float, short: str) -> None:
-    assert quality(replace(GOOD, metrics={**GOOD.metrics, "distance": distance})).short.startswith(short)
+@pytest.mark.parametrize(("distance", "said"), [(5.0, "close"), (10.0, "recognisable"), (20.0, "far from")])
+def test_the_ratio_to_the_floor_decides(distance: float, said: str) -> None:
+    assert short(scored(distance=distance))["Quality"].startswith(said)
 
 
 def test_only_the_scores_own_name_is_used() -> None:
     assert "FID" not in words(GOOD)
-    assert "The FID of the samples" in words(
-        replace(GOOD, metrics={**GOOD.metrics, "score": "FID", "extractor": "inception"})
-    )
+    assert "The FID of the samples" in words(scored(score="FID", extractor="inception"))
 
 
-def a_report(root: Path) -> Job[Params]:
-    """Draw the figures of a small run, and return the job of its report."""
-    drawn = a_run(root)
-    train = root / "results/runs/train.json"
-    (record,) = json.loads(train.read_text())
-    record["params"] |= {"batch_size": 4, "prediction": "v"}
-    train.write_text(json.dumps([record]))
-    figures.run(drawn)
-    made = {path: provenance.sha256(place) for path, place in drawn.outputs.items()}
-    record = {"stage": "figures", "params": drawn.params.values(), "deps": dict(drawn.deps), "code": {}, "packages": {}}
-    (root / "results/runs/figures.json").write_text(
-        json.dumps([record | {"outs": made, "threads": 1, "facts": drawn.facts}])
-    )
-    faces = {"pictures": 20, "kept": 18, "train": 9, "held_out": 9, "dropped": {NAUGHTY: 2}, "detected": 3, "whole": 15}
+SIDE = 16
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 90 60"><path d="M5 55 85 5" stroke="#0173b2"/></svg>'
+
+
+def a_film(faces: int, moments: int, side: int = SIDE) -> dict[str, Any]:
+    """Noise that fades to one colour a face."""
+    noise = np.random.default_rng(0).integers(0, 256, (moments, faces, 3, side, side))
+    clean = 200 - 20 * np.arange(faces)[:, None, None, None] + np.zeros_like(noise)
+    left = np.linspace(1, 0, moments)[:, None, None, None, None]
+    x_t = (left * noise + (1 - left) * clean).astype(np.uint8)
+    return {"t": np.arange(moments)[::-1].copy(), "x_t": x_t, "x0": clean.astype(np.uint8)}
+
+
+def a_report(root: Path, title: str = f"Title {NAUGHTY}", judged: Run = TINY) -> Job[Params]:
+    """Write the inputs of a report, with records of the stages that made them, and return its job."""
+    stage = pipeline.read(ROOT)["report"]
+    for folder in ("data", "results/runs", "results/figures"):
+        (root / folder).mkdir(parents=True)
+    faces = {**judged.faces, "dropped": {NAUGHTY: 2, "duplicate": 11, "blurred": 9}}
     (root / "results/faces.json").write_text(json.dumps({"faces": faces}))
+    (root / "results/metrics.json").write_text(json.dumps(judged.metrics))
+    _write(root / "results/loss.csv", [{"step": row.step, "loss": row.loss} for row in judged.losses])
+    levels = [{"log_snr": row.log_snr, "train": row.train, "held_out": row.held_out} for row in judged.levels]
+    _write(root / "results/noise_levels.csv", levels)
+    _write(root / "results/progress.csv", judged.progress or [{"step": "5", "distance": 9.5, "kid": 0.1, "n": 4}])
+    (root / "results/study.csv").write_text("weights,sampler,evaluations,distance,kid,n\n")
+    save_file(a_film(3, 5), root / "results/frames.safetensors")
     licence = {
         "title": NAUGHTY,
         "author": NAUGHTY,
@@ -138,24 +262,45 @@ def a_report(root: Path) -> Job[Params]:
     }
     manifest = {"source": "folder", "name": NAUGHTY, "version": "1", "licences": [licence], "count": 20, "pictures": []}
     (root / "data/manifest.json").write_text(json.dumps(manifest))
-    inputs = [
-        "data/manifest.json",
-        "results/faces.json",
-        "results/loss.csv",
-        "results/noise_levels.csv",
-        "results/metrics.json",
-    ]
-    inputs += [*made, *(f"results/runs/{stage}.json" for stage in report.STAGES)]
+    figures = [path for path in stage.data if path.startswith("results/figures/")]
+    for number, path in enumerate(figures):
+        if path.endswith(".svg"):
+            (root / path).write_text(SVG)
+        else:
+            Image.effect_noise((90, 60), 9 * number).convert("P").save(root / path)
+    records = dict(UPSTREAM)
+    params, deps, outs, facts = records["train"]
+    records["train"] = ({**params, "batch_size": 4, "prediction": "v"}, deps, outs, facts)
+    before = [path for _, _, outs, _ in records.values() for path in outs]
+    records["figures"] = ({"grid_side": 2}, before, figures, {})
+    for name, (params, deps, outs, facts) in records.items():
+        record = {
+            "stage": name,
+            "params": params,
+            "deps": {path: digest(path) for path in deps},
+            "code": {},
+            "packages": {},
+            "outs": {path: digest(path) for path in outs},
+            "threads": 2,
+            "facts": facts,
+        }
+        (root / f"results/runs/{name}.json").write_text(json.dumps([record]))
+    inputs = [path for path in stage.data if (root / path).exists()]
     return Job(
-        params=Params(report_title=f"Title {NAUGHTY}"),
+        params=Params(report_title=title),
         inputs={path: root / path for path in inputs},
         outputs={path: root / path for path in ("results/report.html", "results/report.md")},
         work=root / "work",
         threads=1,
-        deps={path: made.get(path, digest(path)) for path in inputs},
+        deps={path: digest(path) for path in inputs},
         code={"src/omokage/stages/report.py": digest("report")},
         packages={"jinja2": "3"},
     )
+
+
+def _write(path: Path, rows: list[Any]) -> None:
+    lines = [",".join(rows[0]), *(",".join(str(value) for value in row.values()) for row in rows), ""]
+    path.write_text("\n".join(lines))
 
 
 @pytest.fixture(scope="module")
@@ -182,9 +327,15 @@ class Elements(HTMLParser):
 def test_the_page_is_one_file_and_escapes_everything(written: Job[Params]) -> None:
     html = written.output("results/report.html").read_text()
     page = Elements(html)
-    assert page.tags.count("img") == len(report.FIGURES)
-    assert page.tags.count("script") == 1
-    assert all(address.startswith("data:") or address == "https://a.org/%28x%29" for address in page.addresses)
+    # The film takes the place of the GIF and the film strip, the dialog has a picture too; no study was asked for.
+    assert page.tags.count("img") == len(CAPTIONS) - 3 + 2
+    assert page.tags.count("script") == 2
+    own = {f"#{heading.lower()}" for heading in chapters(TINY)}
+    assert {address for address in page.addresses if not address.startswith("data:")} == {
+        "https://a.org/%28x%29",
+        *own,
+    }
+    assert "default-src 'none'; img-src data:" in html
     assert "url(" not in html and "@import" not in html and "javascript:" not in html
     assert "prefers-color-scheme: dark" in html
     assert "ddim in 20 evaluations of the network a picture, led 1.5 times as far" in " ".join(html.split())
@@ -194,22 +345,81 @@ def test_markdown_shows_the_figures_beside_it_and_escapes_everything(written: Jo
     path = written.output("results/report.md")
     markdown = path.read_text()
     shown = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", markdown)
-    assert len(shown) == len(report.FIGURES) and all((path.parent / picture).is_file() for picture in shown)
+    assert len(shown) == len(CAPTIONS) - 1 and all((path.parent / picture).is_file() for picture in shown)
     assert "<script" not in markdown and "javascript:" not in markdown
-    assert "| train | schedule | cosine |" in markdown and "| lr | 0.001 |" in markdown
+    assert "| train | schedule | cosine | noise schedule |" in markdown and "| lr | 0.001 |" in markdown
+    assert "| precision | 0.85 |  | 0.9 |" in markdown
+
+
+def test_every_table_is_one_in_markdown(written: Job[Params]) -> None:
+    blocks = written.output("results/report.md").read_text().split("\n\n")
+    tables = [block.splitlines() for block in blocks if block.startswith("| ")]
+    assert len(tables) == 6
+    for head, rule, *rows in tables:
+        assert set(rule) == {"|", "-"}
+        assert {len(re.findall(r"(?<!\\)\|", line)) for line in (head, rule, *rows)} == {head.count("|")}
+
+
+def test_the_parameters_of_the_run_can_be_taken_from_the_page(written: Job[Params]) -> None:
+    class Code(HTMLParser):
+        text = ""
+
+        def handle_data(self, data: str) -> None:
+            self.text = data if data.startswith("source: ") else self.text
+
+    page = Code()
+    page.feed(written.output("results/report.html").read_text())
+    read = YAML(typ="safe", pure=True).load(io.StringIO(page.text))
+    assert read["lr"] == 1e-3 and read["sampler"] == "ddim" and read["report_title"] == f"Title {NAUGHTY}"
+    assert "folder" not in read
 
 
 def test_both_carry_what_made_them(written: Job[Params]) -> None:
     html, markdown = (provenance.read(place) for place in written.outputs.values())
     assert html == markdown
-    assert set(html["runs"]) == set(report.STAGES)
+    assert set(html["runs"]) == {*UPSTREAM, "figures"}
     assert html["runs"]["train"]["params"]["lr"] == 1e-3
     assert html["deps"]["results/figures/loss.png"] == html["runs"]["figures"]["outs"]["results/figures/loss.png"]
 
 
+@pytest.mark.parametrize(("side", "faces"), [(16, 8), (32, 8), (64, 4), (128, 1)])
+def test_a_film_of_larger_pictures_shows_fewer_of_them(side: int, faces: int, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (11, 8, 3, side, side), np.uint8)
+    save_file({"t": np.arange(11)[::-1].copy(), "x_t": noise, "x0": np.full_like(noise, 99)}, tmp_path / "film")
+    film = Film.load(tmp_path / "film")
+    assert film.faces == faces and film.steps[0] == 10 and film.steps[-1] == 0
+    assert len(film.data) < 1.4 * BUDGET
+
+
+def test_a_film_has_every_moment_of_a_face_in_its_place(tmp_path: Path) -> None:
+    noise = np.zeros((3, 2, 3, 16, 16), np.uint8)
+    for moment, face in np.ndindex(3, 2):
+        noise[moment, face] = 20 * moment + 100 * face
+    save_file({"t": np.array([9, 4, 0]), "x_t": noise, "x0": noise + 10}, tmp_path / "film")
+    film = Film.load(tmp_path / "film")
+    with Image.open(io.BytesIO(decoded(film.data))) as image:
+        middles = np.asarray(image.convert("L"))[8::16, 8::16].astype(int)
+    expected = [[0, 20, 40], [10, 30, 50], [100, 120, 140], [110, 130, 150]]
+    assert np.abs(middles - expected).max() <= 2
+    assert (film.steps, film.faces, film.side) == ([9, 4, 0], 2, 16)
+
+
+def decoded(address: str) -> bytes:
+    return base64.b64decode(address.partition("base64,")[2])
+
+
+def test_a_plot_is_lines_unless_they_weigh_much_more(tmp_path: Path) -> None:
+    pixels, lines = tmp_path / "x.png", tmp_path / "x.svg"
+    Image.effect_noise((40, 40), 90).save(pixels)
+    lines.write_text(SVG.replace("<path", f"<metadata>{'a stamp ' * 9000}</metadata>\n<path"))
+    assert decoded(Picture("x", "x", pixels, lines).data) == SVG.encode()
+    lines.write_text(SVG + " " * 40_000)
+    assert Picture("x", "x", pixels, lines).data.startswith("data:image/webp")
+
+
 def test_kid_is_no_multiple_of_a_floor_next_to_nothing() -> None:
     def said(floor: float) -> str:
-        return words(replace(GOOD, metrics={**GOOD.metrics, "kid": 0.02, "kid_floor": floor}))
+        return words(scored(kid=0.02, kid_floor=floor))
 
     assert "10 times as much" in said(0.002)
     assert all("zero within its noise" in said(floor) for floor in (0.0001, -0.0001))

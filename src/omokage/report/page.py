@@ -1,7 +1,5 @@
 """The report as a page: what its templates are handed, and how they are filled."""
 
-import base64
-import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -11,10 +9,15 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
 
 from omokage.provenance import Record, public
-from omokage.report.verdict import Run, Verdict, difficulties, performance, quality, summary
+from omokage.report import tables
+from omokage.report.chapters import chapters, summary
+from omokage.report.film import Film
+from omokage.report.pictures import Picture
+from omokage.report.run import Run
+from omokage.report.tables import Table
+from omokage.report.verdict import Verdict
 from omokage.report.words import count, number
 
 # What each figure shows, for those who see it and for those who cannot.
@@ -24,19 +27,30 @@ CAPTIONS = {
         "in order: nobody chose them."
     ),
     "loss": (
-        "Training loss (mean squared error of whitened pictures, no unit, logarithmic) over the steps, with the "
-        "learning rate below."
+        "Loss (mean squared error of whitened pictures, no unit, logarithmic) on faces trained on and held out, over "
+        "the steps, with the learning rate below."
     ),
     "noise_levels": (
         "Squared error by noise level (log signal-to-noise ratio in nats; noise left, clean pictures right). "
         "The shaded gap is overfitting."
     ),
     "scores": (
-        "Distance and KID of the samples (no unit, lower is better) beside their floors: the same measure between two "
-        "sets of real faces."
+        "The scores of the samples (no unit) beside what real faces score; lines through the bars are intervals of "
+        "95\u00a0%."
+    ),
+    "progress": "The score over the training, of few pictures each time: to be compared only with one another.",
+    "study": "Samplers and weights against each other, by the evaluations of the network that a picture takes.",
+    "neighbours": (
+        "The samples that are nearest to a face trained on, beside it and the nearest face held out. A copy would look "
+        "like the former."
     ),
     "animation": "A few pictures losing their noise; the last frame is held.",
-    "denoising": ("The same in still frames: what the sampler holds at step t, and the clean picture it expects."),
+    "denoising": "The same in still frames: what the sampler holds at step t, and the clean picture it expects.",
+    "transformed": (
+        "Held-out faces, noised more and more and cleaned again: little noise keeps the person, much makes another. "
+        "Below, their way to noise and back by DDIM, with the error."
+    ),
+    "between": "From one starting noise to another along an arc, and what the model draws on the way.",
     "schedule": (
         "The schedule over the steps: share of the picture's variance that is left, and log signal-to-noise ratio "
         "in nats; the other schedules faint."
@@ -48,34 +62,16 @@ CAPTIONS = {
     "contact": "Some pictures, and the squares that were cut out of them.",
     "noising": "Held-out faces at some steps t of the schedule, with the log signal-to-noise ratio in nats below.",
 }
-# Most sheets of faces weigh far more as PNG; lines and letters of the plots would suffer as WebP.
-SHEETS = ("contact", "data_card", "denoising", "noising", "samples")
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure: where it lies beside the report, its caption, its size in pixels, and itself as a data URI."""
+class Chapter:
+    """A verdict with its figures and tables."""
 
-    path: str
-    caption: str
-    width: int
-    height: int
-    data: str
-
-    @classmethod
-    def load(cls, name: str, file: Path, suffix: str) -> "Picture":
-        """Read the figure `name` (a key of CAPTIONS), which lies at `file`."""
-        with Image.open(file) as image:
-            width, height = image.size
-            content, kind = file.read_bytes(), suffix.removeprefix(".")
-            if name in SHEETS:
-                webp = io.BytesIO()
-                image.convert("RGB").save(webp, "WEBP", quality=88, method=6)
-                if len(webp.getvalue()) < len(content):
-                    content, kind = webp.getvalue(), "webp"
-        data = f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
-        stem = "denoising" if name == "animation" else name
-        return cls(f"figures/{stem}{suffix}", CAPTIONS[name], width, height, data)
+    heading: str
+    verdict: Verdict
+    pictures: list[Picture]
+    tables: list[Table]
 
 
 @dataclass(frozen=True)
@@ -85,6 +81,7 @@ class Page:
     title: str
     run: Run
     pictures: Mapping[str, Picture]
+    film: Film
     records: Sequence[Record]
     own_params: Mapping[str, Any]
     manifest: Mapping[str, Any]
@@ -112,20 +109,38 @@ class Page:
         return environment.get_template(template).render(
             page=self,
             summary=summary(self.run),
-            verdicts=self.verdicts(),
-            settings=self.settings(),
-            machine=self.machine(),
+            chapters=self.chapters(),
+            parameters=tables.parameters(self.records, self.own_params),
+            machines=tables.machines(self.records),
+            params_file=self.params_file(),
             licences=self.manifest["licences"],
             sampling=self.sampling(),
         )
 
-    def verdicts(self) -> list[tuple[str, Verdict, list[Picture]]]:
-        """Return the sections of the discussion: heading, verdict, figures."""
-        show = self.pictures
+    def chapters(self) -> list[Chapter]:
+        """Return the verdicts, each with what it rests on; what was not asked for is left out."""
+        run, show = self.run, self.pictures
+        pictures = {
+            "Quality": [show["scores"]],
+            "Copies": [show["neighbours"]],
+            "Performance": [show["loss"], show["noise_levels"]],
+        }
+        shown = {"Quality": [tables.scores(run)], "Style": [tables.styles(run)], "Difficulties": [tables.dropped(run)]}
+        for name, caption, rows in (
+            ("progress", "Scores over the training", run.progress),
+            ("study", "Scores of samplers and weights", run.study),
+        ):
+            if rows:
+                pictures["Quality"].append(show[name])
+                shown["Quality"].append(tables.measured(caption, rows))
         return [
-            ("Performance", performance(self.run), [show["loss"], show["noise_levels"]]),
-            ("Quality", quality(self.run), [show["scores"]]),
-            ("Difficulties", difficulties(self.run), []),
+            Chapter(
+                heading,
+                verdict,
+                pictures.get(heading, []),
+                [table for table in shown.get(heading, []) if table.rows],
+            )
+            for heading, verdict in chapters(run).items()
         ]
 
     def sampling(self) -> str:
@@ -136,22 +151,16 @@ class Page:
             words += f", led {number(params['guidance'])} times as far from what it said earlier in its training"
         return words
 
-    def settings(self) -> list[tuple[str, list[tuple[str, str]]]]:
-        """Return every stage with its parameters as its record has them."""
-        stages = [(run["stage"], public(run)["params"]) for run in self.records] + [("report", dict(self.own_params))]
-        return [(stage, [(key, _value(value)) for key, value in params.items()]) for stage, params in stages if params]
+    def params_file(self) -> str:
+        """Return the run's parameters as params.yaml has them, without where the user's pictures lie.
 
-    def machine(self) -> list[tuple[str, str]]:
-        """Return where and how the stages that compute on a device ran."""
-        rows = []
+        JSON is YAML too, and no value can break out of it.
+        """
+        together: dict[str, Any] = {}
         for run in self.records:
-            facts = run["facts"]
-            if "device" in facts:
-                words = [facts["device"], f"{run['threads']} CPU threads", facts.get("precision", "")]
-                if "parameters" in facts:
-                    words.append(f"{facts['parameters']:,} weights")
-                rows.append((run["stage"], ", ".join(word for word in words if word)))
-        return rows
+            together |= public(run)["params"]
+        together |= self.own_params
+        return "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in together.items())
 
 
 def markdown_text(words: object) -> str:
@@ -164,7 +173,3 @@ def web_address(url: object) -> str:
     """Return a link's address if it leads to the web, else nothing, so that no link can run a script."""
     address = str(url or "")
     return quote(address, safe=":/?#@!$&*+,;=%~-._") if re.match(r"https?://", address) else ""
-
-
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

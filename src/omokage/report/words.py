@@ -16,8 +16,8 @@ def count(value: int, thing: str) -> str:
 
 
 def percent(fraction: float) -> str:
-    """Return a fraction as a percentage: whole, or to a tenth below ten."""
-    return f"{100 * fraction:.{0 if abs(fraction) >= 0.0995 else 1}f} %".replace("-", "−")
+    """Return a fraction as a percentage, without a line break in it: whole, or to a tenth below ten."""
+    return f"{100 * fraction:.{0 if abs(fraction) >= 0.0995 else 1}f}\u00a0%".replace("-", "−")
 
 
 def times(ratio: float) -> str:
@@ -28,3 +28,8 @@ def times(ratio: float) -> str:
 def listed(items: Sequence[str]) -> str:
     """Return 'a', 'a and b' or 'a, b and c'."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def signed(value: float) -> str:
+    """Return a number to a tenth, always with its sign."""
+    return f"{value:+z.1f}".replace("-", "−")

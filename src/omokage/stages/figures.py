@@ -82,7 +82,7 @@ FIGURES = {
 
 
 def run(job: Job[Params]) -> None:
-    """Draw every figure; the facts say how to know it again, and the mean colours of samples and of held-out faces."""
+    """Draw every figure; the facts say how to know it again."""
     runs = [provenance.record(job.input(f"results/runs/{stage}.json")) for stage in UPSTREAM]
     training = next(run["facts"] for run in runs if run["stage"] == "train")
 
@@ -124,10 +124,6 @@ def run(job: Job[Params]) -> None:
         _save(drawn(figure), path, stamp)
         made[name] = {"sha256": provenance.sha256(path), "pixels": provenance.pixels(path)}
     job.facts["figures"] = made
-    job.facts["colours"] = {
-        key: [round(float(mean) / 255, 6) for mean in opened(named).mean((0, 2, 3))]
-        for key, named in (("samples", SAMPLES), ("held_out", HELD_OUT))
-    }
 
 
 def _save(drawn: Image.Image | Chart | Frames, path: Path, stamp: provenance.Stamp) -> None:
