@@ -1,6 +1,7 @@
 """`dvc exp run` in the workspace, in a temporary directory and from the queue; a user's own pictures in each."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from conftest import Clone, stages_run
+from conftest import TRAINED, Clone, interruptible, stages_run
 
 from omokage import pipeline
 from omokage.data.sources import avatars
@@ -53,16 +54,8 @@ def test_metrics_are_there_while_training_runs(copy_of: Callable[[], Clone]) -> 
 
 
 @pytest.mark.long
-def test_a_training_that_is_killed_goes_on_and_ends_the_same(copy_of: Callable[[], Clone]) -> None:
-    undisturbed = copy_of()
-    undisturbed.set(steps=200, log_every=20)
-    clone = copy_of()
-    # Checkpoints every 30 s would need a long test; the interval changes nothing that is written in the end.
-    for each in (clone, undisturbed):
-        path = each.root / "src" / "omokage" / "training" / "loop.py"
-        path.write_text(path.read_text().replace("CHECKPOINT_SECONDS = 30.0", "CHECKPOINT_SECONDS = 0.2"))
-    undisturbed.dvc("repro", "train")
-    clone.set(steps=200, log_every=20)
+def test_a_training_that_is_killed_goes_on_and_ends_the_same(copy_of: Callable[[], Clone], undisturbed: Clone) -> None:
+    clone = interruptible(copy_of())
     with subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", "train"],
         cwd=clone.root,
@@ -76,10 +69,47 @@ def test_a_training_that_is_killed_goes_on_and_ends_the_same(copy_of: Callable[[
         stop(running)
     again = clone.dvc("repro", "train")
     assert "0% 0/200" not in again.stderr
-    outs = ["results/model.safetensors", "results/loss.csv", "results/noise_levels.csv", "results/train/metrics.json"]
-    for out in outs:
+    for out in TRAINED:
         assert pipeline.digest(clone.root / out) == pipeline.digest(undisturbed.root / out), out
     assert not list(work.glob("train-*/*"))
+
+
+@pytest.mark.long
+def test_a_training_left_behind_is_waited_for_and_its_result_used(
+    copy_of: Callable[[], Clone], undisturbed: Clone
+) -> None:
+    clone = interruptible(copy_of())
+    log = clone.root / ".dvc" / "tmp" / "omokage" / "logs" / "workspace" / "train.log"
+    with subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", "train"],
+        cwd=clone.root,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "OMOKAGE_PYTHON": sys.executable},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as left:
+        table = clone.root / "results" / "loss.csv"
+        wait_for(lambda: table.read_text() if table.exists() else "", "\n20,")
+        holder = (clone.root / ".dvc" / "tmp" / "omokage" / "train.lock").read_text()
+        (process,) = re.findall(r"process (\d+) on", holder)
+        os.kill(int(process), signal.SIGSTOP)
+        left.terminate()
+        left.wait()
+    with subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", "train"],
+        cwd=clone.root,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "OMOKAGE_PYTHON": sys.executable},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as again:
+        wait_for(lambda: log.read_text() if log.exists() else "", f"waiting for {holder}")
+        os.kill(int(process), signal.SIGCONT)
+        assert again.stderr is not None
+        said = again.stderr.read()
+    assert again.returncode == 0, said
+    assert "what that run made fits, and is used" in said
+    for out in TRAINED:
+        assert pipeline.digest(clone.root / out) == pipeline.digest(undisturbed.root / out), out
 
 
 def test_a_temporary_experiment_runs_its_own_code(copy_of: Callable[[], Clone]) -> None:

@@ -1,12 +1,27 @@
 # With `train_processes: N` in a profile's configfile, N processes train together, each on a GPU of its own where there are
-# GPUs; `micro_batch: N` is how many pictures fit into memory at once. Neither decides what comes out.
-TRAIN_PROCESSES = int(config.get("train_processes", 1))
+# GPUs; with `train_nodes: N` as many on each of N nodes; `micro_batch: N` is how many pictures fit into memory at once.
+# None of them decides what comes out.
+TRAIN_NODES = number("train_nodes")
+TRAIN_PROCESSES = number("train_processes")
 TRAIN = RUN
-if TRAIN_PROCESSES > 1:
-    torchrun = f"-m torch.distributed.run --standalone --nproc-per-node={TRAIN_PROCESSES} -m"
-    TRAIN = RUN.replace(" -m ", f" {torchrun} ", 1)
+TRAIN_RESOURCES = {"gpu": GPUS * TRAIN_PROCESSES}
+if TRAIN_NODES > 1:
+    # One task a node, which the rule starts itself (mpi, in the words of Snakemake's plugin) on this, the first node.
+    TRAIN_RESOURCES = {"mpi": "srun", "nodes": TRAIN_NODES, "tasks": TRAIN_NODES}
+    if GPUS:
+        TRAIN_RESOURCES |= {"gres": f"gpu:{GPUS * TRAIN_PROCESSES}", "tasks_per_gpu": 0}
+if TRAIN_NODES * TRAIN_PROCESSES > 1:
+    torchrun = f"-m torch.distributed.run --nproc-per-node={TRAIN_PROCESSES}"
+    if TRAIN_NODES == 1:
+        torchrun += " --standalone"
+    else:
+        meeting = "--rdzv-id=$SLURM_JOB_ID --rdzv-endpoint=$(hostname):$((20000 + SLURM_JOB_ID % 10000))"
+        torchrun += f" --nnodes={TRAIN_NODES} --rdzv-backend=c10d {meeting}"
+        cpus = f"--cpus-per-task={THREADS * TRAIN_PROCESSES}"
+        TRAIN = TRAIN.replace("exec ", f"exec srun --ntasks={TRAIN_NODES} --ntasks-per-node=1 {cpus} ")
+    TRAIN = TRAIN.replace(" -m ", f" {torchrun} -m ")
 if "micro_batch" in config:
-    os.environ["OMOKAGE_MICRO_BATCH"] = str(config["micro_batch"])
+    os.environ["OMOKAGE_MICRO_BATCH"] = str(number("micro_batch"))
 
 
 rule train:
@@ -22,5 +37,8 @@ rule train:
     resources:
         mem_mb=16000,
         runtime=2880,
+        # Snakemake gives a job no more threads than there are cores where it runs itself: on the login node.
+        cpus_per_task=THREADS * TRAIN_PROCESSES,
+        **TRAIN_RESOURCES,
     shell:
         TRAIN + f" train --threads {THREADS} --log-to {{log:q}}"
