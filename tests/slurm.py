@@ -25,7 +25,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={ports[0]}
 SlurmUser={user}
 SlurmdUser={user}
-AuthInfo=socket={place}/munge.socket,cred_expire=3
+AuthInfo=socket={place}/munge.socket
 StateSaveLocation={place}/state
 SlurmdSpoolDir={place}/spool-%n
 SlurmctldPidFile={place}/slurmctld.pid
@@ -122,7 +122,7 @@ def running(place: Path) -> Iterator[Cluster]:
                 until(lambda: (place / "munge.socket").exists())
         cluster = Cluster(place)
         stack.callback(cluster.ask, "scancel", "--signal=KILL", "--full", "--user", user())
-        until(lambda: nodes(cluster).count("idle") == len(NODES))
+        until(lambda: set(nodes(cluster)) == {"idle"})
         yield cluster
 
 

@@ -38,8 +38,10 @@ def hold(path: Path, what: str) -> Iterator[bool]:
         file.truncate(0)
         file.write(_name())
         file.flush()
-        yield waited
-        file.truncate(0)
+        try:
+            yield waited
+        finally:
+            file.truncate(0)
 
 
 def _name() -> str:

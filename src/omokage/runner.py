@@ -209,7 +209,8 @@ def _kept(live: Sequence[Path]) -> Iterator[None]:
         if not path.exists():
             path.touch()
         _remove(_partial(path))
-        _partial(path).hardlink_to(path)
+        with contextlib.suppress(OSError):  # a file system without hard links
+            _partial(path).hardlink_to(path)
     try:
         yield
     finally:

@@ -27,6 +27,10 @@ class Queued:
         rule = self.comment.removeprefix("rule_")
         return any(rule == stage or rule.startswith(f"{stage}_part_") for stage in stages)
 
+    def lies_in(self, folder: Path) -> bool:
+        """Return whether it runs in that very folder."""
+        return self.folder.resolve() == folder.resolve()
+
 
 def this_job() -> str | None:
     """Return the id of the job that this process runs in."""
@@ -54,14 +58,13 @@ def lives(job: str) -> bool:
 def wait(folder: Path, stages: Iterable[str]) -> bool:
     """Wait for the jobs that an earlier run in `folder` has left for these stages; return whether there were any.
 
-    Where SLURM does not answer nothing is waited for here: the stages hold locks of their own.
+    Where SLURM does not answer at first nothing is waited for: the stages hold locks of their own.
     """
     names, seen = list(stages), set[str]()
-    while left := {
-        job: queued
-        for job, queued in (queue() or {}).items()
-        if queued.folder.resolve() == folder.resolve() and queued.runs(names)
-    }:
+    while (jobs := queue()) or (jobs is None and seen):
+        left = {job: queued for job, queued in (jobs or {}).items() if queued.runs(names) and queued.lies_in(folder)}
+        if jobs is not None and not left:
+            break
         for job in left.keys() - seen:
             print(
                 f"omokage: waiting for SLURM job {job} ({left[job].comment}, {left[job].state}), which an earlier run "

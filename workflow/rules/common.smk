@@ -22,8 +22,9 @@ from omokage.params import whole
 # Given once: the number of threads changes the last bits of sums, so every profile uses the same.
 THREADS = 2
 STAGES = pipeline.read(ROOT)
+PYTHON = shlex.quote(sys.executable)
 # With exec, since a shell between would die of the SIGTERM that SLURM sends to all of a job's processes, and end the job.
-RUN = f"exec {shlex.quote(sys.executable)} -m omokage.runner"
+RUN = f"exec {PYTHON} -m omokage.runner"
 LOGS = str(runner.work_folder(ROOT) / "logs" / os.environ.get("DVC_EXP_NAME", "workspace"))
 
 

@@ -3,23 +3,25 @@
 # None of them decides what comes out.
 TRAIN_NODES = number("train_nodes")
 TRAIN_PROCESSES = number("train_processes")
-TRAIN = RUN
 TRAIN_RESOURCES = {"gpu": GPUS * TRAIN_PROCESSES}
 if TRAIN_NODES > 1:
-    # One task a node, which the rule starts itself (mpi, in the words of Snakemake's plugin) on this, the first node.
+    # One task a node, which the rule starts itself (mpi, in the words of Snakemake's plugin) from this, the first node.
     TRAIN_RESOURCES = {"mpi": "srun", "nodes": TRAIN_NODES, "tasks": TRAIN_NODES}
     if GPUS:
         TRAIN_RESOURCES |= {"gres": f"gpu:{GPUS * TRAIN_PROCESSES}", "tasks_per_gpu": 0}
-if TRAIN_NODES * TRAIN_PROCESSES > 1:
-    torchrun = f"-m torch.distributed.run --nproc-per-node={TRAIN_PROCESSES}"
-    if TRAIN_NODES == 1:
-        torchrun += " --standalone"
-    else:
-        meeting = "--rdzv-id=$SLURM_JOB_ID --rdzv-endpoint=$(hostname):$((20000 + SLURM_JOB_ID % 10000))"
-        torchrun += f" --nnodes={TRAIN_NODES} --rdzv-backend=c10d {meeting}"
-        cpus = f"--cpus-per-task={THREADS * TRAIN_PROCESSES}"
-        TRAIN = TRAIN.replace("exec ", f"exec srun --ntasks={TRAIN_NODES} --ntasks-per-node=1 {cpus} ")
-    TRAIN = TRAIN.replace(" -m ", f" {torchrun} -m ")
+
+
+def training():
+    """The command that trains: alone, in processes that torchrun starts here, or on each of several nodes."""
+    torchrun = f"{PYTHON} -m torch.distributed.run --nproc-per-node={TRAIN_PROCESSES}"
+    if TRAIN_NODES > 1:
+        srun = f"srun --ntasks={TRAIN_NODES} --ntasks-per-node=1 --cpus-per-task={THREADS * TRAIN_PROCESSES}"
+        first = "$(hostname):$((20000 + SLURM_JOB_ID % 10000))"
+        meeting = f"--nnodes={TRAIN_NODES} --rdzv-backend=c10d --rdzv-id=$SLURM_JOB_ID --rdzv-endpoint={first}"
+        return f"exec {srun} {torchrun} {meeting} -m omokage.runner"
+    return f"exec {torchrun} --standalone -m omokage.runner" if TRAIN_PROCESSES > 1 else RUN
+
+
 if "micro_batch" in config:
     os.environ["OMOKAGE_MICRO_BATCH"] = str(number("micro_batch"))
 
@@ -41,4 +43,4 @@ rule train:
         cpus_per_task=THREADS * TRAIN_PROCESSES,
         **TRAIN_RESOURCES,
     shell:
-        TRAIN + f" train --threads {THREADS} --log-to {{log:q}}"
+        training() + f" train --threads {THREADS} --log-to {{log:q}}"
