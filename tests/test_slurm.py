@@ -156,3 +156,31 @@ def test_an_experiment_trains_on_two_nodes_as_on_one(cluster: Cluster, copy_of: 
     (job,) = cluster.jobs(clone)
     assert (job["NumNodes"], job["NumTasks"], job["TresPerNode"]) == ("2", "2", "gres:gpu:1")
     assert Path(job["StdOut"]).is_relative_to(clone.root / ".dvc" / "tmp" / "omokage" / "logs" / "slurm")
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from omokage.locks import hold
+with hold(Path(sys.argv[1]), "train") as waited:
+    print(waited)
+"""
+
+
+def test_where_a_lock_does_not_reach_other_nodes_slurm_knows_whether_its_holder_lives(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    job = cluster.ask("sbatch", "--parsable", "--output=/dev/null", "--mem=100", "--wrap=sleep 600").strip()
+    wait_for(lambda: cluster.ask("squeue", "--noheader", f"--jobs={job}", "--format=%T"), "RUNNING")
+    lock = tmp_path / "train.lock"
+    lock.write_text(f"SLURM job {job} (process 1 on elsewhere)")
+    command = [sys.executable, "-c", HOLD, str(lock)]
+    surroundings = {"PYTHONPATH": str(ROOT / "src"), "PATH": f"{cluster.place / 'bin'}:/usr/bin:/bin"}
+    with subprocess.Popen(
+        command, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as second:
+        assert second.stderr is not None and second.stdout is not None
+        assert f"train: waiting for SLURM job {job} (process 1 on elsewhere)" in second.stderr.readline()
+        cluster.ask("scancel", job)
+        assert second.stdout.read() == "True\n"
+    assert lock.read_text() == ""

@@ -127,7 +127,7 @@ def on_a_node(stage):
 
 if "stage" in config and TO_RUN and workflow.is_main_process:
     for path in logs(config["stage"]):
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 onstart:
