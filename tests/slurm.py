@@ -74,7 +74,7 @@ class Cluster:
         mine = [job for job in jobs if Path(job.get("WorkDir", "")).is_relative_to(clone.root)]
         return sorted(mine, key=lambda job: int(job["JobId"]))
 
-    def has(self, clone: Clone, **values: str) -> dict[str, str]:
+    def serve(self, clone: Clone, **values: str) -> dict[str, str]:
         """Fit the clone's profile to these tests, with `values` of its configfile; return an environment to use it."""
         profile = clone.root / "workflow" / "profiles" / "slurm"
         with (profile / "config.yaml").open("a") as file:

@@ -42,7 +42,7 @@ def test_the_graph_runs_as_jobs_with_what_they_ask_for_to_the_same_bytes(
     # The example in the profile, apart from the account: to check that takes an accounting database.
     example = re.sub(r"(?m)^#(?=  slurm_partition|set-resources|  faces|  train)", "", profile.read_text())
     profile.write_text(re.sub(r"slurm_partition: \w+", "slurm_partition: main", example))
-    environment = cluster.has(clone, faces_jobs="2")
+    environment = cluster.serve(clone, faces_jobs="2")
     clone.snakemake("--forcerun", "detect", check=True, **environment)
     assert digests(clone) == digests(finished)
     jobs = cluster.jobs(clone)
@@ -90,7 +90,7 @@ def test_no_fault_of_a_job_or_of_its_controller_loses_work_or_trains_twice(
     cluster: Cluster, copy_of: Callable[[], Clone], undisturbed: Clone
 ) -> None:
     clone = interruptible(copy_of())
-    environment = cluster.has(clone, gpus="0")
+    environment = cluster.serve(clone, gpus="0")
     work = clone.root / ".dvc" / "tmp" / "omokage"
 
     def job() -> dict[str, str]:
@@ -145,7 +145,7 @@ def test_no_fault_of_a_job_or_of_its_controller_loses_work_or_trains_twice(
 def test_an_experiment_trains_on_two_nodes_as_on_one(cluster: Cluster, copy_of: Callable[[], Clone]) -> None:
     clone = copy_of()
     clone.set(precision="fp32", steps=4)
-    environment = cluster.has(clone, gpus="1", train_nodes="2")
+    environment = cluster.serve(clone, gpus="1", train_nodes="2")
     alone = copy_of()
     alone.set(precision="fp32", steps=4)
     alone.run(sys.executable, "-m", "omokage.runner", "train", "--threads=1", PYTHONPATH="src", OMP_NUM_THREADS="1")

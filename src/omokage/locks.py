@@ -1,7 +1,7 @@
 """Locks that name who holds them, and end with the process that does.
 
 The lock is the file system's (flock). Not every one carries it from node to node; so where the file still names a job
-of SLURM, SLURM is asked whether that job lives.
+of SLURM on another node, SLURM is asked whether that job lives.
 """
 
 import contextlib
@@ -58,8 +58,8 @@ def _holder(file: TextIO) -> str | None:
     except OSError as error:
         raise Refused(f"{file.name} cannot be locked ({error.strerror}): expected a file system with flock") from error
     named = _named(file)
-    job = re.match(r"SLURM job (\d+)", named)
-    if job and job[1] != slurm.this_job() and slurm.lives(job[1]):
+    job = re.match(r"SLURM job (\d+) \(process \d+ on (.+)\)", named)
+    if job and job[1] != slurm.this_job() and job[2] != socket.gethostname() and slurm.lives(job[1]):
         fcntl.flock(file, fcntl.LOCK_UN)
         return named
     return None

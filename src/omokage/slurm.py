@@ -1,6 +1,7 @@
 """What a run on a cluster asks of SLURM: which of the user's jobs live, and to queue this one again."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -83,9 +84,10 @@ def requeue() -> bool:
     Not where SLURM is ending it: somebody has cancelled it, or SLURM queues it again by itself.
     """
     job = this_job()
-    queued = queue() if job else None
-    if not job or not queued or job not in queued or queued[job].state != "RUNNING":
+    if not job or not shutil.which("scontrol"):
         return False
-    if int(os.environ.get("SLURM_RESTART_COUNT", 0)) >= RESTARTS:
+    shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=False).stdout
+    facts = dict(re.findall(r"\b(JobState|Restarts)=(\w+)", shown))
+    if facts.get("JobState") != "RUNNING" or int(facts["Restarts"]) >= RESTARTS:
         return False
     return subprocess.run(["scontrol", "requeue", job], check=False).returncode == 0

@@ -39,7 +39,6 @@ if workflow.cores is not None and workflow.cores < THREADS:
     refuse(f"--cores {workflow.cores}: expected {THREADS} or more, since fewer threads give other bytes")
 
 
-
 def stale():
     """The stages whose results do not fit."""
     try:

@@ -3,10 +3,10 @@
 # None of them decides what comes out.
 TRAIN_NODES = number("train_nodes")
 TRAIN_PROCESSES = number("train_processes")
-TRAIN_RESOURCES = {"gpu": GPUS * TRAIN_PROCESSES}
+TRAIN_RESOURCES = {"nodes": TRAIN_NODES, "gpu": GPUS * TRAIN_PROCESSES}
 if TRAIN_NODES > 1:
     # One task a node, which the rule starts itself (mpi, in the words of Snakemake's plugin) from this, the first node.
-    TRAIN_RESOURCES = {"mpi": "srun", "nodes": TRAIN_NODES, "tasks": TRAIN_NODES}
+    TRAIN_RESOURCES = {"nodes": TRAIN_NODES, "tasks": TRAIN_NODES, "mpi": "srun"}
     if GPUS:
         TRAIN_RESOURCES |= {"gres": f"gpu:{GPUS * TRAIN_PROCESSES}", "tasks_per_gpu": 0}
 
