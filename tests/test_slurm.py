@@ -54,7 +54,7 @@ def test_the_graph_runs_as_jobs_with_what_they_ask_for_to_the_same_bytes(
         for rule, job in zip(rules, jobs, strict=True)
     }
     assert asked["faces"] == ("main", "04:00:00", "8000M", "1", "")
-    assert asked["train"] == ("main", "1-00:00:00", "64000M", "1", "gres:gpu:1")
+    assert asked["train"] == ("main", "1-00:00:00", "48000M", "1", "gres:gpu:1")
     assert {rule for rule, (*_, gpus) in asked.items() if gpus} == ON_GPUS >= {"train"}
 
 
