@@ -33,15 +33,7 @@ def test_a_learning_rate_works_as_typed(copy_of: Callable[[], Clone], lr: str) -
 def test_metrics_are_there_while_training_runs(copy_of: Callable[[], Clone]) -> None:
     clone = copy_of()
     clone.set(steps=20_000, log_every=1)
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "OMOKAGE_PYTHON": sys.executable}
-    with subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", "train"],
-        cwd=clone.root,
-        env=environment,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as running:
+    with repro_train(clone) as running:
         try:
             table = clone.root / "results" / "loss.csv"
             wait_for(lambda: table.read_text() if table.exists() else "", "\n20,")
@@ -54,62 +46,47 @@ def test_metrics_are_there_while_training_runs(copy_of: Callable[[], Clone]) -> 
 
 
 @pytest.mark.long
-def test_a_training_that_is_killed_goes_on_and_ends_the_same(copy_of: Callable[[], Clone], undisturbed: Clone) -> None:
+def test_a_training_that_is_killed_and_then_left_behind_goes_on_and_ends_the_same(
+    copy_of: Callable[[], Clone], undisturbed: Clone
+) -> None:
     clone = interruptible(copy_of())
-    with subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", "train"],
-        cwd=clone.root,
-        start_new_session=True,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "OMOKAGE_PYTHON": sys.executable},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as running:
-        work = clone.root / ".dvc" / "tmp" / "omokage"
+    work = clone.root / ".dvc" / "tmp" / "omokage"
+    lock, log, table = (
+        work / "train.lock",
+        work / "logs" / "workspace" / "train.log",
+        clone.root / "results" / "loss.csv",
+    )
+    with repro_train(clone) as killed:
         wait_for(lambda: " ".join(str(path) for path in work.glob("train-*/*/*.ckpt")), ".ckpt")
-        stop(running)
-    again = clone.dvc("repro", "train")
-    assert "0% 0/200" not in again.stderr
+        stop(killed)
+    with repro_train(clone) as left:
+        wait_for(lambda: table.read_text() if table.exists() else "", "\n20,")
+        assert "0% 0/200" not in log.read_text()
+        holder = lock.read_text()
+        (process,) = re.findall(r"^process (\d+) on ", holder)
+        os.kill(int(process), signal.SIGSTOP)
+        # DVC ends and leaves the training behind.
+        left.terminate()
+    with repro_train(clone) as waiting:
+        wait_for(lambda: log.read_text() if log.exists() else "", f"waiting for {holder}")
+        os.kill(int(process), signal.SIGCONT)
+    assert waiting.returncode == 0
+    assert "what that run made fits, and is used" in log.read_text()
     for out in TRAINED:
         assert pipeline.digest(clone.root / out) == pipeline.digest(undisturbed.root / out), out
     assert not list(work.glob("train-*/*"))
 
 
-@pytest.mark.long
-def test_a_training_left_behind_is_waited_for_and_its_result_used(
-    copy_of: Callable[[], Clone], undisturbed: Clone
-) -> None:
-    clone = interruptible(copy_of())
-    log = clone.root / ".dvc" / "tmp" / "omokage" / "logs" / "workspace" / "train.log"
-    with subprocess.Popen(
+def repro_train(clone: Clone) -> subprocess.Popen[bytes]:
+    """Start `dvc repro train`, in a session of its own and with hardly an environment."""
+    return subprocess.Popen(
         [sys.executable, "-m", "dvc", "repro", "train"],
         cwd=clone.root,
         env={"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "OMOKAGE_PYTHON": sys.executable},
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    ) as left:
-        table = clone.root / "results" / "loss.csv"
-        wait_for(lambda: table.read_text() if table.exists() else "", "\n20,")
-        holder = (clone.root / ".dvc" / "tmp" / "omokage" / "train.lock").read_text()
-        (process,) = re.findall(r"process (\d+) on", holder)
-        os.kill(int(process), signal.SIGSTOP)
-        left.terminate()
-        left.wait()
-    with subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", "train"],
-        cwd=clone.root,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "OMOKAGE_PYTHON": sys.executable},
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as again:
-        wait_for(lambda: log.read_text() if log.exists() else "", f"waiting for {holder}")
-        os.kill(int(process), signal.SIGCONT)
-        assert again.stderr is not None
-        said = again.stderr.read()
-    assert again.returncode == 0, said
-    assert "what that run made fits, and is used" in said
-    for out in TRAINED:
-        assert pipeline.digest(clone.root / out) == pipeline.digest(undisturbed.root / out), out
+    )
 
 
 def test_a_temporary_experiment_runs_its_own_code(copy_of: Callable[[], Clone]) -> None:
