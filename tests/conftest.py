@@ -141,6 +141,17 @@ class Clone:
         return stages_run(self.dvc("repro").stdout)
 
 
+TRAINED = ["results/model.safetensors", "results/loss.csv", "results/noise_levels.csv", "results/train/metrics.json"]
+
+
+def interruptible(clone: Clone) -> Clone:
+    """Have a clone train for seconds, with a checkpoint every 0.2 s; the interval changes nothing that is written."""
+    path = clone.root / "src" / "omokage" / "training" / "loop.py"
+    path.write_text(path.read_text().replace("CHECKPOINT_SECONDS = 30.0", "CHECKPOINT_SECONDS = 0.2"))
+    clone.set(steps=200, log_every=20)
+    return clone
+
+
 IDENTITY = {"NAME": "Omokage's tests", "EMAIL": "tests@omokage.invalid"}
 
 
@@ -222,3 +233,14 @@ def with_experiment(tmp_path_factory: pytest.TempPathFactory, finished: Clone) -
     """A clone like the finished one, with an experiment; tests read it."""
     make = partial(try_another, finished=finished)
     return Clone.at(made_once(tmp_path_factory, "a clone with an experiment", make))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(finished: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """What the training of an interruptible clone comes to when nothing interrupts it."""
+
+    def train(place: Path) -> None:
+        shutil.copytree(finished.root, place, symlinks=True)
+        interruptible(Clone.at(place)).dvc("repro", "train")
+
+    return Clone.at(made_once(tmp_path_factory, "an undisturbed training", train))

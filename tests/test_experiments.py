@@ -1,6 +1,7 @@
 """`dvc exp run` in the workspace, in a temporary directory and from the queue; a user's own pictures in each."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
-from conftest import Clone, stages_run
+from conftest import TRAINED, Clone, interruptible, stages_run
 
 from omokage import pipeline
 from omokage.data.sources import avatars
@@ -32,15 +33,7 @@ def test_a_learning_rate_works_as_typed(copy_of: Callable[[], Clone], lr: str) -
 def test_metrics_are_there_while_training_runs(copy_of: Callable[[], Clone]) -> None:
     clone = copy_of()
     clone.set(steps=20_000, log_every=1)
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "OMOKAGE_PYTHON": sys.executable}
-    with subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", "train"],
-        cwd=clone.root,
-        env=environment,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as running:
+    with repro_train(clone) as running:
         try:
             table = clone.root / "results" / "loss.csv"
             wait_for(lambda: table.read_text() if table.exists() else "", "\n20,")
@@ -53,33 +46,47 @@ def test_metrics_are_there_while_training_runs(copy_of: Callable[[], Clone]) -> 
 
 
 @pytest.mark.long
-def test_a_training_that_is_killed_goes_on_and_ends_the_same(copy_of: Callable[[], Clone]) -> None:
-    undisturbed = copy_of()
-    undisturbed.set(steps=200, log_every=20)
-    clone = copy_of()
-    # Checkpoints every 30 s would need a long test; the interval changes nothing that is written in the end.
-    for each in (clone, undisturbed):
-        path = each.root / "src" / "omokage" / "training" / "loop.py"
-        path.write_text(path.read_text().replace("CHECKPOINT_SECONDS = 30.0", "CHECKPOINT_SECONDS = 0.2"))
-    undisturbed.dvc("repro", "train")
-    clone.set(steps=200, log_every=20)
-    with subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", "train"],
-        cwd=clone.root,
-        start_new_session=True,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "OMOKAGE_PYTHON": sys.executable},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as running:
-        work = clone.root / ".dvc" / "tmp" / "omokage"
+def test_a_training_that_is_killed_and_then_left_behind_goes_on_and_ends_the_same(
+    copy_of: Callable[[], Clone], undisturbed: Clone
+) -> None:
+    clone = interruptible(copy_of())
+    work = clone.root / ".dvc" / "tmp" / "omokage"
+    lock, log, table = (
+        work / "train.lock",
+        work / "logs" / "workspace" / "train.log",
+        clone.root / "results" / "loss.csv",
+    )
+    with repro_train(clone) as killed:
         wait_for(lambda: " ".join(str(path) for path in work.glob("train-*/*/*.ckpt")), ".ckpt")
-        stop(running)
-    again = clone.dvc("repro", "train")
-    assert "0% 0/200" not in again.stderr
-    outs = ["results/model.safetensors", "results/loss.csv", "results/noise_levels.csv", "results/train/metrics.json"]
-    for out in outs:
+        stop(killed)
+    with repro_train(clone) as left:
+        wait_for(lambda: table.read_text() if table.exists() else "", "\n20,")
+        assert "0% 0/200" not in log.read_text()
+        holder = lock.read_text()
+        (process,) = re.findall(r"^process (\d+) on ", holder)
+        os.kill(int(process), signal.SIGSTOP)
+        # DVC ends and leaves the training behind.
+        left.terminate()
+    with repro_train(clone) as waiting:
+        wait_for(lambda: log.read_text() if log.exists() else "", f"waiting for {holder}")
+        os.kill(int(process), signal.SIGCONT)
+    assert waiting.returncode == 0
+    assert "what that run made fits, and is used" in log.read_text()
+    for out in TRAINED:
         assert pipeline.digest(clone.root / out) == pipeline.digest(undisturbed.root / out), out
     assert not list(work.glob("train-*/*"))
+
+
+def repro_train(clone: Clone) -> subprocess.Popen[bytes]:
+    """Start `dvc repro train`, in a session of its own and with hardly an environment."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dvc", "repro", "train"],
+        cwd=clone.root,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(clone.root), "OMOKAGE_PYTHON": sys.executable},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def test_a_temporary_experiment_runs_its_own_code(copy_of: Callable[[], Clone]) -> None:

@@ -119,22 +119,28 @@ def test_a_stage_that_loads_more_than_it_declares_is_refused(copy_of: Callable[[
     )
 
 
-def test_a_second_run_of_a_stage_beside_a_living_one_is_refused(copy_of: Callable[[], Clone]) -> None:
+def test_a_second_run_of_a_stage_waits_for_the_living_one(copy_of: Callable[[], Clone]) -> None:
     clone = copy_of()
     hold = (
-        "import sys, time; from pathlib import Path; from omokage import runner\n"
-        "with runner._lock(Path('.dvc/tmp/omokage/report.lock'), 'report', wait=False):\n"
+        "import time; from pathlib import Path; from omokage.locks import hold\n"
+        "with hold(Path('.dvc/tmp/omokage/report.lock'), 'report'):\n"
         "    print('held', flush=True); time.sleep(600)"
     )
-    environment = {"PYTHONPATH": str(clone.root / "src"), "PATH": "/usr/bin:/bin"}
+    surroundings = {"PYTHONPATH": str(clone.root / "src"), "PATH": "/usr/bin:/bin", "OMOKAGE_PYTHON": sys.executable}
     with subprocess.Popen(
-        [sys.executable, "-c", hold], cwd=clone.root, env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", hold], cwd=clone.root, env=surroundings, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         clone.set(report_title="Another")
-        done = clone.dvc("repro", check=False)
-        holder.kill()
-    assert done.returncode != 0
-    assert f"stage report is already running here (process {holder.pid})" in done.stderr
-    assert "report" in clone.repro()
+        command = [sys.executable, "-m", "dvc", "repro"]
+        with subprocess.Popen(
+            command, cwd=clone.root, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as second:
+            assert second.stdout is not None
+            said = next(line for line in second.stdout if "waiting for" in line)
+            holder.kill()
+            second.stdout.read()
+    assert f"omokage: report: waiting for process {holder.pid} on " in said
+    assert second.returncode == 0
+    assert "Another" in (clone.root / "results" / "report.md").read_text()

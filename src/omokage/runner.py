@@ -3,7 +3,8 @@
     python -m omokage.runner STAGE --threads N [--part K/N] [--log-to FILE]
 
 Outputs appear only when the stage has succeeded, its record (results/runs/STAGE.json) last. Snakemake calls this for
-every job; the stages know nothing of it.
+every job; the stages know nothing of it. A stage runs once at a time: where an earlier run of it still lives, it is
+waited for, and what it made is taken over if it fits.
 """
 
 import argparse
@@ -14,19 +15,21 @@ import importlib.metadata
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
-from omokage import pipeline
+from omokage import pipeline, slurm
 from omokage.checkout import main_checkout
 from omokage.errors import Interrupted, Refused
 from omokage.job import Job
+from omokage.locks import hold
 from omokage.params import whole
 from omokage.pipeline import Stage
 
@@ -142,16 +145,23 @@ def run(root: Path, name: str, threads: int, part: tuple[int, int] | None = None
     live: tuple[str, ...] = getattr(module, "LIVE", ())
     job = prepare(root, stage, threads, live)
     if part is not None:
-        module.part(job, *part)
+        number, parts = part
+        with hold(job.work.with_suffix(f".{number}-of-{parts}.lock"), f"part {number} of {name}"):
+            module.part(job, number, parts)
         return
     if int(os.environ.get("RANK", 0)) > 0:
         module.assist(job)
         return
     here = root / ".dvc" / "tmp" / "omokage" / f"{name}.lock"
-    with _lock(here, name, wait=False), _lock(job.work.with_suffix(".lock"), name, wait=True):
+    # In one workspace two runs would write the same outputs; two experiments may share a run's partial work.
+    with hold(here, name) as waited, hold(job.work.with_suffix(".lock"), name):
+        if waited and _fits(root, stage, job):
+            print(f"omokage: {name}: what that run made fits, and is used", file=sys.stderr)
+            return
         found = {path: _stamp(path) for path in job.outputs.values()}
         try:
-            _make(root, stage, job, module, before)
+            with _kept([job.outputs[out] for out in live]):
+                _make(root, stage, job, module, before)
         except BaseException:
             for path in job.outputs.values():
                 if path.name.startswith(PARTIAL) or _stamp(path) != found[path]:
@@ -172,7 +182,10 @@ def _make(root: Path, stage: Stage, job: Job[Any], module: ModuleType, before: s
         if path != root / out:
             _remove(root / out)
             path.replace(root / out)
-    _write_record(root, stage, job)
+        elif not path.exists():
+            _partial(path).replace(path)
+    # A list, so that DVC's tables of metrics do not take the parameters for scores.
+    _write(root / stage.record, json.dumps([_record(root, stage, job)], indent=1, sort_keys=True) + "\n")
 
 
 def _loaded() -> set[str]:
@@ -189,27 +202,28 @@ def _check_seal(stage: Stage, before: set[str]) -> None:
 
 
 @contextlib.contextmanager
-def _lock(path: Path, name: str, wait: bool) -> Iterator[None]:
-    """Hold a lock that the system gives back even when the process is killed; raise Refused, or wait, while it is held.
-
-    In one workspace two runs would write the same outputs. Two experiments may share a run's fingerprint, and so its
-    partial work: the second waits.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            file.seek(0)
-            holder = file.read().strip() or "unknown"
-            if not wait:
-                raise Refused(f"stage {name} is already running here (process {holder}): wait, or end it") from error
-            print(f"omokage: {name}: waiting for process {holder}, which runs the very same", file=sys.stderr)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+def _kept(live: Sequence[Path]) -> Iterator[None]:
+    """Keep the live outputs under a second name: a `dvc repro` that is to wait for this run deletes them first."""
+    for path in live:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch()
+        _remove(_partial(path))
+        with contextlib.suppress(OSError):  # a file system without hard links
+            _partial(path).hardlink_to(path)
+    try:
         yield
+    finally:
+        for path in live:
+            _remove(_partial(path))
+
+
+def _fits(root: Path, stage: Stage, job: Job[Any]) -> bool:
+    """Return whether the results that are there are what this job would make."""
+    if any(not (root / out).exists() for out in stage.outs):
+        return False
+    found = pipeline.read_record(root, stage)
+    return found is not None and {**found, "facts": {}} == json.loads(json.dumps(_record(root, stage, job)))
 
 
 def _remove(path: Path) -> None:
@@ -219,8 +233,8 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _write_record(root: Path, stage: Stage, job: Job[Any]) -> None:
-    record = {
+def _record(root: Path, stage: Stage, job: Job[Any]) -> dict[str, Any]:
+    return {
         "stage": stage.name,
         "params": job.params.values(),
         "deps": job.deps,
@@ -230,8 +244,6 @@ def _write_record(root: Path, stage: Stage, job: Job[Any]) -> None:
         "threads": job.threads,
         "facts": job.facts,
     }
-    # A list, so that DVC's tables of metrics do not take the parameters for scores.
-    _write(root / stage.record, json.dumps([record], indent=1, sort_keys=True) + "\n")
 
 
 def _note_time(root: Path, name: str, seconds: float) -> None:
@@ -250,8 +262,14 @@ def _write(path: Path, text: str) -> None:
     partial.replace(path)
 
 
+def _stop(*_: object) -> None:
+    raise Interrupted("stopped: the same command goes on from there")
+
+
 def main() -> int:
     """Run the stage named on the command line; a user's mistake is one line, and exit code 1."""
+    # Under SLURM it announces the end of the time; a training has a way of its own to answer.
+    signal.signal(signal.SIGTERM, _stop)
     parser = argparse.ArgumentParser(prog="omokage.runner", description="run one stage, sealed")
     parser.add_argument("stage")
     parser.add_argument("--threads", type=int, required=True)
@@ -270,7 +288,10 @@ def main() -> int:
             print(f"omokage: {arguments.stage}: {error}{hint}", file=sys.stderr)
             return 1
         except Interrupted as error:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             print(f"omokage: {arguments.stage}: {error}", file=sys.stderr)
+            if int(os.environ.get("RANK", 0)) == 0 and slurm.requeue():
+                print(f"omokage: {arguments.stage}: SLURM job {slurm.this_job()} is queued again", file=sys.stderr)
             return RESUME_ME
         except Exception:
             traceback.print_exc()

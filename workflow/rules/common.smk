@@ -15,14 +15,16 @@ os.environ["PYTHONPATH"] = str(ROOT / "src")
 # spinning for long takes the cores from other work.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
-from omokage import pipeline, runner
+from omokage import pipeline, runner, slurm
 from omokage.errors import Refused
 from omokage.params import whole
 
 # Given once: the number of threads changes the last bits of sums, so every profile uses the same.
 THREADS = 2
 STAGES = pipeline.read(ROOT)
-RUN = f"{shlex.quote(sys.executable)} -m omokage.runner"
+PYTHON = shlex.quote(sys.executable)
+# With exec, since a shell between would die of the SIGTERM that SLURM sends to all of a job's processes, and end the job.
+RUN = f"exec {PYTHON} -m omokage.runner"
 LOGS = str(runner.work_folder(ROOT) / "logs" / os.environ.get("DVC_EXP_NAME", "workspace"))
 
 
@@ -36,14 +38,28 @@ def refuse(message):
 if workflow.cores is not None and workflow.cores < THREADS:
     refuse(f"--cores {workflow.cores}: expected {THREADS} or more, since fewer threads give other bytes")
 
-STALE = {}
-if "stage" not in config:
+
+def stale():
+    """The stages whose results do not fit."""
     try:
-        VALUES = whole.load(ROOT / "params.yaml")
-        whole.check(VALUES)
-        STALE = pipeline.stale(ROOT, VALUES)
+        values = whole.load(ROOT / "params.yaml")
+        whole.check(values)
+        return pipeline.stale(ROOT, values)
     except (Refused, OSError) as error:
         refuse(error)
+
+
+# An earlier run that was killed may have left jobs in SLURM's queue; what they make is used if it fits.
+WAITED = (
+    workflow.is_main_process
+    and not workflow.output_settings.dryrun
+    and slurm.wait(ROOT, [config["stage"]] if "stage" in config else STAGES)
+)
+STALE = {} if "stage" in config else stale()
+TO_RUN = {config["stage"]} if "stage" in config else set(STALE)
+if WAITED and "stage" in config and config["stage"] not in stale():
+    print(f"omokage: {config['stage']}: what the earlier run made fits, and is used", file=sys.stderr)
+    TO_RUN = set()
 
 
 def done(stage):
@@ -51,12 +67,21 @@ def done(stage):
     return f".snakemake/done/{stage}"
 
 
+def number(key, default=1, least=1):
+    """A whole number that a profile's configfile may give."""
+    value = config.get(key, default)
+    if not str(value).isdecimal() or int(value) < least:
+        refuse(f"{key} = {value!r}: expected a whole number from {least}")
+    return int(value)
+
+
+# For each job of the stages that compute with torch, and for each process of a training.
+GPUS = number("gpus", default=0, least=0)
+
+
 def jobs(stage):
-    """The number of jobs that a stage fans out to: `STAGE_jobs: N` in a profile's configfile."""
-    count = config.get(f"{stage}_jobs", 1)
-    if not str(count).isdecimal() or int(count) < 1:
-        refuse(f"{stage}_jobs = {count!r}: expected a whole number from 1")
-    return int(count)
+    """The number of jobs that a stage fans out to."""
+    return number(f"{stage}_jobs")
 
 
 def parts(stage):
@@ -82,8 +107,34 @@ if workflow.is_main_process:
     for name in STAGES:
         marker = ROOT / done(name)
         marker.parent.mkdir(parents=True, exist_ok=True)
-        if name in STALE or name == config.get("stage"):
+        if name in TO_RUN:
             marker.unlink(missing_ok=True)
         else:
             marker.touch()
             os.utime(marker, (1, 1))
+
+
+def logs(stage):
+    """The logs of a stage's jobs."""
+    return [path for pattern in (f"{stage}.log", f"{stage}-*-of-*.log") for path in sorted(Path(LOGS).glob(pattern))]
+
+
+def on_a_node(stage):
+    """Whether the stage's jobs run elsewhere, so that what they say is not seen here."""
+    return workflow.non_local_exec and not workflow.is_local(workflow.get_rule(stage))
+
+
+if "stage" in config and TO_RUN and workflow.is_main_process:
+    for path in logs(config["stage"]):
+        path.unlink(missing_ok=True)
+
+
+onstart:
+    if "stage" in config and on_a_node(config["stage"]):
+        print(f"omokage: {config['stage']}: its jobs write to {LOGS}", file=sys.stderr)
+
+
+onerror:
+    if "stage" in config and on_a_node(config["stage"]):
+        for path in logs(config["stage"]):
+            print(f"{path}:", *path.read_text().splitlines()[-20:], sep="\n", file=sys.stderr)

@@ -10,6 +10,7 @@ rule evaluate:
     threads: THREADS
     resources:
         mem_mb=8000,
+        gpu=GPUS,
         runtime=60,
     shell:
         RUN + " evaluate --threads {threads} --log-to {log:q}"

@@ -8,6 +8,7 @@ rule sample_part:
     threads: THREADS
     resources:
         mem_mb=8000,
+        gpu=GPUS,
         runtime=240,
     params:
         jobs=jobs("sample"),
@@ -28,6 +29,7 @@ rule sample:
     threads: THREADS
     resources:
         mem_mb=8000,
+        gpu=GPUS,
         runtime=240,
     shell:
         RUN + " sample --threads {threads} --log-to {log:q}"

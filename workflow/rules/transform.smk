@@ -10,6 +10,7 @@ rule transform:
     threads: THREADS
     resources:
         mem_mb=8000,
+        gpu=GPUS,
         runtime=30,
     shell:
         RUN + " transform --threads {threads} --log-to {log:q}"
