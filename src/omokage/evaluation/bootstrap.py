@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from omokage.diffusion.random import generator
+from omokage.evaluation.distances import kernel
 
 LEVEL = 0.95
 ROWS = 1024
@@ -64,14 +65,9 @@ def kid(features: Tensor, reference: Tensor, counts: Tensor) -> Tensor:
     across, itself = (torch.zeros(len(x), dtype=torch.float64) for _ in range(2))
     for start in range(0, len(x), ROWS):
         rows = slice(start, start + ROWS)
-        kernel = _kernel(x[rows], x)
-        itself[rows] = kernel[:, start : start + len(kernel)].diagonal()
-        within += ((counts[:, rows] @ kernel) * counts).sum(1)
-        across[rows] = _kernel(x[rows], y).mean(1)
+        alike = kernel(x[rows], x)
+        itself[rows] = alike[:, start : start + len(alike)].diagonal()
+        within += ((counts[:, rows] @ alike) * counts).sum(1)
+        across[rows] = kernel(x[rows], y).mean(1)
     n, again = len(x), counts**2
     return (within - again @ itself) / (n**2 - again.sum(1)) - 2 / n * counts @ across
-
-
-def _kernel(x: Tensor, y: Tensor) -> Tensor:
-    """The cubic kernel of Binkowski et al. 2018."""
-    return (x @ y.T / x.shape[1] + 1) ** 3

@@ -1,7 +1,6 @@
 """Distances between two sets of features, in float64."""
 
 import numpy as np
-from cleanfid.fid import kernel_distance
 from torch import Tensor
 
 
@@ -32,12 +31,17 @@ def kid(features: Tensor, reference: Tensor, subsets: int, subset_size: int, see
     """Return the kernel inception distance (Binkowski et al. 2018) of features [n, d] and [m, d].
 
     At least two rows each. The mean over `subsets` random subsets of min(subset_size, n, m) rows; unbiased, so it can
-    fall below zero. The subsets depend on `seed` alone: numpy's global generator, which clean-fid draws from, is put
-    back as it was.
+    fall below zero. Of one seed the subsets, and so the number, are clean-fid's (which takes four seconds to import).
     """
-    state = np.random.get_state()
-    np.random.seed(seed)
-    try:
-        return float(kernel_distance(reference.double().numpy(), features.double().numpy(), subsets, subset_size))
-    finally:
-        np.random.set_state(state)
+    size, drawn = min(subset_size, len(features), len(reference)), np.random.RandomState(seed)
+    total = 0.0
+    for _ in range(subsets):
+        x, y = (rows.double()[drawn.choice(len(rows), size, replace=False)] for rows in (features, reference))
+        within = kernel(x, x) + kernel(y, y)
+        total += float((within.sum() - within.trace()) / (size - 1) - 2 * kernel(x, y).sum() / size)
+    return total / subsets / size
+
+
+def kernel(x: Tensor, y: Tensor) -> Tensor:
+    """Return the cubic kernel of Binkowski et al. 2018 between rows [n, d] and [m, d]: [n, m]."""
+    return (x @ y.T / x.shape[1] + 1) ** 3
