@@ -53,12 +53,12 @@ def pull_and_rerun(there: Clone, fresh: Path, url: str, **environment: str) -> N
     # What is only this user's, as the key's place is, belongs into the local configuration.
     key = ["remote", "modify", "--local", "shared", "keyfile", "~/.ssh/key"] if environment else []
     for command in filter(None, (key, ["push"])):
-        there.dvc(*command, **environment)
+        there.dvc(*command, check=True, **environment)
     there.run("git", "clone", "--quiet", str(there.root), str(fresh))
     clone = Clone.at(fresh)
     clone.dvc("config", "--local", "remote.checkout.url", ".")
     for command in filter(None, (key, ["pull"])):
-        clone.dvc(*command, **environment)
+        clone.dvc(*command, check=True, **environment)
     assert "Data and pipelines are up to date." in clone.dvc("repro").stdout
     assert clone.run("git", "status", "--porcelain").stdout == ""
     why = [sys.executable, "-m", "omokage.cli", "why", "--json", "results/figures/samples.png"]
