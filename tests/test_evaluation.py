@@ -301,7 +301,9 @@ def test_neighbours_count_in_their_split_and_tables_say_how_they_were_drawn(tmp_
     known = {"distance": metrics["distance"], "kid": metrics["kid"], "n": 4}
     assert table(tmp_path / "progress.csv") == [{"step": 10 * i, "pictures": 80 * i, **known} for i in (1, 2)]
     assert table(tmp_path / "study.csv") == [{"weights": "raw", "sampler": "heun", "evaluations": 7, **known}]
-    score(tmp_path, LITE, samples)
+
+    score(tmp_path, LITE, samples.flip(3), flip=True)
+    assert [row["train_distance"] for row in table(tmp_path / "neighbours.csv")][:2] == [0, 0]
     assert (tmp_path / "progress.csv").read_text() == "step,pictures,distance,kid,n\n"
     assert (tmp_path / "study.csv").read_text() == "weights,sampler,evaluations,distance,kid,n\n"
 

@@ -160,8 +160,8 @@ def test_dvc_reruns_for_every_parameter_what_the_table_says(tmp_path: Path, half
     keys = keys[half * len(keys) // 2 : (half + 1) * len(keys) // 2]
     with warm.warm(clone.root):
         clone.repro()
-        (weights,) = whole.load(clone.root / "dvc.lock")["stages"]["weights"]["outs"]
-        assert (weights["path"], weights["nfiles"]) == ("data/weights", 1)
+        brought = whole.load(clone.root / "dvc.lock")["stages"]["weights"]["outs"]
+        assert [out["nfiles"] for out in brought if out["path"] == "data/weights"] == [1]
         for key in keys:
             before = inputs(clone)
             clone.set(**{key: other(key)})

@@ -8,7 +8,7 @@ WORDS: dict[str, str] = {
     "figure_palette": "seaborn palette",
     "figure_dpi": "dots per inch of the plots",
     "grid_side": "faces along a side of the grids",
-    "extractor": "network whose features are compared; inception gives FID, and downloads its weights",
+    "extractor": "network whose features are compared; inception gives FID and downloads its weights file (see README)",
     "kid_subsets": "random subsets that KID averages over",
     "kid_subset_size": "pictures in each of these subsets, where there are as many",
     "bootstrap": "times that the samples are drawn again, with replacement, for the intervals of 95 %",

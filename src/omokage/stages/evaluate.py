@@ -75,9 +75,10 @@ def run(job: Job[Params]) -> None:
     for kind, words in SERIES.items():
         rows = []
         for way, pictures in others[kind]:
+            if kind == "progress":
+                way["pictures"] = way["step"] * p.batch_size
             scores = _distances(p, more.pop(0), reference["held_out"])
-            said = {**way, "pictures": way.get("step", 0) * p.batch_size}
-            rows.append([*(said[word] for word in words), *scores.values(), len(pictures)])
+            rows.append([*(way[word] for word in words), *scores.values(), len(pictures)])
         _table(job.output(f"results/{kind}.csv"), [*words, "distance", "kid", "n"], rows)
 
 

@@ -38,7 +38,7 @@ def run(job: Job[Params]) -> None:
     for way, number in progress(artist.units, "sample", unit="batch"):
         unit = artist.unit(way, number)
         drawn.setdefault(way, []).append(unit.pop("samples"))
-        if unit:
+        if unit:  # what the first one has beside its samples
             save_file(unit, job.output("results/frames.safetensors"))
     pictures = {way: torch.cat(units)[: artist.ways[way].count] for way, units in drawn.items()}
     save_file({"samples": pictures["samples"]}, job.output("results/samples.safetensors"))
