@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -158,6 +158,13 @@ IDENTITY = {"NAME": "Omokage's tests", "EMAIL": "tests@omokage.invalid"}
 def stages_run(output: str) -> list[str]:
     """Return the stages that DVC says it ran."""
     return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage '")]
+
+
+def skip_without(programs: Iterable[str], packages: str, path: str | None = None) -> None:
+    """Skip, saying what to install, where one of the programs is not on PATH; in CI, which installs them, fail."""
+    if lacking := [name for name in programs if not shutil.which(name, path=path)]:
+        said = f"{', '.join(lacking)} missing: install {packages} (Debian)"
+        pytest.fail(said) if "OMOKAGE_CI" in os.environ else pytest.skip(said)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -49,11 +49,6 @@ PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
 
-def missing() -> list[str]:
-    """Return the programs that this machine lacks."""
-    return [name for name in (*DAEMONS, *COMMANDS) if not shutil.which(name, path=PATH)]
-
-
 class Cluster:
     """A SLURM that runs, as its users see it."""
 

@@ -1,6 +1,6 @@
 """The report in a real browser: it moves, enlarges, sorts, is legible, and is whole without scripts.
 
-Needs Debian's chromium and chromium-driver (.ci/run installs them where it may); without them these tests are skipped.
+Needs Debian's chromium and chromium-driver, which .ci/run installs where it may.
 """
 
 import io
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import skip_without
 from PIL import Image
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
@@ -24,10 +25,6 @@ from test_report import GOOD, a_report
 
 from omokage.stages import report
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="no chromium and chromedriver: apt-get install chromium chromium-driver"
-)
 # What the smallest text on a background must differ by (WCAG 2.2, 1.4.3), measured from what the browser computed.
 CONTRAST = """
 const parse = (colour) => colour.match(/[\\d.]+/g).map(Number);
@@ -61,13 +58,14 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(*arguments: str) -> Chrome:
+    skip_without(("chromium", "chromedriver"), "chromium and chromium-driver")
     options = ChromeOptions()
-    options.binary_location = str(CHROMIUM)
+    options.binary_location = str(shutil.which("chromium"))
     # In a container Chromium cannot make a sandbox of its own, and shared memory is small.
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars", *arguments):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return Chrome(options=options, service=ChromeService(str(DRIVER)))
+    return Chrome(options=options, service=ChromeService(str(shutil.which("chromedriver"))))
 
 
 @pytest.fixture(scope="module")

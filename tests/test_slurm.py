@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import slurm
-from conftest import ROOT, TRAINED, Clone, interruptible
+from conftest import ROOT, TRAINED, Clone, interruptible, skip_without
 from safetensors.torch import load_file
 from slurm import Cluster
 from test_distributed import far
@@ -21,9 +21,7 @@ from test_graph import STAGES, digests
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A SLURM of two nodes. Skips where it is not installed, but in CI."""
-    if lacking := slurm.missing():
-        said = f"{', '.join(lacking)} missing: install slurm-wlm and munge (Debian)"
-        pytest.fail(said) if "OMOKAGE_CI" in os.environ else pytest.skip(said)
+    skip_without((*slurm.DAEMONS, *slurm.COMMANDS), "slurm-wlm and munge", slurm.PATH)
     with slurm.running(tmp_path_factory.mktemp("slurm")) as running:
         yield running
 
