@@ -382,6 +382,7 @@ def test_an_svg_is_known_without_its_metadata_and_not_with_another_line(drawn: J
     stripped, edited = tmp_path / "stripped.svg", tmp_path / "edited.svg"
     stripped.write_text(re.sub("<metadata.*</metadata>\n", "", place.read_text()))
     assert provenance.pixels(stripped) == provenance.pixels(place) == known["pixels"]
+    assert provenance.read(place)["pixels"] == known["pixels"]
     with pytest.raises(Refused, match="no stamp"):
         provenance.read(stripped)
     edited.write_text(place.read_text().replace("stroke: ", "stroke:", 1))

@@ -107,7 +107,8 @@ def save_gif(frames: Sequence[Image.Image], milliseconds: Sequence[int], path: P
 
 def save_svg(svg: str, path: Path, stamp: Mapping[str, Any]) -> None:
     """Write a stamped SVG: a `metadata` element that goes before all that is drawn."""
-    packed = base64.b64encode(zlib.compress(text(stamp).encode("ascii"), 9)).decode("ascii")
+    whole = text({**stamp, "pixels": hashlib.sha256(svg.encode()).hexdigest()})
+    packed = base64.b64encode(zlib.compress(whole.encode("ascii"), 9)).decode("ascii")
     head, tag, drawing = svg.partition("<svg")
     opening, end, drawing = drawing.partition(">\n")
     path.write_text(f'{head}{tag}{opening}{end}<metadata id="{KEY}">{packed}</metadata>\n{drawing}', encoding="utf-8")

@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from PIL import Image
 
 from omokage.comparison.runs import Run
 from omokage.figures.sheet import GAP, PAPER, margin, tile, write
-from omokage.figures.style import INK, plot
+from omokage.figures.style import INK, plot, squared_errors
 
 LOOKS = ("whitegrid", "colorblind", 120)
 ACROSS, LETTERS = 10, 20
@@ -29,17 +27,9 @@ def curves(runs: Sequence[Run]) -> Image.Image:
         loss.set(title="Training loss, smoothed", xlabel="step")
         levels.set(title="Error by noise level", xlabel="log signal-to-noise ratio (nats)\n← noise        picture →")
         for axes in drawing.panels:
-            _logarithmic(axes)
+            squared_errors(axes)
         levels.legend(title="held-out faces (dashed: trained on)")
         return drawing.image()
-
-
-def _logarithmic(axes: Axes) -> None:
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_ylabel("squared error")
 
 
 def scores(runs: Sequence[Run]) -> Image.Image:

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter
 from numpy.typing import NDArray
 
-from omokage.figures.style import FAINT, INK, Chart, plot
+from omokage.figures.style import FAINT, INK, Chart, plot, squared_errors
 
 # More rows than pixels only make a file large.
 MOST = 400
@@ -31,11 +31,7 @@ def draw(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_
         loss.plot(steps, smooth[shown], color=drawing.colours[0], label=words, zorder=3)
         dots: dict[str, Any] = {"color": drawing.colours[1], "marker": "o", "markersize": 5, "linewidth": 1.2}
         loss.plot(held_out["step"], held_out["held_out"], label="held-out faces", zorder=4, **dots)
-        loss.set_yscale("log")
-        loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-        loss.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        loss.yaxis.set_minor_formatter(NullFormatter())
-        loss.set_ylabel("squared error")
+        squared_errors(loss)
         loss.set_title("Loss")
         loss.legend(loc="upper right")
         rate.plot(steps, table["lr"].iloc[shown], color=INK)

@@ -1,9 +1,8 @@
 """The error by noise level, on faces trained on and on faces held out: the gap between them is overfitting."""
 
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from omokage.figures.style import FAINT, Chart, plot
+from omokage.figures.style import FAINT, Chart, plot, squared_errors
 
 
 def draw(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_dpi: int) -> Chart:
@@ -15,12 +14,8 @@ def draw(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_
         axes.fill_between(table["log_snr"], table["train"], table["held_out"], color=FAINT, alpha=0.2, linewidth=0)
         axes.plot(table["log_snr"], table["held_out"], "o-", color=held_out, markersize=6, label="held-out faces")
         axes.plot(table["log_snr"], table["train"], "s--", color=train, markersize=5, label="faces trained on")
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("log signal-to-noise ratio (nats)\n← noise        picture →")
-        axes.set_ylabel("squared error")
+        squared_errors(axes)
         axes.set_title("Error by noise level")
         axes.legend()
         return drawing.chart()

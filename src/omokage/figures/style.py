@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from PIL import Image
 
 INK, FAINT = "#26262b", "#8c8c94"
@@ -93,6 +94,15 @@ def _lean(svg: str) -> str:
     svg = re.sub(r'(<use [^>]*)transform="translate\(([\d.]+) 0\)"', r'\1x="\2"', svg)
     svg = re.sub(r'\b[dxy]="[^"]*"', lambda place: re.sub(r"(\.\d\d)\d+", r"\1", place[0]), svg)
     return re.sub(r"\n\s+", "\n", svg)
+
+
+def squared_errors(axes: Axes) -> None:
+    """Give a panel a logarithmic axis of squared errors, with numbers at 1, 2, 3 and 5 of each power of ten."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylabel("squared error")
 
 
 def words(text: str, figure_style: str, figure_palette: str, figure_dpi: int) -> Chart:
