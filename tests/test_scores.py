@@ -220,3 +220,14 @@ def test_mirrored_copies_count_where_the_training_mirrors() -> None:
     mirrored = faces(TRAIN, 0)[::3].flip(3)
     assert judged(mirrored, mirrored=True)[0] > 0.97
     assert judged(mirrored, mirrored=False)[0] < 0.05
+
+
+@pytest.mark.parametrize("n", [2, 3])
+def test_intervals_of_a_few_samples_are_numbers_around_the_estimate(n: int) -> None:
+    features, reference = gaussian(n, 4, 0, shift=0.5), gaussian(9, 4, 1)
+    for seed in range(5):
+        counts = bootstrap.resampled(n, 100, seed)
+        assert bootstrap.kid(features, reference, counts).isnan().any()
+        low, high = bootstrap.interval(1.0, bootstrap.kid(features, reference, counts))
+        assert low <= 1 <= high
+    assert bootstrap.interval(1.0, torch.full((3,), torch.nan)) == (1, 1)

@@ -23,9 +23,15 @@ def resampled(n: int, resamples: int, seed: int) -> Tensor:
 
 
 def interval(estimate: float, scores: Tensor) -> tuple[float, float]:
-    """Return the bounds that hold LEVEL of the scores [resamples], moved to have the estimate as their mean."""
+    """Return the bounds that hold LEVEL of the scores [resamples], moved to have the estimate as their mean.
+
+    Scores that are NaN are left out; without any other the estimate bounds itself.
+    """
+    found = scores[~scores.isnan()]
+    if not len(found):
+        return estimate, estimate
     around = torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64)
-    low, high = (estimate + torch.quantile(scores - scores.mean(), around)).tolist()
+    low, high = (estimate + torch.quantile(found - found.mean(), around)).tolist()
     return low, high
 
 
@@ -58,7 +64,7 @@ def kid(features: Tensor, reference: Tensor, counts: Tensor) -> Tensor:
 
     Over all rows at once, where `distances.kid` takes subsets. The part of it that lies in the reference alone is left
     out, as it shifts all alike. A sample is never compared with itself, however often it is drawn: that would not be
-    unbiased.
+    unbiased; a resample of one row over and over has none other, and its distance is NaN.
     """
     x, y = features.double(), reference.double()
     within = torch.zeros(len(counts), dtype=torch.float64)
