@@ -76,4 +76,5 @@ def kid(features: Tensor, reference: Tensor, counts: Tensor) -> Tensor:
         within += ((counts[:, rows] @ alike) * counts).sum(1)
         across[rows] = kernel(x[rows], y).mean(1)
     n, again = len(x), counts**2
-    return (within - again @ itself) / (n**2 - again.sum(1)) - 2 / n * counts @ across
+    pairs = n**2 - again.sum(1)
+    return torch.where(pairs > 0, (within - again @ itself) / pairs, torch.nan) - 2 / n * counts @ across
