@@ -16,9 +16,9 @@ from filelock import FileLock
 
 from omokage.params import whole
 
-# Three tests run side by side on two cores, since for a third of their time they wait for the disk. One thread each:
-# threads of a convolution wait for each other spinning, and where there are more of them than cores each step takes ten
-# times as long.
+# Four tests run side by side on two cores, since some of them wait for a disk, a queue or SLURM. One thread each:
+# threads of a convolution wait for each other spinning, and where there are more of them than cores each step takes
+# ten times as long.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).parents[1]

@@ -153,7 +153,7 @@ def test_dvc_reruns_for_every_parameter_what_the_table_says(tmp_path: Path, half
         draw(clone.root / folder, 24)
     (clone.root / "weights").mkdir()
     torch.jit.script(Standin()).save(clone.root / "weights" / "inception-2015-12-05.pt")
-    clone.set(attention=[], extractor="inception", figure_dpi=40, weighting="simple")
+    clone.set(attention=[], extractor="inception", figure_dpi=40, weighting="simple", progress_samples=0)
     table, cut_off = reruns(STAGES), set()
     # Keys of one stage stay together: `eta` is felt after `sampler` has become ddim, `min_snr_gamma` after min_snr.
     keys = sorted(table, key=lambda key: key in ("extractor", "folder", "source"))
