@@ -48,7 +48,8 @@ def test_a_mistake_is_one_line_and_loses_nothing(copy_of: Callable[[], Clone], c
     assert all(path.exists() for path in kept if path in before)
     clone.run("git", "checkout", "--", "params.yaml")
     assert stages_run(clone.dvc("repro").stdout) == []
-    assert clone.run("git", "status", "--porcelain").stdout == ""
+    # How long the stages before it took may have changed.
+    assert clone.run("git", "status", "--porcelain", ".", ":!results/timings.json").stdout == ""
 
 
 @pytest.mark.parametrize("case", ["missing folder", "zip without pictures", "fewer faces than a batch"])
