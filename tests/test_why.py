@@ -11,9 +11,10 @@ from conftest import ROOT, Clone
 from PIL import Image, ImageSequence
 from PIL.PngImagePlugin import PngInfo
 
-from omokage import cli, provenance
+from omokage import cli, lineage, provenance
 from omokage.history import History
 from omokage.lineage import Lineage
+from omokage.params import whole
 from omokage.trace import Verdict, trace
 
 FIGURES = Path("results/figures")
@@ -225,3 +226,8 @@ def test_why_loads_neither_torch_nor_dvc(finished: Clone) -> None:
         "assert not {'torch', 'dvc', 'matplotlib', 'pandas'} & set(sys.modules)"
     )
     finished.run(sys.executable, "-c", ask, PYTHONPATH=str(ROOT / "src"))
+
+
+@pytest.mark.parametrize("value", ["ddim", "true", "null", "1e-4", "a b", 1e-4, True, [1, 2], ["ffffff", "000000"]])
+def test_a_setting_is_read_as_the_value_it_stands_for(value: object) -> None:
+    assert whole.parse(lineage._typed(value), "a value") == value

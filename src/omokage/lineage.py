@@ -161,4 +161,5 @@ def _typed(value: Any) -> str:
     """Return a value as `-S` takes it."""
     if isinstance(value, list):
         return f"[{','.join(map(_typed, value))}]"
-    return value if isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w/.-]*", value) else json.dumps(value)
+    plain = isinstance(value, str) and re.fullmatch(r"[A-Za-z][\w/.-]*", value)
+    return str(value) if plain and whole.parse(value, "a value") == value else json.dumps(value)
