@@ -267,7 +267,8 @@ def a_report(root: Path, title: str = f"Title {NAUGHTY}", judged: Run = TINY) ->
         if path.endswith(".svg"):
             (root / path).write_text(SVG)
         else:
-            Image.effect_noise((90, 60), 9 * number).convert("P").save(root / path)
+            noise = np.random.default_rng(number).normal(128, 9 * number, (60, 90)).clip(0, 255)
+            Image.fromarray(noise.astype(np.uint8)).convert("P").save(root / path)
     records = dict(UPSTREAM)
     params, deps, outs, facts = records["train"]
     records["train"] = ({**params, "batch_size": 4, "prediction": "v"}, deps, outs, facts)
