@@ -5,14 +5,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import warm
 from filelock import FileLock
+from warm import Warm, warm
 
 from omokage.params import whole
 
@@ -61,6 +59,8 @@ def tiny(**changes: Any) -> dict[str, Any]:
 class Clone:
     """A checkout of its own, with this checkout's interpreter and tracked files as they are in the working tree."""
 
+    warm: Warm | None = None  # what runs DVC and the stages here, where it is not to be processes of their own
+
     def __init__(self, place: Path) -> None:
         self.root = place
         files = subprocess.run(
@@ -76,8 +76,7 @@ class Clone:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, target, follow_symlinks=False)
         (place / "dvc.lock").unlink(missing_ok=True)
-        common = place / "workflow" / "rules" / "common.smk"
-        common.write_text(common.read_text().replace("THREADS = 2", "THREADS = 1"))
+        self.edit("workflow/rules/common.smk", "THREADS = 2", "THREADS = 1")
         self.write_params(tiny())
         self.run("git", "init", "-q", "-b", "main")
         # What `make` does: temporary experiments inherit the local configuration, so they find the main checkout.
@@ -93,22 +92,31 @@ class Clone:
 
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the clone; fail the test with its output unless it succeeds."""
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env={**self.surroundings(), **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return self._checked(done) if check else done
+
+    @staticmethod
+    def _checked(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
+        if done.returncode:
+            said = f"{done.stdout[-4000:]}\n{done.stderr[-6000:]}"
+            pytest.fail(f"{' '.join(done.args)} gave {done.returncode}:\n{said}")
+        return done
+
+    def surroundings(self) -> dict[str, str]:
+        """The environment of a command in the clone."""
         kept = {
             key: value for key, value in os.environ.items() if not key.startswith(("DVC_", "SNAKEMAKE_", "PYTHONPATH"))
         }
         # DVC's queue finds its worker, the command dvc, on PATH.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        done = subprocess.run(
-            command,
-            cwd=self.root,
-            env={**kept, **self.identity(), "OMOKAGE_PYTHON": sys.executable, "PATH": path, **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if check and done.returncode:
-            pytest.fail(f"{' '.join(command)} gave {done.returncode}:\n{done.stdout[-4000:]}\n{done.stderr[-6000:]}")
-        return done
+        return {**kept, **self.identity(), "OMOKAGE_PYTHON": sys.executable, "PATH": path}
 
     @staticmethod
     def identity() -> dict[str, str]:
@@ -116,8 +124,18 @@ class Clone:
         return {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in IDENTITY.items()}
 
     def dvc(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run DVC."""
+        """Run DVC; where it is warm, all that it says is in `stdout`."""
+        # The worker of a queue outlives the command.
+        if self.warm and arguments[0] != "queue":
+            done = self.warm(self.root, {**self.surroundings(), **environment}, "dvc", *arguments)
+            return self._checked(done) if check else done
         return self.run(sys.executable, "-m", "dvc", *arguments, check=check, **environment)
+
+    def code(self, code: str, *words: str, **environment: str) -> str:
+        """Have the warm process run some code with the clone's modules, and return the last line that it prints."""
+        assert self.warm is not None
+        done = self.warm(self.root, {**self.surroundings(), **environment}, "code", code, *words)
+        return self._checked(done).stdout.splitlines()[-1]
 
     def snakemake(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake."""
@@ -131,6 +149,12 @@ class Clone:
     def write_params(self, values: Mapping[str, Any]) -> None:
         """Write params.yaml."""
         (self.root / "params.yaml").write_text(whole.render(values, "parameters of a test"), encoding="utf-8")
+
+    def edit(self, path: str, old: str, new: str) -> None:
+        """Replace a piece of a file that is there."""
+        text = (self.root / path).read_text()
+        assert old in text, f"{path}: {old}"
+        (self.root / path).write_text(text.replace(old, new))
 
     def set(self, **changes: Any) -> None:
         """Change some parameters."""
@@ -146,8 +170,7 @@ TRAINED = ["results/model.safetensors", "results/loss.csv", "results/noise_level
 
 def interruptible(clone: Clone) -> Clone:
     """Have a clone train for seconds, with a checkpoint every 0.2 s; the interval changes nothing that is written."""
-    path = clone.root / "src" / "omokage" / "training" / "loop.py"
-    path.write_text(path.read_text().replace("CHECKPOINT_SECONDS = 30.0", "CHECKPOINT_SECONDS = 0.2"))
+    clone.edit("src/omokage/training/loop.py", "CHECKPOINT_SECONDS = 30.0", "CHECKPOINT_SECONDS = 0.2")
     clone.set(steps=200, log_every=20)
     return clone
 
@@ -213,42 +236,42 @@ def copy_of(finished: Clone, tmp_path: Path) -> Callable[[], Clone]:
     return copy
 
 
-@contextmanager
-def warmed(clone: Clone) -> Iterator[Callable[[str], list[str]]]:
-    """Yield a function that has a warm process run a command of DVC in the clone, and returns the stages that ran."""
-    (clone.root / "workflow" / "stage").write_text(warm.launcher())
+@pytest.fixture(scope="session")
+def warmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Clone], Clone]]:
+    """A function that from then on has a warm process run a clone's DVC and stages."""
 
-    def dvc(command: str) -> list[str]:
-        return stages_run(clone.run(sys.executable, "-I", "-c", warm.ASK, command).stdout)
-
-    with warm.warm(clone.root):
-        yield dvc
-
-
-def try_another(place: Path, finished: Clone) -> None:
-    """Make a copy of the finished clone that has an experiment `other` of lr=1e-3, which is not applied."""
-    shutil.copytree(finished.root, place, symlinks=True)
-    clone = Clone.at(place)
-    with warmed(clone) as dvc:
+    def warm_up(clone: Clone) -> Clone:
+        clone.warm = process
+        (clone.root / "workflow" / "stage").write_text(process.launcher())
         clone.commit("warm")
-        dvc("exp run --name other -S lr=1e-3")
-    clone.run("git", "reset", "-q", "--hard")
-    clone.dvc("checkout")
+        return clone
+
+    with warm(tmp_path_factory.getbasetemp() / "warm.socket") as process:
+        yield warm_up
 
 
 @pytest.fixture(scope="session")
-def with_experiment(tmp_path_factory: pytest.TempPathFactory, finished: Clone) -> Clone:
-    """A clone like the finished one, with an experiment; tests read it."""
-    make = partial(try_another, finished=finished)
-    return Clone.at(made_once(tmp_path_factory, "a clone with an experiment", make))
+def with_experiment(
+    tmp_path_factory: pytest.TempPathFactory, finished: Clone, warmed: Callable[[Clone], Clone]
+) -> Clone:
+    """A clone like the finished one, with an experiment `other` of lr=1e-3, which is not applied; tests read it."""
+
+    def try_another(place: Path) -> None:
+        shutil.copytree(finished.root, place, symlinks=True)
+        clone = warmed(Clone.at(place))
+        clone.dvc("exp", "run", "--name", "other", "-S", "lr=1e-3")
+        clone.run("git", "reset", "-q", "--hard")
+        clone.dvc("checkout")
+
+    return Clone.at(made_once(tmp_path_factory, "a clone with an experiment", try_another))
 
 
 @pytest.fixture(scope="session")
-def undisturbed(finished: Clone, tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def undisturbed(finished: Clone, warmed: Callable[[Clone], Clone], tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """What the training of an interruptible clone comes to when nothing interrupts it."""
 
     def train(place: Path) -> None:
         shutil.copytree(finished.root, place, symlinks=True)
-        interruptible(Clone.at(place)).dvc("repro", "train")
+        warmed(interruptible(Clone.at(place))).dvc("repro", "train")
 
     return Clone.at(made_once(tmp_path_factory, "an undisturbed training", train))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Clone, warmed
+from conftest import Clone
 from PIL import Image
 
 from omokage import audit, cli, pipeline, provenance
@@ -46,8 +46,8 @@ def test_a_plan_names_the_stages_their_time_and_the_figures(
     assert sorted((path, path.stat().st_mtime_ns) for path in finished.root.rglob("*") if path.is_file()) == before
 
 
-def test_what_a_plan_says_is_what_then_runs(copy_of: Callable[[], Clone]) -> None:
-    clone = copy_of()
+def test_what_a_plan_says_is_what_then_runs(copy_of: Callable[[], Clone], warmed: Callable[[Clone], Clone]) -> None:
+    clone = warmed(copy_of())
     before = whole.load(clone.root / "params.yaml")
     values = forecast.changed(before, ["sampler=ddim", "eta=0.5"])
     steps = forecast.steps(clone.root, values)
@@ -55,16 +55,15 @@ def test_what_a_plan_says_is_what_then_runs(copy_of: Callable[[], Clone]) -> Non
     places = {name: clone.root / "results" / "figures" / name for name in looks}
     pixels = {name: provenance.pixels(path) for name, path in places.items()}
     assert not any(step.restored for step in steps)
-    with warmed(clone) as dvc:
-        clone.set(sampler="ddim", eta=0.5)
-        assert dvc("repro") == [step.stage for step in steps]
-        changed = {name for name, path in places.items() if provenance.pixels(path) != pixels[name]}
-        # Not asked for here, the study says so in words; that it rests on a stage that ran is all a plan can know.
-        assert {name for name, may in looks.items() if may} == changed | {"study.png", "study.svg"}
-        back = forecast.steps(clone.root, before)
-        assert [step.stage for step in back] == [step.stage for step in steps]
-        clone.write_params(before)
-        assert dvc("repro") == [step.stage for step in back if not step.restored] == ["report"]
+    clone.set(sampler="ddim", eta=0.5)
+    assert clone.repro() == [step.stage for step in steps]
+    changed = {name for name, path in places.items() if provenance.pixels(path) != pixels[name]}
+    # Not asked for here, the study says so in words; that it rests on a stage that ran is all a plan can know.
+    assert {name for name, may in looks.items() if may} == changed | {"study.png", "study.svg"}
+    back = forecast.steps(clone.root, before)
+    assert [step.stage for step in back] == [step.stage for step in steps]
+    clone.write_params(before)
+    assert clone.repro() == [step.stage for step in back if not step.restored] == ["report"]
 
 
 def test_an_impossible_plan_is_refused(

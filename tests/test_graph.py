@@ -3,14 +3,12 @@
 import json
 import re
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import warm
 from conftest import ROOT, TINY, Clone, made_once, stages_run, tiny
 from test_evaluation import Standin
 from test_experiments import draw
@@ -42,12 +40,14 @@ def planned(clone: Clone) -> set[str]:
 
 
 @pytest.mark.long
-def test_after_dvc_snakemake_agrees_on_what_to_run(copy_of: Callable[[], Clone]) -> None:
+def test_after_dvc_snakemake_agrees_on_what_to_run(
+    copy_of: Callable[[], Clone], warmed: Callable[[Clone], Clone]
+) -> None:
     clone = copy_of()
     assert planned(clone) == set()
     clone.set(lr=1e-3)
     assert planned(clone) == {"params", "train", "sample", "transform", "evaluate", "figures", "report"}
-    by_dvc = copy_of()
+    by_dvc = warmed(copy_of())
     by_dvc.set(lr=1e-3)
     clone.snakemake()
     assert planned(clone) == set()
@@ -69,8 +69,10 @@ def test_nothing_to_do_runs_nothing_and_changes_nothing(copy_of: Callable[[], Cl
     assert clone.run("git", "status", "--porcelain").stdout == ""
 
 
-def test_lr_there_and_back_trains_once_each(copy_of: Callable[[], Clone], finished: Clone) -> None:
-    clone = copy_of()
+def test_lr_there_and_back_trains_once_each(
+    copy_of: Callable[[], Clone], warmed: Callable[[Clone], Clone], finished: Clone
+) -> None:
+    clone = warmed(copy_of())
     clone.set(lr=1e-3)
     assert "train" in clone.repro()
     clone.set(lr=whole.load(finished.root / "params.yaml")["lr"])
@@ -141,23 +143,21 @@ def inputs(clone: Clone) -> dict[str, Any]:
     return {name: {dep["path"]: dep["md5"] for dep in stage["deps"]} for name, stage in locked.items()}
 
 
-def draw_blank(clone: Clone) -> None:
-    """Have the clone draw every figure blank: its stamp, which names all that it rests on, still tells files apart."""
-    path = clone.root / "src" / "omokage" / "stages" / "figures.py"
-    drawn = 'figure.draw(*map(opened, figure.inputs), **by_name["params"], **by_name["facts"])'
-    blank = 'Image.new("P", (8, 8))'
-    instead = f'([{blank}], [1]) if figure.draw is animation.draw else Chart({blank}, "<svg>\\n</svg>")'
-    assert drawn in path.read_text()
-    path.write_text(path.read_text().replace(drawn, instead))
+# A figure that shows nothing; its stamp, which names all that it rests on, still tells one file from another.
+DRAWN = 'figure.draw(*map(opened, figure.inputs), **by_name["params"], **by_name["facts"])'
+BLANK = 'Image.new("P", (8, 8))'
+NOTHING = f'([{BLANK}], [1]) if figure.draw is animation.draw else Chart({BLANK}, "<svg>\\n</svg>")'
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("half", [0, 1])
-def test_dvc_reruns_for_every_parameter_what_the_table_says(tmp_path: Path, half: int) -> None:
+def test_dvc_reruns_for_every_parameter_what_the_table_says(
+    warmed: Callable[[Clone], Clone], tmp_path: Path, half: int
+) -> None:
     clone = Clone(tmp_path / "clone")
-    draw_blank(clone)
-    (clone.root / "workflow" / "stage").write_text(warm.launcher())
+    clone.edit("src/omokage/stages/figures.py", DRAWN, NOTHING)
     # Most of dvc.lock is the hashes of code, which does not change here, and which DVC rewrites after every stage.
+    clone.edit("src/omokage/runner.py", "    _check_seal(stage, before)\n", "")
     lines = (clone.root / "dvc.yaml").read_text().splitlines(keepends=True)
     (clone.root / "dvc.yaml").write_text("".join(line for line in lines if not line.strip().startswith("- src/")))
     for folder in ("pictures", "others"):
@@ -169,21 +169,19 @@ def test_dvc_reruns_for_every_parameter_what_the_table_says(tmp_path: Path, half
     # Keys of one stage stay together: `eta` is felt after `sampler` has become ddim, `min_snr_gamma` after min_snr.
     keys = sorted(table, key=lambda key: key in ("extractor", "folder", "source"))
     keys = keys[half * len(keys) // 2 : (half + 1) * len(keys) // 2]
-    with warm.warm(clone.root):
-        clone.repro()
-        brought = whole.load(clone.root / "dvc.lock")["stages"]["weights"]["outs"]
-        assert [out["nfiles"] for out in brought if out["path"] == "data/weights"] == [1]
-        for key in keys:
-            before = inputs(clone)
-            clone.set(**{key: other(key)})
-            done = clone.run(sys.executable, "-I", "-c", warm.ASK, "repro").stdout
-            seen, after = set(stages_run(done)), inputs(clone)
-            fed = {name for name in STAGES if before[name] != after[name]}
-            declaring = {name for name, stage in STAGES.items() if stage.params is None or key in stage.params}
-            assert seen == declaring | fed, key
-            assert seen <= set(table[key]), key
-            if seen != set(table[key]):
-                cut_off.add(key)
+    warmed(clone).repro()
+    brought = whole.load(clone.root / "dvc.lock")["stages"]["weights"]["outs"]
+    assert [out["nfiles"] for out in brought if out["path"] == "data/weights"] == [1]
+    for key in keys:
+        before = inputs(clone)
+        clone.set(**{key: other(key)})
+        seen, after = set(clone.repro()), inputs(clone)
+        fed = {name for name in STAGES if before[name] != after[name]}
+        declaring = {name for name, stage in STAGES.items() if stage.params is None or key in stage.params}
+        assert seen == declaring | fed, key
+        assert seen <= set(table[key]), key
+        if seen != set(table[key]):
+            cut_off.add(key)
     # Where a stage makes the same bytes again, DVC goes no further: these change nothing in this run's pictures.
     assert cut_off == UNFELT & set(keys)
 
@@ -209,14 +207,13 @@ def test_pieces_of_a_fan_out_never_outlive_their_run(
     assert not list(work.glob("sample-*/**/unit-*"))
 
 
-def draw_by_ddim(place: Path) -> None:
-    clone = Clone(place)
-    clone.set(samples=40, sampler="ddim")
-    clone.dvc("repro", "sample")
-
-
 @pytest.fixture(scope="module")
-def fresh_ddim(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def fresh_ddim(tmp_path_factory: pytest.TempPathFactory, warmed: Callable[[Clone], Clone]) -> dict[str, str]:
+    def draw_by_ddim(place: Path) -> None:
+        clone = warmed(Clone(place))
+        clone.set(samples=40, sampler="ddim")
+        clone.dvc("repro", "sample")
+
     clone = Clone.at(made_once(tmp_path_factory, "a clone by ddim", draw_by_ddim))
     return digests(clone, ["results/samples.safetensors", "results/frames.safetensors", "results/runs/sample.json"])
 

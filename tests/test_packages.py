@@ -5,7 +5,7 @@ from collections.abc import Callable
 from importlib import metadata
 
 import pytest
-from conftest import Clone, warmed
+from conftest import Clone, stages_run
 
 from omokage import pipeline, plan
 from omokage.params import whole
@@ -25,8 +25,10 @@ def install(clone: Clone, name: str, version: str) -> None:
 
 
 @pytest.mark.long
-def test_a_new_seaborn_redraws_a_new_torch_retrains_a_new_pytest_does_nothing(copy_of: Callable[[], Clone]) -> None:
-    clone = copy_of()
+def test_a_new_seaborn_redraws_a_new_torch_retrains_a_new_pytest_does_nothing(
+    copy_of: Callable[[], Clone], warmed: Callable[[Clone], Clone]
+) -> None:
+    clone = warmed(copy_of())
     stages, values = pipeline.read(clone.root), whole.load(clone.root / "params.yaml")
 
     def foretold() -> list[str]:
@@ -43,14 +45,13 @@ def test_a_new_seaborn_redraws_a_new_torch_retrains_a_new_pytest_does_nothing(co
     by_seaborn, by_torch = touched("seaborn"), touched("torch")
     assert by_seaborn == ["figures", "report"]
     assert {"train", "sample", "evaluate"} <= {*by_torch} and not {"params", "download", "detect"} & {*by_torch}
-    with warmed(clone) as dvc:
-        install(clone, "pytest", "99.0")
-        assert foretold() == dvc("repro") == []
-        install(clone, "seaborn", "99.0")
-        assert foretold() == dvc("repro") == by_seaborn
-        record = pipeline.read_record(clone.root, stages["figures"])
-        assert record and record["packages"]["seaborn"] == "99.0"
-        install(clone, "torch", "99.0")
-        assert foretold() == by_torch
-        assert (ran := dvc("repro train"))[-1] == "train"
-        assert foretold() == [name for name in by_torch if name not in ran]
+    install(clone, "pytest", "99.0")
+    assert foretold() == clone.repro() == []
+    install(clone, "seaborn", "99.0")
+    assert foretold() == clone.repro() == by_seaborn
+    record = pipeline.read_record(clone.root, stages["figures"])
+    assert record and record["packages"]["seaborn"] == "99.0"
+    install(clone, "torch", "99.0")
+    assert foretold() == by_torch
+    assert (ran := stages_run(clone.dvc("repro", "train").stdout))[-1] == "train"
+    assert foretold() == [name for name in by_torch if name not in ran]

@@ -1,5 +1,6 @@
 """Every preset runs through all stages; only counts, steps and the source are scaled down, not model and precision."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,14 +31,11 @@ SCALED_DOWN = {
 
 @pytest.mark.long
 @pytest.mark.parametrize("preset", ["another-anime-64", "folder-32", "laptop", "pixiv-64"])
-def test_a_preset_runs_through_all_stages(preset: str, tmp_path: Path) -> None:
+def test_a_preset_runs_through_all_stages(preset: str, warmed: Callable[[Clone], Clone], tmp_path: Path) -> None:
     assert preset in {path.stem for path in (ROOT / "workflow" / "presets").glob("*.yaml")}
     clone = Clone(tmp_path / "clone")
     clone.write_params({**whole.load(ROOT / "workflow" / "presets" / f"{preset}.yaml"), **SCALED_DOWN})
     # Pictures are drawn 32 at a time, of which all but four would be thrown away.
-    sample = clone.root / "src" / "omokage" / "stages" / "sample.py"
-    fewer = sample.read_text().replace("UNIT = 32", "UNIT = 4")
-    assert "UNIT = 4\n" in fewer
-    sample.write_text(fewer)
-    clone.snakemake()
+    clone.edit("src/omokage/stages/sample.py", "UNIT = 32\n", "UNIT = 4\n")
+    warmed(clone).repro()
     assert (clone.root / "results" / "report.html").stat().st_size > 10_000

@@ -38,26 +38,20 @@ import json, sys
 from importlib import import_module
 from pathlib import Path
 from omokage.job import Job
-if __name__ == "__main__":
-    name, call = sys.argv[1], json.loads(sys.argv[2])
-    stage = import_module(f"omokage.stages.{name}")
-    part = import_module("omokage.params." + ("whole" if name == "params" else name)).Params
-    paths = {kind: {key: Path(value) for key, value in call.pop(kind).items()} for kind in ("inputs", "outputs")}
-    stage.run(Job(**{**call, **paths, "params": part(**call["params"]), "work": Path(call["work"])}))
-    modules = [module for name, module in sys.modules.items() if name == "omokage" or name.startswith("omokage.")]
-    print(json.dumps(sorted(module.__file__ for module in modules)))
+name, call = sys.argv[1], json.loads(sys.argv[2])
+stage = import_module(f"omokage.stages.{name}")
+part = import_module("omokage.params." + ("whole" if name == "params" else name)).Params
+paths = {kind: {key: Path(value) for key, value in call.pop(kind).items()} for kind in ("inputs", "outputs")}
+stage.run(Job(**{**call, **paths, "params": part(**call["params"]), "work": Path(call["work"])}))
+modules = [module for name, module in sys.modules.items() if name == "omokage" or name.startswith("omokage.")]
+print(json.dumps(sorted(module.__file__ for module in modules)))
 """
 
 
 def loaded(clone: Clone, stage: str, **surroundings: str) -> list[str]:
     """Run a stage in a process of its own and return the project's files that it then holds."""
-    script = clone.root.parent / "run.py"
-    script.write_text(RUN)
-    surroundings |= {"PYTHONPATH": "src", "OMP_NUM_THREADS": "1"}
-    call = clone.run(sys.executable, "-c", PREPARE, stage, check=True, **surroundings).stdout.splitlines()[-1]
-    files = json.loads(
-        clone.run(sys.executable, str(script), stage, call, check=True, **surroundings).stdout.splitlines()[-1]
-    )
+    call = clone.code(PREPARE, stage, **surroundings)
+    files = json.loads(clone.code(RUN, stage, call, **surroundings))
     return sorted(Path(file).relative_to(clone.root).as_posix() for file in files)
 
 
@@ -76,9 +70,9 @@ def loaded(clone: Clone, stage: str, **surroundings: str) -> list[str]:
     ],
 )
 def test_a_stage_loads_exactly_what_it_declares(
-    copy_of: Callable[[], Clone], stage: str, change: dict[str, Any]
+    copy_of: Callable[[], Clone], warmed: Callable[[Clone], Clone], stage: str, change: dict[str, Any]
 ) -> None:
-    clone = copy_of()
+    clone = warmed(copy_of())
     (clone.root / "pictures" / "one.png").write_bytes(b"not a picture, but one by name")
     clone.set(**change)
     if change.get("crop") == "detect":
@@ -96,8 +90,10 @@ def replace_pictures(clone: Clone) -> None:
             file.writestr(f"{side}.png", content.getvalue())
 
 
-def test_the_kaggle_source_loads_exactly_what_it_declares(copy_of: Callable[[], Clone], tmp_path: Path) -> None:
-    clone = copy_of()
+def test_the_kaggle_source_loads_exactly_what_it_declares(
+    copy_of: Callable[[], Clone], warmed: Callable[[Clone], Clone], tmp_path: Path
+) -> None:
+    clone = warmed(copy_of())
     archive = io.BytesIO()
     with ZipFile(archive, "w") as file:
         file.writestr("deep/one.png", b"not a picture, but one by name")
