@@ -169,6 +169,35 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def test_of_queued_experiments_that_run_at_once_the_failed_one_leaves_its_log(copy_of: Callable[[], Clone]) -> None:
+    clone = copy_of()
+    clone.dvc("exp", "run", "--queue", "--name", "size", "-S", "batch_size=9,40", "train")
+    clone.dvc("queue", "start", "--jobs", "2")
+
+    def ended() -> str:
+        status = clone.dvc("queue", "status").stdout
+        return status if not re.search("Queued|Running", status) else ""
+
+    status = wait_for(ended, "size-2")
+    assert (status.count("Success"), status.count("Failed")) == (1, 1)
+    said = (clone.root / ".dvc" / "tmp" / "omokage" / "logs" / "size-2" / "train.log").read_text()
+    assert "batch_size = 40" in said
+    assert said.strip() in clone.dvc("queue", "logs", "size-2").stdout
+
+
+def test_a_second_repro_is_told_who_runs_the_first(copy_of: Callable[[], Clone]) -> None:
+    clone = copy_of()
+    clone.set(steps=20_000)
+    with repro_train(clone) as first:
+        try:
+            wait_for(lambda: " ".join(str(path) for path in clone.root.glob(".dvc/tmp/omokage/train.lock")), "lock")
+            second = clone.dvc("repro", check=False)
+            assert second.returncode != 0
+            assert f"(PID {first.pid})" in second.stderr
+        finally:
+            stop(first)
+
+
 def test_parameters_of_an_experiment_are_checked_first(copy_of: Callable[[], Clone]) -> None:
     clone = copy_of()
     done = clone.dvc("exp", "run", "-S", "schedule=cosin", check=False)

@@ -186,12 +186,12 @@ def test_dvc_reruns_for_every_parameter_what_the_table_says(
     assert cut_off == UNFELT & set(keys)
 
 
-@pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
+@pytest.mark.parametrize(("link", "jobs"), [("copy", 2), ("hardlink", 5), ("symlink", 2)])
 def test_pieces_of_a_fan_out_never_outlive_their_run(
-    copy_of: Callable[[], Clone], fresh_ddim: dict[str, str], link: str
+    copy_of: Callable[[], Clone], fresh_ddim: dict[str, str], link: str, jobs: int
 ) -> None:
     clone = copy_of()
-    (clone.root / "jobs.yaml").write_text("sample_jobs: 2\ndetect_jobs: 2\nfaces_jobs: 3\n")
+    (clone.root / "jobs.yaml").write_text(f"sample_jobs: {jobs}\ndetect_jobs: 2\nfaces_jobs: 3\n")
     profile = clone.root / "workflow" / "profiles" / "default" / "config.yaml"
     profile.write_text(profile.read_text() + "configfile: jobs.yaml\n")
     clone.dvc("config", "cache.type", link)
@@ -203,7 +203,7 @@ def test_pieces_of_a_fan_out_never_outlive_their_run(
     assert done == ["params", "sample"]
     assert digests(clone, list(fresh_ddim)) == fresh_ddim
     work = clone.root / ".dvc" / "tmp" / "omokage"
-    assert (work / "logs" / "workspace" / "sample-1-of-2.log").exists()
+    assert (work / "logs" / "workspace" / f"sample-1-of-{jobs}.log").exists()
     assert not list(work.glob("sample-*/**/unit-*"))
 
 

@@ -35,7 +35,8 @@ def test_a_preset_runs_through_all_stages(preset: str, warmed: Callable[[Clone],
     assert preset in {path.stem for path in (ROOT / "workflow" / "presets").glob("*.yaml")}
     clone = Clone(tmp_path / "clone")
     clone.write_params({**whole.load(ROOT / "workflow" / "presets" / f"{preset}.yaml"), **SCALED_DOWN})
-    # Pictures are drawn 32 at a time, of which all but four would be thrown away.
+    # Pictures are drawn 32 at a time, of which all but four would be thrown away, and judged at 12 levels of noise.
     clone.edit("src/omokage/stages/sample.py", "UNIT = 32\n", "UNIT = 4\n")
+    clone.edit("src/omokage/stages/train.py", "LEVELS = 12\n", "LEVELS = 2\n")
     warmed(clone).repro()
     assert (clone.root / "results" / "report.html").stat().st_size > 10_000

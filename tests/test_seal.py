@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -115,11 +116,20 @@ def test_a_stage_that_loads_more_than_it_declares_is_refused(copy_of: Callable[[
     )
 
 
-def test_a_second_run_of_a_stage_waits_for_the_living_one(copy_of: Callable[[], Clone]) -> None:
+@pytest.mark.parametrize(
+    ("lock", "change", "holding"),
+    [
+        ("report", {"report_title": "Another"}, "runs it already"),
+        (f"device-{socket.gethostname()}", {"kid_subsets": 4}, "computes on this machine (share_device: 0)"),
+    ],
+)
+def test_a_run_waits_for_the_living_one_that_holds_its_stage_or_the_device(
+    copy_of: Callable[[], Clone], lock: str, change: dict[str, Any], holding: str
+) -> None:
     clone = copy_of()
     hold = (
         "import time; from pathlib import Path; from omokage.locks import hold\n"
-        "with hold(Path('.dvc/tmp/omokage/report.lock'), 'report'):\n"
+        f"with hold(Path('.dvc/tmp/omokage/{lock}.lock'), 'another'):\n"
         "    print('held', flush=True); time.sleep(600)"
     )
     surroundings = {"PYTHONPATH": str(clone.root / "src"), "PATH": "/usr/bin:/bin", "OMOKAGE_PYTHON": sys.executable}
@@ -128,7 +138,7 @@ def test_a_second_run_of_a_stage_waits_for_the_living_one(copy_of: Callable[[], 
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        clone.set(report_title="Another")
+        clone.set(**change)
         command = [sys.executable, "-m", "dvc", "repro"]
         with subprocess.Popen(
             command, cwd=clone.root, env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -137,6 +147,6 @@ def test_a_second_run_of_a_stage_waits_for_the_living_one(copy_of: Callable[[], 
             said = next(line for line in second.stdout if "waiting for" in line)
             holder.kill()
             second.stdout.read()
-    assert f"omokage: report: waiting for process {holder.pid} on " in said
+    assert f": waiting for process {holder.pid} on " in said and said.endswith(f", which {holding}\n")
     assert second.returncode == 0
-    assert "Another" in (clone.root / "results" / "report.md").read_text()
+    assert clone.repro() == []

@@ -40,13 +40,13 @@ def test_the_graph_runs_as_jobs_with_what_they_ask_for_to_the_same_bytes(
     # The example in the profile, apart from the account: to check that takes an accounting database.
     example = re.sub(r"(?m)^#(?=  slurm_partition|set-resources|  faces|  train)", "", profile.read_text())
     profile.write_text(re.sub(r"slurm_partition: \w+", "slurm_partition: main", example))
-    environment = cluster.serve(clone, faces_jobs="2")
+    environment = cluster.serve(clone, faces_jobs="5")
     clone.snakemake("--forcerun", "detect", check=True, **environment)
     assert digests(clone) == digests(finished)
     jobs = cluster.jobs(clone)
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}
     rules = [job["Comment"].removeprefix("rule_") for job in jobs]
-    assert sorted(rules) == sorted([*ON_NODES, "faces_part_wildcards_0", "faces_part_wildcards_1"])
+    assert sorted(rules) == sorted([*ON_NODES, *(f"faces_part_wildcards_{part}" for part in range(5))])
     asked = {
         rule: (job["Partition"], job["TimeLimit"], job["MinMemoryNode"], job["NumCPUs"], job.get("TresPerJob", ""))
         for rule, job in zip(rules, jobs, strict=True)

@@ -22,8 +22,8 @@ WAIT = 2.0  # seconds between two tries
 
 
 @contextlib.contextmanager
-def hold(path: Path, what: str) -> Iterator[bool]:
-    """Hold the lock `path`, after waiting for whoever does, and saying so; yield whether that was needed.
+def hold(path: Path, what: str, holding: str = "runs it already") -> Iterator[bool]:
+    """Hold the lock `path` for `what`, after waiting for whoever does, and saying so; yield whether that was needed.
 
     Raises Refused where the file system has no locks.
     """
@@ -32,7 +32,7 @@ def hold(path: Path, what: str) -> Iterator[bool]:
         waited = False
         while holder := _holder(file):
             if not waited:
-                print(f"omokage: {what}: waiting for {holder}, which runs it already", file=sys.stderr, flush=True)
+                print(f"omokage: {what}: waiting for {holder}, which {holding}", file=sys.stderr, flush=True)
             waited = True
             time.sleep(WAIT)
         file.truncate(0)

@@ -1,6 +1,6 @@
 """Runs one stage sealed: it is handed what dvc.yaml declares for it, and nothing else.
 
-    python -m omokage.runner STAGE --threads N [--part K/N] [--log-to FILE]
+    python -m omokage.runner STAGE --threads N [--part K/N] [--alone] [--log-to FILE]
 
 Outputs appear only when the stage has succeeded, its record (results/runs/STAGE.json) last. Snakemake calls this for
 every job; the stages know nothing of it. A stage runs once at a time: where an earlier run of it still lives, it is
@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -131,15 +132,17 @@ def _installed(wanted: dict[str, str]) -> dict[str, str]:
     return wanted
 
 
-def run(root: Path, name: str, threads: int, part: tuple[int, int] | None = None) -> None:
-    """Run the stage `name` of the checkout `root`, or a part of its fan-out, which leaves pieces in its work folder."""
+def run(root: Path, name: str, threads: int, part: tuple[int, int] | None = None, alone: bool = False) -> None:
+    """Run the stage `name` of the checkout `root`, or a part of its fan-out, which leaves pieces in its work folder.
+
+    With `alone` it waits until no other such run of the checkout's experiments computes on this machine.
+    """
     stage = pipeline.read(root)[name]
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if threads > available:
         raise Refused(
             f"{threads} threads are asked for, but there are {available}: the number changes the last bits of sums"
         )
-    started = time.monotonic()
     before = _loaded()
     module = importlib.import_module(f"omokage.stages.{name}")
     live: tuple[str, ...] = getattr(module, "LIVE", ())
@@ -158,17 +161,25 @@ def run(root: Path, name: str, threads: int, part: tuple[int, int] | None = None
         if waited and _fits(root, stage, job):
             print(f"omokage: {name}: what that run made fits, and is used", file=sys.stderr)
             return
-        found = {path: _stamp(path) for path in job.outputs.values()}
-        try:
-            with _kept([job.outputs[out] for out in live]):
-                _make(root, stage, job, module, before)
-        except BaseException:
-            for path in job.outputs.values():
-                if path.name.startswith(PARTIAL) or _stamp(path) != found[path]:
-                    _remove(path)
-            raise
+        with _device(root, name) if alone else contextlib.nullcontext():
+            started = time.monotonic()
+            found = {path: _stamp(path) for path in job.outputs.values()}
+            try:
+                with _kept([job.outputs[out] for out in live]):
+                    _make(root, stage, job, module, before)
+            except BaseException:
+                for path in job.outputs.values():
+                    if path.name.startswith(PARTIAL) or _stamp(path) != found[path]:
+                        _remove(path)
+                raise
         shutil.rmtree(job.work, ignore_errors=True)
     _note_time(root, name, time.monotonic() - started)
+
+
+def _device(root: Path, name: str) -> contextlib.AbstractContextManager[bool]:
+    """Lock this machine for one run that computes, of all the checkout's experiments."""
+    path = work_folder(root) / f"device-{socket.gethostname()}.lock"
+    return hold(path, name, "computes on this machine (share_device: 0)")
 
 
 def _make(root: Path, stage: Stage, job: Job[Any], module: ModuleType, before: set[str]) -> None:
@@ -274,6 +285,7 @@ def main() -> int:
     parser.add_argument("stage")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--part", type=lambda text: tuple(int(number) for number in text.split("/")))
+    parser.add_argument("--alone", action="store_true")
     parser.add_argument("--log-to", type=Path)
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
@@ -282,7 +294,7 @@ def main() -> int:
             log = stack.enter_context(arguments.log_to.open("w", encoding="utf-8"))
             stack.enter_context(contextlib.redirect_stderr(Tee(sys.stderr, log)))
         try:
-            run(Path.cwd(), arguments.stage, arguments.threads, arguments.part)
+            run(Path.cwd(), arguments.stage, arguments.threads, arguments.part, arguments.alone)
         except Refused as error:
             hint = RESTORE if "DVC_STAGE" in os.environ and arguments.stage != "params" else ""
             print(f"omokage: {arguments.stage}: {error}{hint}", file=sys.stderr)

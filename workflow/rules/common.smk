@@ -77,6 +77,8 @@ def number(key, default=1, least=1):
 
 # For each job of the stages that compute with torch, and for each process of a training.
 GPUS = number("gpus", default=0, least=0)
+# Two trainings on one device take longer than one after the other, if its memory holds both. A scheduler knows better.
+ALONE = "" if number("share_device", default=0, least=0) else " --alone"
 
 
 def jobs(stage):

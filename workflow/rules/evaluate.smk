@@ -13,4 +13,4 @@ rule evaluate:
         gpu=GPUS,
         runtime=60,
     shell:
-        RUN + " evaluate --threads {threads} --log-to {log:q}"
+        RUN + ALONE + " evaluate --threads {threads} --log-to {log:q}"

@@ -13,4 +13,4 @@ rule reference:
         gpu=GPUS,
         runtime=60,
     shell:
-        RUN + " reference --threads {threads} --log-to {log:q}"
+        RUN + ALONE + " reference --threads {threads} --log-to {log:q}"

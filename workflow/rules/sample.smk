@@ -32,4 +32,4 @@ rule sample:
         gpu=GPUS,
         runtime=240,
     shell:
-        RUN + " sample --threads {threads} --log-to {log:q}"
+        RUN + ALONE + " sample --threads {threads} --log-to {log:q}"

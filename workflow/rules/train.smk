@@ -19,7 +19,8 @@ def training():
         first = "$(hostname):$((20000 + SLURM_JOB_ID % 10000))"
         meeting = f"--nnodes={TRAIN_NODES} --rdzv-backend=c10d --rdzv-id=$SLURM_JOB_ID --rdzv-endpoint={first}"
         return f"exec {srun} {torchrun} {meeting} -m omokage.runner"
-    return f"exec {torchrun} --standalone -m omokage.runner" if TRAIN_PROCESSES > 1 else RUN
+    # Of several processes the first would wait for the device, and the others not that long for it.
+    return f"exec {torchrun} --standalone -m omokage.runner" if TRAIN_PROCESSES > 1 else RUN + ALONE
 
 
 if "micro_batch" in config:

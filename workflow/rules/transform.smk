@@ -13,4 +13,4 @@ rule transform:
         gpu=GPUS,
         runtime=30,
     shell:
-        RUN + " transform --threads {threads} --log-to {log:q}"
+        RUN + ALONE + " transform --threads {threads} --log-to {log:q}"
