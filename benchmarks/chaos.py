@@ -1,6 +1,6 @@
 """A campaign of faults: the pipeline, tiny, disturbed again and again, has to end as if nothing had been.
 
-    PYTHONPATH=src:tests python benchmarks/chaos.py [--runs 48] [--seed 0]
+    PYTHONPATH=src:tests python benchmarks/chaos.py [--runs 48] [--first 0] [--seed 0]
 
 Each run begins from a finished clone, changes a parameter, and has `dvc repro` meet one fault of tests/faults.py at a
 moment of chance; then `dvc repro` is run until it succeeds. What came out is compared, hash by hash, with a run that
@@ -32,12 +32,13 @@ def main() -> None:
     """Run the campaign; exit with 1 unless every run came to the right end."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=3 * len(FAULTS))
+    parser.add_argument("--first", type=int, default=0, help="run to begin with, to go on with a campaign")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     good = True
     with TemporaryDirectory(prefix="chaos") as folder:
         campaign = Campaign(Path(folder))
-        for number in range(asked.runs):
+        for number in range(asked.first, asked.runs):
             row = campaign.run(number, random.Random(f"{asked.seed} {number}"))
             good &= row["same"] and row["left"] == 0
             note("chaos", row)

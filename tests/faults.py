@@ -31,6 +31,8 @@ LEVELS = {
 KINDS_OF_LINKS = ("copy", "hardlink", "symlink", "reflink")
 AT_MOST = 300.0  # seconds that any run of the tiny pipeline may take
 SECONDS_TO_STOP = 15.0
+# What tells the time of day, but not what measures how long a wait is.
+LATER = ("faketime", "--exclude-monotonic", "-f")
 # Root may write anywhere; so as to be refused it runs without what lets it.
 MORTAL = ("-dac_override", "-dac_read_search", "-fowner")
 
@@ -75,10 +77,11 @@ def killed(
     level: str, number: signal.Signals, clone: Clone, chance: random.Random, seconds: float, *before: str
 ) -> str:
     """Send a signal to one process of a level, and leave the others to themselves."""
-    run, after = start(clone, *before), chance.uniform(0, 0.9 * seconds)
+    run, after, began = start(clone, *before), chance.uniform(0, 0.9 * seconds), time.monotonic()
     with suppress(subprocess.TimeoutExpired):
         run.wait(timeout=after)
     while run.poll() is None:
+        assert time.monotonic() - began < AT_MOST, "dvc repro hangs"
         if process := of_level(run, level):
             process.send_signal(number)
             run.wait(timeout=AT_MOST)
@@ -175,7 +178,7 @@ def read_only_cache(clone: Clone, chance: random.Random, seconds: float) -> str:
 def clock_set_back(clone: Clone, chance: random.Random, seconds: float) -> str:
     """Kill a job of a run whose clock is some days ahead, so that what follows happens before it."""
     days = chance.randint(1, 9)
-    told = killed("job", signal.SIGKILL, clone, chance, seconds, "faketime", "-f", f"+{days}d")
+    told = killed("job", signal.SIGKILL, clone, chance, seconds, *LATER, f"+{days}d")
     return f"{days} days, killed {told}"
 
 

@@ -16,10 +16,12 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import Any, TextIO
 
 LIBRARIES = (
     "animeface",
@@ -82,9 +84,30 @@ def warm(place: Path) -> Iterator[Warm]:
             process.terminate()
 
 
+def parse_once() -> None:
+    """Have DVC parse each YAML text once: it reads few files dozens of times, which takes most of its time."""
+    yaml: Any = importlib.import_module("dvc.utils.serialize._yaml")
+    parse, dump = yaml.parse_yaml, yaml._dump
+    known: dict[tuple[str, str], Any] = {}
+
+    def parse_yaml(text: str, path: str, typ: str = "safe") -> Any:
+        if (text, typ) not in known:
+            known[text, typ] = parse(text, path, typ)
+        return deepcopy(known[text, typ])
+
+    def dump_yaml(data: Any, stream: TextIO) -> None:
+        written = StringIO()
+        dump(data, written)
+        known[written.getvalue(), "rt"] = deepcopy(data)
+        stream.write(written.getvalue())
+
+    yaml.parse_yaml, yaml._dump = parse_yaml, dump_yaml
+
+
 def run(kind: str, *words: str) -> int:
     """Do a task in the folder that it was asked from."""
     if kind == "dvc":
+        parse_once()
         return int(importlib.import_module("dvc.cli").main(list(words)) or 0)
     sys.path.insert(0, str(Path("src").resolve()))
     if kind == "stage":

@@ -35,6 +35,8 @@ def refuse(message):
     raise WorkflowError(f"omokage: {message}")
 
 
+if set("{}") & set(LOGS):
+    refuse(f"{ROOT}: expected a path without braces, which Snakemake takes for wildcards: move the checkout")
 if workflow.cores is not None and workflow.cores < THREADS:
     refuse(f"--cores {workflow.cores}: expected {THREADS} or more, since fewer threads give other bytes")
 
