@@ -82,10 +82,11 @@ def killed(
         run.wait(timeout=after)
     while run.poll() is None:
         assert time.monotonic() - began < AT_MOST, "dvc repro hangs"
-        if process := of_level(run, level):
-            process.send_signal(number)
-            run.wait(timeout=AT_MOST)
-            return f"after {after:.1f} s"
+        with suppress(psutil.NoSuchProcess):
+            if process := of_level(run, level):
+                process.send_signal(number)
+                run.wait(timeout=AT_MOST)
+                return f"after {after:.1f} s"
         time.sleep(0.02)
     raise NotSetError(f"no {level} was found from {after:.1f} s on")
 

@@ -91,6 +91,7 @@ def repro_train(clone: Clone) -> subprocess.Popen[bytes]:
     )
 
 
+@pytest.mark.long
 def test_a_temporary_experiment_runs_its_own_code(copy_of: Callable[[], Clone]) -> None:
     clone = copy_of()
     stage = clone.root / "src" / "omokage" / "stages" / "report.py"
@@ -169,6 +170,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+@pytest.mark.long
 def test_of_queued_experiments_that_run_at_once_the_failed_one_leaves_its_log(copy_of: Callable[[], Clone]) -> None:
     clone = copy_of()
     clone.dvc("exp", "run", "--queue", "--name", "size", "-S", "batch_size=9,40", "train")

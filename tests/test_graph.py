@@ -25,6 +25,7 @@ def digests(clone: Clone, outs: list[str] = OUTS) -> dict[str, str]:
     return {out: pipeline.digest(clone.root / out) for out in outs}
 
 
+@pytest.mark.long
 def test_snakemake_alone_makes_the_same_bytes_and_then_has_nothing_to_do(finished: Clone, tmp_path: Path) -> None:
     clone = Clone(tmp_path / "clone")
     clone.snakemake()
@@ -186,6 +187,7 @@ def test_dvc_reruns_for_every_parameter_what_the_table_says(
     assert cut_off == UNFELT & set(keys)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("link", "jobs"), [("copy", 2), ("hardlink", 5), ("symlink", 2)])
 def test_pieces_of_a_fan_out_never_outlive_their_run(
     copy_of: Callable[[], Clone], fresh_ddim: dict[str, str], link: str, jobs: int

@@ -140,6 +140,7 @@ def test_no_fault_of_a_job_or_of_its_controller_loses_work_or_trains_twice(
     assert digests(clone, TRAINED) == digests(undisturbed, TRAINED)
 
 
+@pytest.mark.long
 def test_an_experiment_trains_on_two_nodes_as_on_one(cluster: Cluster, copy_of: Callable[[], Clone]) -> None:
     clone = copy_of()
     clone.set(precision="fp32", steps=4)

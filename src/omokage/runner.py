@@ -279,8 +279,9 @@ def _stop(*_: object) -> None:
 
 def main() -> int:
     """Run the stage named on the command line; a user's mistake is one line, and exit code 1."""
-    # Under SLURM it announces the end of the time; a training has a way of its own to answer.
+    # Under SLURM it announces the end of the time; a training has a way of its own to answer. Ctrl-C asks for the same.
     signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, lambda *_: signal.raise_signal(signal.SIGTERM))
     parser = argparse.ArgumentParser(prog="omokage.runner", description="run one stage, sealed")
     parser.add_argument("stage")
     parser.add_argument("--threads", type=int, required=True)
