@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -32,18 +33,25 @@ def test_a_learning_rate_works_as_typed(
     assert lr.replace("e-", "e-0") in shown or str(float(lr)) in shown
 
 
-def test_metrics_are_there_while_training_runs(copy_of: Callable[[], Clone]) -> None:
-    clone = copy_of()
+@contextmanager
+def under_way(clone: Clone) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a training of many minutes, yield its `dvc repro` once it has done twenty steps, and kill it in the end."""
     clone.set(steps=20_000, log_every=1)
+    table = clone.root / "results" / "loss.csv"
     with repro_train(clone) as running:
         try:
-            table = clone.root / "results" / "loss.csv"
             wait_for(lambda: table.read_text() if table.exists() else "", "\n20,")
-            seen = clone.dvc("metrics", "show", "--json", "results/train/metrics.json").stdout
-            assert running.poll() is None
-            assert '"loss"' in seen
+            yield running
         finally:
             stop(running)
+
+
+def test_metrics_are_there_while_training_runs(copy_of: Callable[[], Clone]) -> None:
+    clone = copy_of()
+    with under_way(clone) as running:
+        seen = clone.dvc("metrics", "show", "--json", "results/train/metrics.json").stdout
+        assert running.poll() is None
+        assert '"loss"' in seen
     assert not (clone.root / "results" / "model.safetensors").exists()
 
 
@@ -189,15 +197,10 @@ def test_of_queued_experiments_that_run_at_once_the_failed_one_leaves_its_log(co
 
 def test_a_second_repro_is_told_who_runs_the_first(copy_of: Callable[[], Clone]) -> None:
     clone = copy_of()
-    clone.set(steps=20_000)
-    with repro_train(clone) as first:
-        try:
-            wait_for(lambda: " ".join(str(path) for path in clone.root.glob(".dvc/tmp/omokage/train.lock")), "lock")
-            second = clone.dvc("repro", check=False)
-            assert second.returncode != 0
-            assert f"(PID {first.pid})" in second.stderr
-        finally:
-            stop(first)
+    with under_way(clone) as first:
+        second = clone.dvc("repro", check=False)
+    assert second.returncode != 0
+    assert f"(PID {first.pid})" in second.stderr
 
 
 def test_parameters_of_an_experiment_are_checked_first(copy_of: Callable[[], Clone]) -> None:
