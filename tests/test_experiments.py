@@ -107,7 +107,7 @@ def test_a_temporary_experiment_runs_its_own_code(copy_of: Callable[[], Clone]) 
     clone.dvc("exp", "run", "--queue", "--name", "queued", "-S", "report_title=Queued")
     stage.write_text("raise RuntimeError('the code of the main workspace')\n")
     clone.dvc("queue", "start")
-    wait_for(lambda: clone.dvc("queue", "status").stdout, "Success")
+    wait_for(lambda: clone.dvc("queue", "status").stdout, "Success", pause=4)
     stage.write_text(original)
     clone.dvc("exp", "apply", "queued")
     assert "Queued" in (clone.root / "results" / "report.md").read_text()
@@ -147,7 +147,7 @@ def test_a_folders_content_is_part_of_the_key_however_it_is_run(
     draw(pictures, 1, first=30)
     clone.dvc("exp", "run", "--queue", "--name", "queued", "faces")
     clone.dvc("queue", "start")
-    wait_for(lambda: clone.dvc("queue", "status").stdout, "Success")
+    wait_for(lambda: clone.dvc("queue", "status").stdout, "Success", pause=4)
     clone.dvc("exp", "apply", "queued")
     record = pipeline.read_record(clone.root, pipeline.read(clone.root)["download"])
     assert record is not None
@@ -162,13 +162,13 @@ def test_a_folders_content_is_part_of_the_key_however_it_is_run(
     assert pipeline.read_record(clone.root, pipeline.read(clone.root)["faces"])
 
 
-def wait_for(look: Callable[[], str], sign: str, seconds: float = 240) -> str:
-    """Look again and again until the sign is there."""
+def wait_for(look: Callable[[], str], sign: str, seconds: float = 240, pause: float = 0.3) -> str:
+    """Look again and again, after a pause each, until the sign is there."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if sign in (seen := look()):
             return seen
-        time.sleep(0.3)
+        time.sleep(pause)
     pytest.fail(f"no {sign!r} within {seconds} s; last seen: {seen[-2000:]}")
 
 
@@ -188,7 +188,7 @@ def test_of_queued_experiments_that_run_at_once_the_failed_one_leaves_its_log(co
         status = clone.dvc("queue", "status").stdout
         return status if not re.search("Queued|Running", status) else ""
 
-    status = wait_for(ended, "size-2")
+    status = wait_for(ended, "size-2", pause=4)
     assert (status.count("Success"), status.count("Failed")) == (1, 1)
     said = (clone.root / ".dvc" / "tmp" / "omokage" / "logs" / "size-2" / "train.log").read_text()
     assert "batch_size = 40" in said

@@ -173,10 +173,11 @@ def test_dvc_reruns_for_every_parameter_what_the_table_says(
     warmed(clone).repro()
     brought = whole.load(clone.root / "dvc.lock")["stages"]["weights"]["outs"]
     assert [out["nfiles"] for out in brought if out["path"] == "data/weights"] == [1]
+    after = inputs(clone)
     for key in keys:
-        before = inputs(clone)
         clone.set(**{key: other(key)})
-        seen, after = set(clone.repro()), inputs(clone)
+        seen = set(clone.repro())
+        before, after = after, inputs(clone)
         fed = {name for name in STAGES if before[name] != after[name]}
         declaring = {name for name, stage in STAGES.items() if stage.params is None or key in stage.params}
         assert seen == declaring | fed, key
