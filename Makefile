@@ -9,7 +9,7 @@ export PYTHONPATH := $(CURDIR)/src
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := report
-.PHONY: report install test lint experiments why params deps lock help
+.PHONY: report install test pytest lint experiments why params deps lock help
 
 report: $(READY)  ## build .venv, then run what is out of date, up to results/report.html (PRESET=name takes workflow/presets/name.yaml first)
 ifneq ($(PRESET),)
@@ -29,7 +29,10 @@ $(READY): requirements.lock
 	$(BIN)/dvc config --local remote.checkout.url .
 	@touch $@
 
-test: $(READY) lint  ## run every test, the linter and the type checker
+test: $(READY)  ## run every test, the linter and the type checker
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going lint pytest
+
+pytest: $(READY)
 	$(BIN)/python -m pytest
 
 lint: $(READY)  ## run ruff and mypy
