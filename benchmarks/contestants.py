@@ -6,10 +6,10 @@ it, at a log-SNR of that scale.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from bench import DEVICE, draw, ours, ready_to_draw
@@ -43,6 +43,14 @@ class Contestant(ABC):
         """Train on one batch."""
 
     @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Return all that the next step depends on, as tensors and plain data."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+
+    @abstractmethod
     def denoise(self, x_t: Tensor, log_snr: float) -> Tensor:
         """Return the clean pictures, scaled to [-1, 1], that the network sees in x_t."""
 
@@ -62,6 +70,12 @@ class Omokage(Contestant):
 
     def step(self) -> None:
         self.trainer.advance()
+
+    def state(self) -> dict[str, Any]:
+        return self.trainer.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.trainer.restore(state)
 
     def denoise(self, x_t: Tensor, log_snr: float) -> Tensor:
         # As the network has it: x0 = 2 std w + middle, and x_t scaled so that the variances of its parts add up to 1.
@@ -92,21 +106,34 @@ class Peer(Contestant):
     """
 
     alphas_cumprod: Tensor
+    # What a training changes: the network, its average, the optimiser and the like.
+    parts: dict[str, Any]
 
     def __init__(self, faces: Tensor, seed: int, flip: bool) -> None:
         torch.manual_seed(seed)
-        self.faces, self.flip, self.seed = faces.to(DEVICE), flip, seed
+        self.faces, self.flip, self.seed, self.taken = faces.to(DEVICE), flip, seed, 0
         self.small = faces.shape[-1] <= 32
         self.batch = 64 if self.small else 256
-        self.batches = self._batches()
 
-    def _batches(self) -> Iterator[Tensor]:
-        for epoch in count():
-            order = torch.randperm(len(self.faces), generator=torch.Generator().manual_seed(self.seed + epoch))
-            for start in range(0, len(order) - self.batch + 1, self.batch):
-                chosen = self.faces[order[start : start + self.batch].to(DEVICE)].float() / 255
-                mirrored = torch.rand(self.batch, 1, 1, 1, device=DEVICE) < (0.5 if self.flip else 0)
-                yield torch.where(mirrored, chosen.flip(-1), chosen)
+    def next_batch(self) -> Tensor:
+        """Return the next batch, float32 in [0, 1]."""
+        epoch, place = divmod(self.taken, len(self.faces) // self.batch)
+        self.taken += 1
+        order = torch.randperm(len(self.faces), generator=torch.Generator().manual_seed(self.seed + epoch))
+        chosen = self.faces[order[place * self.batch :][: self.batch].to(DEVICE)].float() / 255
+        mirrored = torch.rand(self.batch, 1, 1, 1, device=DEVICE) < (0.5 if self.flip else 0)
+        return torch.where(mirrored, chosen.flip(-1), chosen)
+
+    def state(self) -> dict[str, Any]:
+        parts = {name: part.state_dict() for name, part in self.parts.items()}
+        # The peers draw their noise from the global generator, on a GPU from the GPU's, which is not kept.
+        return {"taken": self.taken, "random": torch.get_rng_state(), "parts": parts}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.taken = state["taken"]
+        torch.set_rng_state(state["random"])
+        for name, part in self.parts.items():
+            part.load_state_dict(state["parts"][name])
 
     def at(self, log_snr: float) -> int:
         """Return the step of the peer's schedule nearest to a log-SNR."""
@@ -123,11 +150,12 @@ class DenoisingDiffusionPytorch(Peer):
         self.diffusion = whole.to(DEVICE)
         self.optimiser = torch.optim.Adam(self.diffusion.parameters(), lr=lr, betas=(0.9, 0.99))
         self.ema = EMA(self.diffusion, beta=0.995, update_every=10)
+        self.parts = {"ema": self.ema, "diffusion": self.diffusion, "optimiser": self.optimiser}
         self.alphas_cumprod = self.diffusion.alphas_cumprod
 
     def step(self) -> None:
         with torch.autocast(DEVICE.type, DTYPE):
-            loss = self.diffusion(next(self.batches))
+            loss = self.diffusion(self.next_batch())
         loss.backward()
         nn.utils.clip_grad_norm_(self.diffusion.parameters(), 1.0)
         self.optimiser.step()
@@ -171,9 +199,10 @@ class Diffusers(Peer):
         # The example warms up for 500 steps of a day's training.
         self.pace = get_cosine_schedule_with_warmup(self.optimiser, min(500, steps // 20), steps)
         self.ema = EMAModel(self.network.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=3 / 4)
+        self.parts = {"network": self.network, "ema": self.ema, "optimiser": self.optimiser, "pace": self.pace}
 
     def step(self) -> None:
-        x0 = next(self.batches) * 2 - 1
+        x0 = self.next_batch() * 2 - 1
         noise, t = torch.randn_like(x0), torch.randint(0, 1000, (len(x0),), device=DEVICE)
         with torch.autocast(DEVICE.type, DTYPE):
             said = self.network(self.scheduler.add_noise(x0, noise, t), t).sample

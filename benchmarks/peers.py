@@ -7,22 +7,23 @@
 CONTESTANT is omokage, denoising-diffusion-pytorch or diffusers, which are installed into a venv of the benchmark's own;
 without --on they learn the avatars of this checkout. How many steps the minutes hold is measured before the training:
 start it on a quiet machine. Later it may be stopped and continued (SIGSTOP, SIGCONT): the speed is that of the median
-step. With --steps, as many as a quiet machine does in these minutes, it can learn beside other work: what it then draws
-says as much, its speed nothing. Every run appends a row to results/peers.csv; --table shows the medians of all rows and
-their spread.
+step. With --steps, as many as a quiet machine does in these minutes, it can learn beside other work (what it then draws
+says as much, its speed nothing) and, once ended, goes on where it was when the same command is run again. Every run
+appends a row to results/peers.csv; --table shows the medians of all rows and their spread.
 """
 
 import argparse
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
 import venv
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
@@ -32,6 +33,11 @@ from omokage.data import shards
 from omokage.device import prepare
 from omokage.diffusion.random import generator
 from omokage.params import whole
+from omokage.training import checkpoint
+from omokage.training.loop import CHECKPOINT_SECONDS, asked_to_stop
+
+if TYPE_CHECKING:
+    from contestants import Contestant
 
 HOME = ROOT / ".dvc" / "tmp" / "benchmarks" / "peers"
 LEVELS = (-6.0, -3.0, 0.0, 3.0, 6.0)
@@ -66,11 +72,10 @@ def compete(asked: argparse.Namespace) -> None:
     lr = asked.lr or (p.lr if name == "omokage" else 1e-4)
     if steps is None:
         steps = steps_within(asked.minutes, CONTESTANTS[name](faces, 100, lr, asked.seed, p).step)
-    contestant, times = CONTESTANTS[name](faces, steps, lr, asked.seed, p), [time.monotonic()]
-    for _ in range(steps):
-        contestant.step()
-        times.append(time.monotonic())
-    a_step = median(end - start for start, end in pairwise(times))
+    contestant = CONTESTANTS[name](faces, steps, lr, asked.seed, p)
+    pupils = "avatars" if asked.on is None else asked.on.stem
+    work = HOME.with_name("races") / f"{name}-{pupils}-{steps}-{lr:g}-{asked.seed}-{asked.threads}"
+    took = train(contestant, steps, work)
 
     errors = {}
     with torch.inference_mode():
@@ -88,20 +93,41 @@ def compete(asked: argparse.Namespace) -> None:
         "peers",
         {
             "contestant": name,
-            "faces": "avatars" if asked.on is None else asked.on.stem,
+            "faces": pupils,
             "parameters": sum(weight.numel() for weight in contestant.network.parameters()),
             "lr": lr,
             "seed": asked.seed,
             "threads": asked.threads,
             "minutes": asked.minutes,
-            "seconds": round(times[-1] - times[0], 1),
+            "seconds": round(sum(took), 1),
             "pictures": steps * contestant.batch,
-            "pictures_a_second": round(contestant.batch / a_step, 1),
+            "pictures_a_second": round(contestant.batch / median(took), 1),
             "evaluations_a_second": round(asked.samples * 50 / drawing, 1),
             **Judge(data)(drawn),
             **errors,
         },
     )
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def train(contestant: "Contestant", steps: int, work: Path) -> list[float]:
+    """Take the steps, or those that a checkpoint in `work` leaves; return the seconds of each."""
+    took: list[float] = []
+    if kept := checkpoint.load(work):
+        contestant.restore(kept["contestant"])
+        took = kept["took"]
+    saved = time.monotonic()
+    with asked_to_stop() as stop:
+        while len(took) < steps:
+            began = time.monotonic()
+            contestant.step()
+            took.append(time.monotonic() - began)
+            if stop() or began - saved > CHECKPOINT_SECONDS:
+                checkpoint.save(work, len(took), {"contestant": contestant.state(), "took": took})
+                saved = time.monotonic()
+            if stop():
+                sys.exit(f"stopped after step {len(took)}: the same command goes on from there")
+    return took
 
 
 def steps_within(minutes: float, step: Callable[[], None]) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
-from warm import Warm, warm
+from warm import warm
 
 from omokage.params import whole
 
@@ -59,7 +59,7 @@ def tiny(**changes: Any) -> dict[str, Any]:
 class Clone:
     """A checkout of its own, with this checkout's interpreter and tracked files as they are in the working tree."""
 
-    warm: Warm | None = None  # what runs DVC and the stages here, where it is not to be processes of their own
+    python = sys.executable  # what runs DVC, Snakemake and the stages
 
     def __init__(self, place: Path) -> None:
         self.root = place
@@ -90,6 +90,11 @@ class Clone:
         clone.root = place
         return clone
 
+    def cold(self) -> "Clone":
+        """Have processes of their own run it, which signals reach and SLURM counts."""
+        self.python = sys.executable
+        return self
+
     def run(self, *command: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the clone; fail the test with its output unless it succeeds."""
         done = subprocess.run(
@@ -116,7 +121,7 @@ class Clone:
         }
         # DVC's queue finds its worker, the command dvc, on PATH.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {**kept, **self.identity(), "OMOKAGE_PYTHON": sys.executable, "PATH": path}
+        return {**kept, **self.identity(), "OMOKAGE_PYTHON": self.python, "PATH": path}
 
     @staticmethod
     def identity() -> dict[str, str]:
@@ -124,22 +129,19 @@ class Clone:
         return {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in IDENTITY.items()}
 
     def dvc(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run DVC; where it is warm, all that it says is in `stdout`."""
+        """Run DVC."""
         # The worker of a queue outlives the command.
-        if self.warm and arguments[0] != "queue":
-            done = self.warm(self.root, {**self.surroundings(), **environment}, "dvc", *arguments)
-            return self._checked(done) if check else done
-        return self.run(sys.executable, "-m", "dvc", *arguments, check=check, **environment)
+        python = sys.executable if arguments[0] == "queue" else self.python
+        return self.run(python, "-m", "dvc", *arguments, check=check, **environment)
 
     def code(self, code: str, *words: str, **environment: str) -> str:
-        """Have the warm process run some code with the clone's modules, and return the last line that it prints."""
-        assert self.warm is not None
-        done = self.warm(self.root, {**self.surroundings(), **environment}, "code", code, *words)
-        return self._checked(done).stdout.splitlines()[-1]
+        """Run some code with the clone's modules, and return the last line that it prints."""
+        done = self.run(self.python, "-c", code, *words, check=True, PYTHONPATH="src", **environment)
+        return done.stdout.splitlines()[-1]
 
     def snakemake(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run Snakemake."""
-        return self.run(sys.executable, "-m", "snakemake", *arguments, check=check, **environment)
+        return self.run(self.python, "-m", "snakemake", *arguments, check=check, **environment)
 
     def commit(self, message: str) -> None:
         """Commit everything that git does not ignore."""
@@ -170,6 +172,7 @@ TRAINED = ["results/model.safetensors", "results/loss.csv", "results/noise_level
 
 def interruptible(clone: Clone) -> Clone:
     """Have a clone train for seconds, with a checkpoint every 0.2 s; the interval changes nothing that is written."""
+    clone.cold()
     clone.edit("src/omokage/training/loop.py", "CHECKPOINT_SECONDS = 30.0", "CHECKPOINT_SECONDS = 0.2")
     clone.set(steps=200, log_every=20)
     return clone
@@ -192,8 +195,14 @@ def skip_without(programs: Iterable[str], packages: str, path: str | None = None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest tests, so that none of them is left alone at the end."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    """Begin with the longest tests, so that none of them is left alone at the end, and not all wait for one clone."""
+
+    def place(item: pytest.Item) -> tuple[bool, bool]:
+        return item.get_closest_marker("long") is None, "finished" in getattr(item, "fixturenames", ())
+
+    items.sort(key=place)
+    # Each of the four processes is given two to begin with: a long one and a shorter one.
+    items[:8] = [items[number] for number in (0, 7, 1, 6, 2, 5, 3, 4) if number < len(items)]
 
 
 def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], Any]) -> Path:
@@ -211,54 +220,64 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callabl
     return shared / name
 
 
-def finish(place: Path) -> None:
-    """Make a clone in which `dvc repro` has run the tiny pipeline."""
-    clone = Clone(place)
-    clone.repro()
-    clone.commit("run")
-
-
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def finished(tmp_path_factory: pytest.TempPathFactory, warmed: Callable[[Clone], Clone]) -> Clone:
     """A clone in which `dvc repro` has run the tiny pipeline; tests copy it rather than change it."""
+
+    def finish(place: Path) -> None:
+        clone = warmed(Clone(place))
+        clone.repro()
+        clone.commit("run")
+
     return Clone.at(made_once(tmp_path_factory, "a finished clone", finish))
 
 
 @pytest.fixture
-def copy_of(finished: Clone, tmp_path: Path) -> Callable[[], Clone]:
-    """Return a function that gives a fresh copy of the finished clone, cache and all."""
+def copy_of(finished: Clone, warmed: Callable[[Clone], Clone], tmp_path: Path) -> Callable[[], Clone]:
+    """Return a function that gives a fresh, warm copy of the finished clone, cache and all."""
 
     def copy() -> Clone:
         place = tmp_path / f"copy{len(list(tmp_path.iterdir()))}"
         shutil.copytree(finished.root, place, symlinks=True)
-        return Clone.at(place)
+        return warmed(Clone.at(place))
 
     return copy
 
 
 @pytest.fixture(scope="session")
 def warmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Clone], Clone]]:
-    """A function that from then on has a warm process run a clone's DVC and stages."""
+    """A function that from then on has a warm Python run a clone's DVC, Snakemake and stages."""
 
     def warm_up(clone: Clone) -> Clone:
-        clone.warm = process
-        (clone.root / "workflow" / "stage").write_text(process.launcher())
-        clone.commit("warm")
+        clone.python = str(python)
         return clone
 
-    with warm(tmp_path_factory.getbasetemp() / "warm.socket") as process:
+    with warm(tmp_path_factory.getbasetemp()) as python:
         yield warm_up
 
 
 @pytest.fixture(scope="session")
+def direct(warmed: Callable[[Clone], Clone]) -> Callable[[Clone], Clone]:
+    """A function that warms a clone and has its launcher leave out Snakemake, which other tests run for every stage."""
+
+    def without_snakemake(clone: Clone) -> Clone:
+        run = f'PYTHONPATH=src exec "{warmed(clone).python}" -m omokage.runner "$1" --threads 1'
+        (clone.root / "workflow" / "stage").write_text(f'cd "$(dirname "$0")/.." && {run}\n')
+        clone.commit("direct")
+        return clone
+
+    return without_snakemake
+
+
+@pytest.fixture(scope="session")
 def with_experiment(
-    tmp_path_factory: pytest.TempPathFactory, finished: Clone, warmed: Callable[[Clone], Clone]
+    tmp_path_factory: pytest.TempPathFactory, finished: Clone, direct: Callable[[Clone], Clone]
 ) -> Clone:
     """A clone like the finished one, with an experiment `other` of lr=1e-3, which is not applied; tests read it."""
 
     def try_another(place: Path) -> None:
         shutil.copytree(finished.root, place, symlinks=True)
-        clone = warmed(Clone.at(place))
+        clone = direct(Clone.at(place))
         clone.dvc("exp", "run", "--name", "other", "-S", "lr=1e-3")
         clone.run("git", "reset", "-q", "--hard")
         clone.dvc("checkout")
@@ -267,11 +286,11 @@ def with_experiment(
 
 
 @pytest.fixture(scope="session")
-def undisturbed(finished: Clone, warmed: Callable[[Clone], Clone], tmp_path_factory: pytest.TempPathFactory) -> Clone:
+def undisturbed(finished: Clone, direct: Callable[[Clone], Clone], tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """What the training of an interruptible clone comes to when nothing interrupts it."""
 
     def train(place: Path) -> None:
         shutil.copytree(finished.root, place, symlinks=True)
-        warmed(interruptible(Clone.at(place))).dvc("repro", "train")
+        direct(interruptible(Clone.at(place))).dvc("repro", "train")
 
     return Clone.at(made_once(tmp_path_factory, "an undisturbed training", train))

@@ -47,7 +47,7 @@ def start(clone: Clone, *before: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [*before, sys.executable, "-m", "dvc", "repro"],
             cwd=clone.root,
-            env=clone.surroundings(),
+            env=clone.cold().surroundings(),
             start_new_session=True,
             stdin=subprocess.DEVNULL,
             stdout=said,
@@ -73,51 +73,51 @@ def _is_torchrun(process: psutil.Process | None) -> bool:
     return process is not None and "torch.distributed.run" in " ".join(process.cmdline())
 
 
+def due(clone: Clone, chance: random.Random, seconds: float, *before: str) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a run, let a random part of its time pass, and return it with the moment in words."""
+    run, after = start(clone, *before), chance.uniform(0, 0.9 * seconds)
+    with suppress(subprocess.TimeoutExpired):
+        run.wait(timeout=after)
+        raise NotSetError(f"it was over before {after:.1f} s")
+    return run, f"after {after:.1f} s"
+
+
 def killed(
     level: str, number: signal.Signals, clone: Clone, chance: random.Random, seconds: float, *before: str
 ) -> str:
     """Send a signal to one process of a level, and leave the others to themselves."""
-    run, after, began = start(clone, *before), chance.uniform(0, 0.9 * seconds), time.monotonic()
-    with suppress(subprocess.TimeoutExpired):
-        run.wait(timeout=after)
+    run, moment = due(clone, chance, seconds, *before)
+    began = time.monotonic()
     while run.poll() is None:
         assert time.monotonic() - began < AT_MOST, "dvc repro hangs"
         with suppress(psutil.NoSuchProcess):
             if process := of_level(run, level):
                 process.send_signal(number)
                 run.wait(timeout=AT_MOST)
-                return f"after {after:.1f} s"
+                return moment
         time.sleep(0.02)
-    raise NotSetError(f"no {level} was found from {after:.1f} s on")
+    raise NotSetError(f"no {level} was found {moment}")
 
 
 def ctrl_c(clone: Clone, chance: random.Random, seconds: float) -> str:
     """Interrupt a run as a terminal does, all of its processes; they have to be gone in seconds."""
-    run, after = start(clone), chance.uniform(0, 0.9 * seconds)
-    try:
-        run.wait(timeout=after)
-    except subprocess.TimeoutExpired:
-        os.killpg(run.pid, signal.SIGINT)
-        began = time.monotonic()
-        run.wait(timeout=AT_MOST)
-        while left := living(clone):
-            assert time.monotonic() - began < SECONDS_TO_STOP, left
-            time.sleep(0.1)
-        return f"after {after:.1f} s, and all gone {time.monotonic() - began:.1f} s later"
-    raise NotSetError(f"it was over before {after:.1f} s")
+    run, moment = due(clone, chance, seconds)
+    os.killpg(run.pid, signal.SIGINT)
+    began = time.monotonic()
+    run.wait(timeout=AT_MOST)
+    while left := living(clone):
+        assert time.monotonic() - began < SECONDS_TO_STOP, left
+        time.sleep(0.1)
+    return f"{moment}, and all gone {time.monotonic() - began:.1f} s later"
 
 
 def power_cut(clone: Clone, chance: random.Random, seconds: float) -> str:
     """Kill all processes of a run at once."""
-    run, after = start(clone), chance.uniform(0, 0.9 * seconds)
-    try:
-        run.wait(timeout=after)
-    except subprocess.TimeoutExpired:
-        for process in living(clone):
-            process.kill()
-        run.wait()
-        return f"after {after:.1f} s"
-    raise NotSetError(f"it was over before {after:.1f} s")
+    run, moment = due(clone, chance, seconds)
+    for process in living(clone):
+        process.kill()
+    run.wait()
+    return moment
 
 
 def small_files(clone: Clone, chance: random.Random, seconds: float) -> str:

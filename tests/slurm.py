@@ -42,10 +42,13 @@ SchedulerParameters=bf_interval=1
 SlurmdParameters=config_overrides
 MinJobAge=3600
 KillWait=5
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 GresTypes=gpu
 NodeName=one NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=8 RealMemory=64000 Gres=gpu:2
 NodeName=two NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=8 RealMemory=64000 Gres=gpu:2
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+PartitionName=urgent Nodes=ALL PriorityTier=2 State=UP
 """
 
 
@@ -71,7 +74,7 @@ class Cluster:
 
     def serve(self, clone: Clone, **values: str) -> dict[str, str]:
         """Fit the clone's profile to these tests, with `values` of its configfile; return an environment to use it."""
-        profile = clone.root / "workflow" / "profiles" / "slurm"
+        profile = clone.cold().root / "workflow" / "profiles" / "slurm"
         with (profile / "config.yaml").open("a") as file:
             file.write("slurm-init-seconds-before-status-checks: 1\nseconds-between-status-checks: 1\n")
         values_at = profile / "omokage.yaml"

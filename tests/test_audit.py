@@ -46,8 +46,8 @@ def test_a_plan_names_the_stages_their_time_and_the_figures(
     assert sorted((path, path.stat().st_mtime_ns) for path in finished.root.rglob("*") if path.is_file()) == before
 
 
-def test_what_a_plan_says_is_what_then_runs(copy_of: Callable[[], Clone], warmed: Callable[[Clone], Clone]) -> None:
-    clone = warmed(copy_of())
+def test_what_a_plan_says_is_what_then_runs(copy_of: Callable[[], Clone], direct: Callable[[Clone], Clone]) -> None:
+    clone = direct(copy_of())
     before = whole.load(clone.root / "params.yaml")
     values = forecast.changed(before, ["sampler=ddim", "eta=0.5"])
     steps = forecast.steps(clone.root, values)

@@ -21,11 +21,11 @@ NEEDS = {"small files": ("prlimit", "util-linux"), "clock set back": ("faketime"
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    finished: Clone, warmed: Callable[[Clone], Clone], tmp_path_factory: pytest.TempPathFactory
+    finished: Clone, direct: Callable[[Clone], Clone], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
     def change(place: Path) -> None:
         shutil.copytree(finished.root, place, symlinks=True)
-        clone = warmed(Clone.at(place))
+        clone = direct(Clone.at(place))
         clone.set(**CHANGE)
         clone.repro()
 

@@ -79,7 +79,7 @@ def test_gradients_add_up_over_parts_of_a_batch(
 
 
 def test_a_profile_has_several_processes_train(copy_of: Callable[[], Clone], finished: Clone) -> None:
-    clone = copy_of()
+    clone = copy_of().cold()
     (clone.root / "several.yaml").write_text("train_processes: 2\nmicro_batch: 3\n")
     profile = clone.root / "workflow" / "profiles" / "default" / "config.yaml"
     profile.write_text(profile.read_text() + "configfile: several.yaml\n")

@@ -21,9 +21,9 @@ from omokage.params import whole
 
 @pytest.mark.parametrize("lr", ["1e-4", "1e-5"])
 def test_a_learning_rate_works_as_typed(
-    copy_of: Callable[[], Clone], warmed: Callable[[Clone], Clone], lr: str
+    copy_of: Callable[[], Clone], direct: Callable[[Clone], Clone], lr: str
 ) -> None:
-    clone = warmed(copy_of())
+    clone = direct(copy_of())
     done = clone.dvc("exp", "run", "-S", f"lr={lr}", "train")
     assert set(stages_run(done.stdout)) == {"params", "train"}
     record = pipeline.read_record(clone.root, pipeline.read(clone.root)["train"])
@@ -126,9 +126,9 @@ def draw(folder: Path, count: int, first: int = 0) -> None:
 
 @pytest.mark.long
 def test_a_folders_content_is_part_of_the_key_however_it_is_run(
-    copy_of: Callable[[], Clone], warmed: Callable[[Clone], Clone]
+    copy_of: Callable[[], Clone], direct: Callable[[Clone], Clone]
 ) -> None:
-    clone = warmed(copy_of())
+    clone = direct(copy_of())
     pictures = clone.root.parent / "my pictures"
     draw(pictures, 24)
     clone.set(source="folder", folder="../my pictures", crop="whole")

@@ -42,13 +42,13 @@ def planned(clone: Clone) -> set[str]:
 
 @pytest.mark.long
 def test_after_dvc_snakemake_agrees_on_what_to_run(
-    copy_of: Callable[[], Clone], warmed: Callable[[Clone], Clone]
+    copy_of: Callable[[], Clone], direct: Callable[[Clone], Clone]
 ) -> None:
     clone = copy_of()
     assert planned(clone) == set()
     clone.set(lr=1e-3)
     assert planned(clone) == {"params", "train", "sample", "transform", "evaluate", "figures", "report"}
-    by_dvc = warmed(copy_of())
+    by_dvc = direct(copy_of())
     by_dvc.set(lr=1e-3)
     clone.snakemake()
     assert planned(clone) == set()
@@ -71,9 +71,9 @@ def test_nothing_to_do_runs_nothing_and_changes_nothing(copy_of: Callable[[], Cl
 
 
 def test_lr_there_and_back_trains_once_each(
-    copy_of: Callable[[], Clone], warmed: Callable[[Clone], Clone], finished: Clone
+    copy_of: Callable[[], Clone], direct: Callable[[Clone], Clone], finished: Clone
 ) -> None:
-    clone = warmed(copy_of())
+    clone = direct(copy_of())
     clone.set(lr=1e-3)
     assert "train" in clone.repro()
     clone.set(lr=whole.load(finished.root / "params.yaml")["lr"])
@@ -153,7 +153,7 @@ NOTHING = f'([{BLANK}], [1]) if figure.draw is animation.draw else Chart({BLANK}
 @pytest.mark.long
 @pytest.mark.parametrize("half", [0, 1])
 def test_dvc_reruns_for_every_parameter_what_the_table_says(
-    warmed: Callable[[Clone], Clone], tmp_path: Path, half: int
+    direct: Callable[[Clone], Clone], tmp_path: Path, half: int
 ) -> None:
     clone = Clone(tmp_path / "clone")
     clone.edit("src/omokage/stages/figures.py", DRAWN, NOTHING)
@@ -170,7 +170,7 @@ def test_dvc_reruns_for_every_parameter_what_the_table_says(
     # Keys of one stage stay together: `eta` is felt after `sampler` has become ddim, `min_snr_gamma` after min_snr.
     keys = sorted(table, key=lambda key: key in ("extractor", "folder", "source"))
     keys = keys[half * len(keys) // 2 : (half + 1) * len(keys) // 2]
-    warmed(clone).repro()
+    direct(clone).repro()
     brought = whole.load(clone.root / "dvc.lock")["stages"]["weights"]["outs"]
     assert [out["nfiles"] for out in brought if out["path"] == "data/weights"] == [1]
     after = inputs(clone)
@@ -211,9 +211,9 @@ def test_pieces_of_a_fan_out_never_outlive_their_run(
 
 
 @pytest.fixture(scope="module")
-def fresh_ddim(tmp_path_factory: pytest.TempPathFactory, warmed: Callable[[Clone], Clone]) -> dict[str, str]:
+def fresh_ddim(tmp_path_factory: pytest.TempPathFactory, direct: Callable[[Clone], Clone]) -> dict[str, str]:
     def draw_by_ddim(place: Path) -> None:
-        clone = warmed(Clone(place))
+        clone = direct(Clone(place))
         clone.set(samples=40, sampler="ddim")
         clone.dvc("repro", "sample")
 

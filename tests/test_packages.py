@@ -26,9 +26,9 @@ def install(clone: Clone, name: str, version: str) -> None:
 
 @pytest.mark.long
 def test_a_new_seaborn_redraws_a_new_torch_retrains_a_new_pytest_does_nothing(
-    copy_of: Callable[[], Clone], warmed: Callable[[Clone], Clone]
+    copy_of: Callable[[], Clone], direct: Callable[[Clone], Clone]
 ) -> None:
-    clone = warmed(copy_of())
+    clone = direct(copy_of())
     stages, values = pipeline.read(clone.root), whole.load(clone.root / "params.yaml")
 
     def foretold() -> list[str]:

@@ -50,7 +50,7 @@ print(json.dumps(sorted(module.__file__ for module in modules)))
 
 
 def loaded(clone: Clone, stage: str, **surroundings: str) -> list[str]:
-    """Run a stage in a process of its own and return the project's files that it then holds."""
+    """Run a stage in a fresh process and return the project's files that it then holds."""
     call = clone.code(PREPARE, stage, **surroundings)
     files = json.loads(clone.code(RUN, stage, call, **surroundings))
     return sorted(Path(file).relative_to(clone.root).as_posix() for file in files)
@@ -71,9 +71,9 @@ def loaded(clone: Clone, stage: str, **surroundings: str) -> list[str]:
     ],
 )
 def test_a_stage_loads_exactly_what_it_declares(
-    copy_of: Callable[[], Clone], warmed: Callable[[Clone], Clone], stage: str, change: dict[str, Any]
+    copy_of: Callable[[], Clone], stage: str, change: dict[str, Any]
 ) -> None:
-    clone = warmed(copy_of())
+    clone = copy_of()
     (clone.root / "pictures" / "one.png").write_bytes(b"not a picture, but one by name")
     clone.set(**change)
     if change.get("crop") == "detect":
@@ -91,10 +91,8 @@ def replace_pictures(clone: Clone) -> None:
             file.writestr(f"{side}.png", content.getvalue())
 
 
-def test_the_kaggle_source_loads_exactly_what_it_declares(
-    copy_of: Callable[[], Clone], warmed: Callable[[Clone], Clone], tmp_path: Path
-) -> None:
-    clone = warmed(copy_of())
+def test_the_kaggle_source_loads_exactly_what_it_declares(copy_of: Callable[[], Clone], tmp_path: Path) -> None:
+    clone = copy_of()
     archive = io.BytesIO()
     with ZipFile(archive, "w") as file:
         file.writestr("deep/one.png", b"not a picture, but one by name")
@@ -132,7 +130,7 @@ def test_a_run_waits_for_the_living_one_that_holds_its_stage_or_the_device(
         f"with hold(Path('.dvc/tmp/omokage/{lock}.lock'), 'another'):\n"
         "    print('held', flush=True); time.sleep(600)"
     )
-    surroundings = {"PYTHONPATH": str(clone.root / "src"), "PATH": "/usr/bin:/bin", "OMOKAGE_PYTHON": sys.executable}
+    surroundings = {"PYTHONPATH": str(clone.root / "src"), "PATH": "/usr/bin:/bin", "OMOKAGE_PYTHON": clone.python}
     with subprocess.Popen(
         [sys.executable, "-c", hold], cwd=clone.root, env=surroundings, stdout=subprocess.PIPE, text=True
     ) as holder:

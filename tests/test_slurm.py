@@ -83,6 +83,12 @@ class Controller:
         self.process.wait()
 
 
+def asked_to_end(process: str) -> bool:
+    """Return whether a stopped process will find SIGTERM when it goes on."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return any(int(sent, 16) >> (signal.SIGTERM - 1) & 1 for sent in re.findall(r"(?:Shd|Sig)Pnd:\t(\w+)", status))
+
+
 @pytest.mark.long
 def test_no_fault_of_a_job_or_of_its_controller_loses_work_or_trains_twice(
     cluster: Cluster, copy_of: Callable[[], Clone], undisturbed: Clone
@@ -112,17 +118,28 @@ def test_no_fault_of_a_job_or_of_its_controller_loses_work_or_trains_twice(
     assert "the same command goes on from there" in cancelled.said.read_text()
     assert not list(clone.root.glob("*/**/.partial-*"))
 
+    def goes_on() -> None:
+        """Have the job that is queued again run at once, where SLURM lets it wait for two minutes."""
+        cluster.ask("scontrol", "update", f"JobId={job()['JobId']}", "StartTime=now", "TimeLimit=60")
+        before = newest()
+        wait_for(lambda: checkpoint_after(before), "more")
+
     left = Controller(clone, environment)
     try:
         before = newest()
         wait_for(lambda: checkpoint_after(before), "more")
-        # As at the end of its time, or by preemption: the job is queued again.
-        cluster.ask("scancel", "--signal=TERM", job()["JobId"])
+        # SLURM looks at times twice a minute; the training waits for that, since it lasts for seconds.
+        (process,) = re.findall(r"process (\d+) on ", (work / "train.lock").read_text())
+        os.kill(int(process), signal.SIGSTOP)
+        cluster.ask("scontrol", "update", f"JobId={job()['JobId']}", "TimeLimit=2")
+        wait_for(lambda: str(asked_to_end(process)), "True")
+        os.kill(int(process), signal.SIGCONT)
         wait_for(lambda: job()["Restarts"] + job()["JobState"], "1PENDING")
-        # SLURM lets a job that is queued again wait for two minutes.
-        cluster.ask("scontrol", "update", f"JobId={job()['JobId']}", "StartTime=now")
-        before = newest()
-        wait_for(lambda: checkpoint_after(before), "more")
+        goes_on()
+        # What is more urgent takes the place of the job, which SLURM then queues again.
+        cluster.ask("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
+        wait_for(lambda: job()["Restarts"] + job()["JobState"], "2PENDING")
+        goes_on()
         # So that it surely outlives its controller.
         cluster.ask("scontrol", "suspend", job()["JobId"])
     finally:

@@ -1,27 +1,27 @@
-"""`dvc`, the stages and other code, run for real, but in forks of a process that has imported the large libraries.
+"""A Python that is warm: what it runs, it runs for real, but in a fork of a process that has imported the libraries.
 
     python tests/warm.py SOCKET
 
-serves on a socket. So a test of DVC's decisions takes a second a stage. All that is left out is Snakemake, which other
-tests run for every stage.
+serves on a socket. A script made of CLIENT stands for the interpreter, with `-m MODULE ...` or `-c CODE ...`. So a test
+of DVC's decisions, of Snakemake or of a stage takes a second where it takes several. (Whoever kills the script does not
+kill what it runs: tests of that need processes of their own.)
 """
 
 import importlib
 import json
 import os
+import runpy
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
-from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any, TextIO
+
+from ruamel.yaml import YAML
 
 LIBRARIES = (
     "animeface",
@@ -41,91 +41,80 @@ LIBRARIES = (
     "safetensors.torch",
     "scipy.linalg",
     "seaborn",
+    "snakemake.cli",
+    "snakemake.executors.local",
+    "snakemake.workflow",
     "torch._dynamo",
 )
-ASK = """import json, os, socket, sys
+CLIENT = """#!{python} -IS
+import json, os, socket, sys
 line = socket.socket(socket.AF_UNIX)
-line.connect(sys.argv[1])
-line.sendall(json.dumps([os.getcwd(), dict(os.environ), sys.argv[2:]]).encode())
+line.connect({socket!r})
+socket.send_fds(line, [b"."], [0, 1, 2])
+line.sendall(json.dumps([os.getcwd(), dict(os.environ), sys.argv]).encode())
 line.shutdown(socket.SHUT_WR)
-answer = b"".join(iter(lambda: line.recv(65536), b"")).decode()
-print(answer[1:], end="")
-sys.exit(int(answer[0]))
+sys.exit(int(line.recv(9) or 1))
 """
 
 
-@dataclass(frozen=True)
-class Warm:
-    """A warm process that serves on a socket."""
-
-    socket: Path
-
-    def launcher(self) -> str:
-        """Return the text of a workflow/stage that has its stage run by the warm process."""
-        ask = f"exec '{sys.executable}' -I -c '{ASK}' '{self.socket}'"
-        return f'cd "$(dirname "$0")/.." && {ask} stage "$1"\n'
-
-    def __call__(self, place: Path, environment: Mapping[str, str], *task: str) -> subprocess.CompletedProcess[str]:
-        """Run `dvc ...`, `stage NAME` or `code TEXT ...` in a folder, as subprocess.run does."""
-        ask = [sys.executable, "-I", "-c", ASK, str(self.socket), *task]
-        return subprocess.run(ask, cwd=place, env=environment, capture_output=True, text=True, check=False)
-
-
 @contextmanager
-def warm(place: Path) -> Iterator[Warm]:
-    """Keep a warm process, which serves on a socket that appears at `place`."""
-    with subprocess.Popen([sys.executable, __file__, str(place)]) as process:
+def warm(folder: Path) -> Iterator[Path]:
+    """Keep a warm process, and yield the script that stands for it, which is made in `folder`."""
+    door, script = folder / "warm.socket", folder / "warm-python"
+    with subprocess.Popen([sys.executable, __file__, str(door)]) as process:
         try:
-            while not place.exists():
+            while not door.exists():
                 assert process.poll() is None, "the warm process has ended"
                 time.sleep(0.1)
-            yield Warm(place)
+            script.write_text(CLIENT.format(python=sys.executable, socket=str(door)))
+            script.chmod(0o755)
+            yield script
         finally:
             process.terminate()
 
 
-def parse_once() -> None:
-    """Have DVC parse each YAML text once: it reads few files dozens of times, which takes most of its time."""
+def lock_quickly() -> None:
+    """Have DVC read and write dvc.lock, which has no comments, with libyaml: that takes half of its time else."""
     yaml: Any = importlib.import_module("dvc.utils.serialize._yaml")
     parse, dump = yaml.parse_yaml, yaml._dump
-    known: dict[tuple[str, str], Any] = {}
+    quick: Any = YAML(typ="safe")
+    quick.default_flow_style, quick.sort_base_mapping_type_on_output = False, False
 
     def parse_yaml(text: str, path: str, typ: str = "safe") -> Any:
-        if (text, typ) not in known:
-            known[text, typ] = parse(text, path, typ)
-        return deepcopy(known[text, typ])
+        return parse(text, path, "safe" if Path(path).name == "dvc.lock" else typ)
 
     def dump_yaml(data: Any, stream: TextIO) -> None:
-        written = StringIO()
-        dump(data, written)
-        known[written.getvalue(), "rt"] = deepcopy(data)
-        stream.write(written.getvalue())
+        if Path(stream.name).name == "dvc.lock":
+            quick.dump(json.loads(json.dumps(data)), stream)
+        else:
+            dump(data, stream)
 
     yaml.parse_yaml, yaml._dump = parse_yaml, dump_yaml
 
 
-def run(kind: str, *words: str) -> int:
-    """Do a task in the folder that it was asked from."""
-    if kind == "dvc":
-        parse_once()
-        return int(importlib.import_module("dvc.cli").main(list(words)) or 0)
-    sys.path.insert(0, str(Path("src").resolve()))
-    if kind == "stage":
-        sys.argv = ["runner", *words, "--threads", "1"]
-        return int(importlib.import_module("omokage.runner").main())
-    sys.argv = ["-c", *words[1:]]
-    exec(compile(words[0], "asked", "exec"), {"__name__": "__main__"})
-    return 0
+def run(me: str, kind: str, what: str, *words: str) -> None:
+    """Do what the interpreter would with `-m MODULE` or `-c CODE`, in its folder and with its environment."""
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    sys.path[:0] = [str(Path(path).absolute()) for path in (".", *paths)]
+    # So that what this starts is warm, too.
+    sys.executable = me
+    if what == "dvc":
+        lock_quickly()
+    sys.argv = [kind, *words]
+    if kind == "-m":
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
+    else:
+        exec(compile(what, "asked", "exec"), {"__name__": "__main__"})
 
 
 def serve(place: Path) -> None:
-    """Answer each task with the digit of its exit code and what it said."""
+    """Answer each client with the exit code of what it asks for."""
     for library in LIBRARIES:
         importlib.import_module(library)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     door, opening = socket.socket(socket.AF_UNIX), place.with_suffix(".opening")
     door.bind(str(opening))
-    door.listen()
+    door.listen(64)
     opening.rename(place)
     while True:
         line, _ = door.accept()
@@ -137,27 +126,27 @@ def serve(place: Path) -> None:
 
 
 def answer(line: socket.socket) -> None:
-    """Do one task, in a process of its own, and end."""
+    """Do one task, in a process of its own with the client's streams, and end."""
+    _, streams, _, _ = socket.recv_fds(line, 1, 3)
     asked: tuple[str, dict[str, str], list[str]] = json.loads(b"".join(iter(lambda: line.recv(65536), b"")))
-    place, environment, task = asked
+    place, environment, command = asked
     os.chdir(place)
     os.environ.clear()
     os.environ.update(environment)
-    with TemporaryFile("w+") as said:
-        for stream in (1, 2):
-            os.dup2(said.fileno(), stream)
-        try:
-            code: Any = run(*task)
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
-        except BaseException:
-            sys.excepthook(*sys.exc_info())
-            code = 1
-        sys.stdout.flush()
-        sys.stderr.flush()
-        said.seek(0)
-        line.sendall(f"{min(9, code or 0)}{said.read()}".encode())
-    line.close()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    code: Any = 0
+    try:
+        run(*command)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    line.sendall(str(code).encode())
     os._exit(0)
 
 
