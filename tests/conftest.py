@@ -4,13 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from filelock import FileLock
-from warm import warm
 
 from omokage.params import whole
 
@@ -245,15 +245,16 @@ def copy_of(finished: Clone, warmed: Callable[[Clone], Clone], tmp_path: Path) -
 
 
 @pytest.fixture(scope="session")
-def warmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Clone], Clone]]:
+def warmed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Clone], Clone]:
     """A function that from then on has a warm Python run a clone's DVC, Snakemake and stages."""
+    all_tests = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    folder = made_once(tmp_path_factory, "warm", lambda place: warm.start(place, all_tests))
 
     def warm_up(clone: Clone) -> Clone:
-        clone.python = str(python)
+        clone.python = str(folder / "python")
         return clone
 
-    with warm(tmp_path_factory.getbasetemp()) as python:
-        yield warm_up
+    return warm_up
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
 """A Python that is warm: what it runs, it runs for real, but in a fork of a process that has imported the libraries.
 
-    python tests/warm.py SOCKET
+    python tests/warm.py FOLDER OWNER
 
-serves on a socket. A script made of CLIENT stands for the interpreter, with `-m MODULE ...` or `-c CODE ...`. So a test
-of DVC's decisions, of Snakemake or of a stage takes a second where it takes several. (Whoever kills the script does not
-kill what it runs: tests of that need processes of their own.)
+serves on the socket FOLDER/socket until the process OWNER has ended. The script FOLDER/python stands for the
+interpreter, with `-m MODULE ...` or `-c CODE ...`. So a test of DVC's decisions, of Snakemake or of a stage takes a
+second where it takes several. (Whoever kills the script does not kill what it runs: tests of that need processes of
+their own.)
 """
 
 import gc
@@ -17,12 +18,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TextIO
 
+import psutil
 import yaml
 
 LIBRARIES = (
@@ -66,7 +67,7 @@ LIBRARIES = (
 CLIENT = """#!{python} -IS
 import json, os, socket, sys
 line = socket.socket(socket.AF_UNIX)
-line.connect({socket!r})
+line.connect(os.path.join(os.path.dirname(sys.argv[0]), "socket"))
 socket.send_fds(line, [b"."], [0, 1, 2])
 line.sendall(json.dumps([os.getcwd(), dict(os.environ), sys.argv]).encode())
 line.shutdown(socket.SHUT_WR)
@@ -74,21 +75,16 @@ sys.exit(int(line.recv(9) or 1))
 """
 
 
-@contextmanager
-def warm(folder: Path) -> Iterator[Path]:
-    """Keep a warm process, and yield the script that stands for it, which is made in `folder`."""
-    door, script = folder / "warm.socket", folder / "warm-python"
-    with subprocess.Popen([sys.executable, __file__, str(door)]) as process:
-        try:
-            while not door.exists():
-                assert process.poll() is None, "the warm process has ended"
-                time.sleep(0.1)
-            script.write_text(CLIENT.format(python=sys.executable, socket=str(door)))
-            script.chmod(0o755)
-            (folder / "known yaml").mkdir()
-            yield script
-        finally:
-            process.terminate()
+def start(folder: Path, owner: int) -> None:
+    """Make the script `python` in a new folder, and start what it needs; that ends when the process `owner` has."""
+    (folder / "known yaml").mkdir(parents=True)
+    script = folder / "python"
+    script.write_text(CLIENT.format(python=sys.executable))
+    script.chmod(0o755)
+    process = subprocess.Popen([sys.executable, __file__, str(folder), str(owner)])
+    while not (folder / "socket").exists():
+        assert process.poll() is None, "the warm process has ended"
+        time.sleep(0.1)
 
 
 def know_yaml(folder: Path) -> None:
@@ -140,23 +136,25 @@ def run(me: str, kind: str, what: str, *words: str) -> None:
         exec(compile(what, "asked", "exec"), {"__name__": "__main__"})
 
 
-def serve(place: Path) -> None:
+def serve(folder: Path, owner: int) -> None:
     """Answer each client with the exit code of what it asks for."""
     for library in LIBRARIES:
         importlib.import_module(library)
     gc.freeze()  # or each fork would look through all of it again and again
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    door, opening = socket.socket(socket.AF_UNIX), place.with_suffix(".opening")
-    door.bind(str(opening))
+    door = socket.socket(socket.AF_UNIX)
+    door.settimeout(1)
+    door.bind(str(folder / "being opened"))
     door.listen(64)
-    opening.rename(place)
-    while True:
-        line, _ = door.accept()
-        if os.fork() == 0:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            door.close()
-            answer(line)
-        line.close()
+    (folder / "being opened").rename(folder / "socket")
+    while psutil.pid_exists(owner):
+        with suppress(TimeoutError):
+            line, _ = door.accept()
+            if os.fork() == 0:
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                door.close()
+                answer(line)
+            line.close()
 
 
 def answer(line: socket.socket) -> None:
@@ -185,4 +183,4 @@ def answer(line: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]))
+    serve(Path(sys.argv[1]), int(sys.argv[2]))
