@@ -21,7 +21,8 @@ SCORES = ["distance", "distance_low", "distance_high", "distance_floor", "kid", 
 
 def main() -> None:
     """Keep the table's experiments called `study`, with what was changed and the scores, and draw them."""
-    shown = pd.read_csv(sys.stdin)
+    # A metric's name has its file before it where a parameter has the same name.
+    shown = pd.read_csv(sys.stdin).rename(columns=lambda name: name.removeprefix("results/metrics.json:"))
     table = shown[shown["Experiment"].str.startswith("study", na=False)][["Experiment", *CHANGED, *SCORES]]
     table = table.sort_values("distance").round(4)
     table.to_csv(RESULTS / "study.csv", index=False, lineterminator="\n")
