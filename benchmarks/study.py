@@ -34,6 +34,8 @@ def main() -> None:
                 axes.errorbar(rows["lr"], rows["distance"], yerr=spread, label=schedule, **look)
             axes.axhline(table["distance_floor"].iloc[0], color="0.5", linestyle=":")
             axes.set_xscale("log")
+            axes.set_xticks(rates := sorted(set(table["lr"])), labels=[f"{rate:g}" for rate in rates], minor=False)
+            axes.minorticks_off()
             axes.set_title(f"prediction {prediction}")
             axes.set_xlabel("lr")
         drawing.panels[0].set_ylabel("Fréchet distance (dotted: real faces)")
