@@ -114,13 +114,16 @@ class Peer(Contestant):
         self.faces, self.flip, self.seed, self.taken = faces.to(DEVICE), flip, seed, 0
         self.small = faces.shape[-1] <= 32
         self.batch = 64 if self.small else 256
+        self.order, self.shuffled = torch.empty(0), -1
 
     def next_batch(self) -> Tensor:
         """Return the next batch, float32 in [0, 1]."""
         epoch, place = divmod(self.taken, len(self.faces) // self.batch)
         self.taken += 1
-        order = torch.randperm(len(self.faces), generator=torch.Generator().manual_seed(self.seed + epoch))
-        chosen = self.faces[order[place * self.batch :][: self.batch].to(DEVICE)].float() / 255
+        if self.shuffled != epoch:
+            chance = torch.Generator().manual_seed(self.seed + epoch)
+            self.order, self.shuffled = torch.randperm(len(self.faces), generator=chance), epoch
+        chosen = self.faces[self.order[place * self.batch :][: self.batch].to(DEVICE)].float() / 255
         mirrored = torch.rand(self.batch, 1, 1, 1, device=DEVICE) < (0.5 if self.flip else 0)
         return torch.where(mirrored, chosen.flip(-1), chosen)
 
@@ -150,7 +153,8 @@ class DenoisingDiffusionPytorch(Peer):
         self.diffusion = whole.to(DEVICE)
         self.optimiser = torch.optim.Adam(self.diffusion.parameters(), lr=lr, betas=(0.9, 0.99))
         self.ema = EMA(self.diffusion, beta=0.995, update_every=10)
-        self.parts = {"ema": self.ema, "diffusion": self.diffusion, "optimiser": self.optimiser}
+        # The average holds what it is an average of.
+        self.parts = {"ema": self.ema, "optimiser": self.optimiser}
         self.alphas_cumprod = self.diffusion.alphas_cumprod
 
     def step(self) -> None:
@@ -200,6 +204,10 @@ class Diffusers(Peer):
         self.pace = get_cosine_schedule_with_warmup(self.optimiser, min(500, steps // 20), steps)
         self.ema = EMAModel(self.network.parameters(), decay=0.9999, use_ema_warmup=True, inv_gamma=1.0, power=3 / 4)
         self.parts = {"network": self.network, "ema": self.ema, "optimiser": self.optimiser, "pace": self.pace}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        super().restore(state)
+        self.ema.to(DEVICE)
 
     def step(self) -> None:
         x0 = self.next_batch() * 2 - 1

@@ -13,6 +13,7 @@ appends a row to results/peers.csv; --table shows the medians of all rows and th
 """
 
 import argparse
+import json
 import math
 import os
 import shutil
@@ -21,6 +22,7 @@ import sys
 import time
 import venv
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -33,6 +35,7 @@ from omokage.data import shards
 from omokage.device import prepare
 from omokage.diffusion.random import generator
 from omokage.params import whole
+from omokage.pipeline import digest
 from omokage.training import checkpoint
 from omokage.training.loop import CHECKPOINT_SECONDS, asked_to_stop
 
@@ -61,7 +64,7 @@ def go_home() -> None:
 
 def compete(asked: argparse.Namespace) -> None:
     """Train one contestant, judge it, and note a row."""
-    from contestants import CONTESTANTS, scales
+    from contestants import CONTESTANTS, Contestant, scales
 
     name, steps = asked.contestant, asked.steps
     prepare(asked.threads)
@@ -74,7 +77,9 @@ def compete(asked: argparse.Namespace) -> None:
         steps = steps_within(asked.minutes, CONTESTANTS[name](faces, 100, lr, asked.seed, p).step)
     contestant = CONTESTANTS[name](faces, steps, lr, asked.seed, p)
     pupils = "avatars" if asked.on is None else asked.on.stem
-    work = HOME.with_name("races") / f"{name}-{pupils}-{steps}-{lr:g}-{asked.seed}-{asked.threads}"
+    code = Path(sys.modules[Contestant.__module__].__file__ or "")
+    race = [name, steps, lr, asked.threads, p.values(), digest(data / "faces"), digest(code)]
+    work = HOME.with_name("races") / sha256(json.dumps(race).encode()).hexdigest()[:16]
     took = train(contestant, steps, work)
 
     errors = {}
@@ -122,11 +127,12 @@ def train(contestant: "Contestant", steps: int, work: Path) -> list[float]:
             began = time.monotonic()
             contestant.step()
             took.append(time.monotonic() - began)
-            if stop() or began - saved > CHECKPOINT_SECONDS:
+            ending = stop()
+            if ending or began - saved > CHECKPOINT_SECONDS:
                 checkpoint.save(work, len(took), {"contestant": contestant.state(), "took": took})
                 saved = time.monotonic()
-            if stop():
-                sys.exit(f"stopped after step {len(took)}: the same command goes on from there")
+            if ending:
+                sys.exit(f"stopped after step {len(took)}: the same command, with --steps {steps}, goes on from there")
     return took
 
 

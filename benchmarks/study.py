@@ -2,8 +2,8 @@
 
     dvc exp run --queue --name study -S schedule=cosine,sigmoid -S prediction=v,eps -S lr=1e-3,4e-3 \\
         -S steps=400 -S samples=200 -S progress_samples=0
-    dvc queue start
-    dvc exp show --csv | PYTHONPATH=src python benchmarks/study.py
+    dvc queue start    # until `dvc queue status` says Success eight times
+    dvc exp show --csv | PYTHONPATH=src .venv/bin/python benchmarks/study.py
 
 Experiments live in the clone that made them; so the table is kept in results/study.csv, and drawn as results/study.png.
 """

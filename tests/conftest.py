@@ -57,7 +57,7 @@ def tiny(**changes: Any) -> dict[str, Any]:
 
 
 class Clone:
-    """A checkout of its own, with this checkout's interpreter and tracked files as they are in the working tree."""
+    """A checkout of its own, with this checkout's tracked files as they are in the working tree."""
 
     python = sys.executable  # what runs DVC, Snakemake and the stages
 
@@ -105,11 +105,7 @@ class Clone:
             text=True,
             check=False,
         )
-        return self._checked(done) if check else done
-
-    @staticmethod
-    def _checked(done: subprocess.CompletedProcess[str]) -> subprocess.CompletedProcess[str]:
-        if done.returncode:
+        if check and done.returncode:
             said = f"{done.stdout[-4000:]}\n{done.stderr[-6000:]}"
             pytest.fail(f"{' '.join(done.args)} gave {done.returncode}:\n{said}")
         return done
@@ -130,8 +126,8 @@ class Clone:
 
     def dvc(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run DVC."""
-        # The worker of a queue outlives the command.
-        python = sys.executable if arguments[0] == "queue" else self.python
+        # The worker that it starts may outlive these tests, and with them the warm process.
+        python = sys.executable if arguments[:2] == ("queue", "start") else self.python
         return self.run(python, "-m", "dvc", *arguments, check=check, **environment)
 
     def code(self, code: str, *words: str, **environment: str) -> str:
@@ -201,7 +197,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return item.get_closest_marker("long") is None, "finished" in getattr(item, "fixturenames", ())
 
     items.sort(key=place)
-    # Each of the four processes is given two to begin with: a long one and a shorter one.
+    # Each of the four processes is given two to begin with; so that none has two of the longest:
     items[:8] = [items[number] for number in (0, 7, 1, 6, 2, 5, 3, 4) if number < len(items)]
 
 

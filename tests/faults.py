@@ -44,12 +44,13 @@ class NotSetError(Exception):
 
 
 def start(clone: Clone, *before: str) -> subprocess.Popen[bytes]:
-    """Start `dvc repro` in a session of its own, behind a command that changes its surroundings."""
+    """Start `dvc repro` in a session of its own, cold, behind a command that changes its surroundings."""
+    clone.cold()
     with (clone.root / ".dvc" / "tmp" / "said").open("a") as said:
         return subprocess.Popen(
             [*before, sys.executable, "-m", "dvc", "repro"],
             cwd=clone.root,
-            env=clone.cold().surroundings(),
+            env=clone.surroundings(),
             start_new_session=True,
             stdin=subprocess.DEVNULL,
             stdout=said,

@@ -73,8 +73,9 @@ class Cluster:
         return sorted(mine, key=lambda job: int(job["JobId"]))
 
     def serve(self, clone: Clone, **values: str) -> dict[str, str]:
-        """Fit the clone's profile to these tests, with `values` of its configfile; return an environment to use it."""
-        profile = clone.cold().root / "workflow" / "profiles" / "slurm"
+        """Make the clone cold and fit its profile to these tests, with `values` of its configfile; return an environment."""
+        clone.cold()
+        profile = clone.root / "workflow" / "profiles" / "slurm"
         with (profile / "config.yaml").open("a") as file:
             file.write("slurm-init-seconds-before-status-checks: 1\nseconds-between-status-checks: 1\n")
         values_at = profile / "omokage.yaml"

@@ -118,20 +118,26 @@ def test_no_fault_of_a_job_or_of_its_controller_loses_work_or_trains_twice(
         before = newest()
         wait_for(lambda: checkpoint_after(before), "more")
 
+    def stands_still() -> None:
+        """Stop the training, which lasts for seconds only; whatever SLURM does to it has it go on."""
+        (process,) = re.findall(r"process (\d+) on ", (work / "train.lock").read_text())
+        os.kill(int(process), signal.SIGSTOP)
+
     left = Controller(clone, environment)
     try:
         before = newest()
         wait_for(lambda: checkpoint_after(before), "more")
-        # SLURM looks at times twice a minute; the training, which lasts for seconds, waits until SLURM has it go on.
-        (process,) = re.findall(r"process (\d+) on ", (work / "train.lock").read_text())
-        os.kill(int(process), signal.SIGSTOP)
+        stands_still()
+        # The two minutes of the profile's `--signal`; SLURM looks at times twice a minute.
         cluster.ask("scontrol", "update", f"JobId={job()['JobId']}", "TimeLimit=2")
         wait_for(lambda: job()["Restarts"] + job()["JobState"], "1PENDING")
         goes_on()
+        stands_still()
         # What is more urgent takes the place of the job, which SLURM then queues again.
         cluster.ask("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
         wait_for(lambda: job()["Restarts"] + job()["JobState"], "2PENDING")
         goes_on()
+        stands_still()
         # So that it surely outlives its controller.
         cluster.ask("scontrol", "suspend", job()["JobId"])
     finally:

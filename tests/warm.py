@@ -1,11 +1,11 @@
-"""A Python that is warm: what it runs, it runs for real, but in a fork of a process that has imported the libraries.
+"""A Python that is warm: it runs what a real one would, but in a fork of a process that has imported the libraries.
 
     python tests/warm.py FOLDER OWNER
 
 serves on the socket FOLDER/socket until the process OWNER has ended. The script FOLDER/python stands for the
-interpreter, with `-m MODULE ...` or `-c CODE ...`. So a test of DVC's decisions, of Snakemake or of a stage takes a
-second where it takes several. (Whoever kills the script does not kill what it runs: tests of that need processes of
-their own.)
+interpreter. So a command of DVC, Snakemake or a stage takes a second instead of three or more. Whoever kills the script
+does not kill what it runs, and variables that Python or OpenMP reads at its start tell it nothing: tests of such things
+need processes of their own (`Clone.cold`).
 """
 
 import gc
@@ -20,11 +20,11 @@ import sys
 import time
 from contextlib import suppress
 from hashlib import sha256
+from io import StringIO
 from pathlib import Path
 from typing import Any, TextIO
 
 import psutil
-import yaml
 
 LIBRARIES = (
     "PIL.ImageDraw",
@@ -64,22 +64,23 @@ LIBRARIES = (
     "snakemake.workflow",
     "torch._dynamo",
 )
-CLIENT = """#!{python} -IS
-import json, os, socket, sys
-line = socket.socket(socket.AF_UNIX)
-line.connect(os.path.join(os.path.dirname(sys.argv[0]), "socket"))
+CLIENT = """import json, os, socket, sys
+line, asked = socket.socket(socket.AF_UNIX), json.dumps([os.getcwd(), dict(os.environ), sys.argv[1:]])
+os.chdir(os.path.dirname(sys.argv[1]))  # an address has no room for long paths
+line.connect("socket")
 socket.send_fds(line, [b"."], [0, 1, 2])
-line.sendall(json.dumps([os.getcwd(), dict(os.environ), sys.argv]).encode())
+line.sendall(asked.encode())
 line.shutdown(socket.SHUT_WR)
-sys.exit(int(line.recv(9) or 1))
+sys.exit(int(line.recv(9) or sys.exit("what was asked of the warm process has died")))
 """
 
 
 def start(folder: Path, owner: int) -> None:
     """Make the script `python` in a new folder, and start what it needs; that ends when the process `owner` has."""
     (folder / "known yaml").mkdir(parents=True)
+    (folder / "client.py").write_text(CLIENT)
     script = folder / "python"
-    script.write_text(CLIENT.format(python=sys.executable))
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -IS "$(dirname "$0")/client.py" "$0" "$@"\n')
     script.chmod(0o755)
     process = subprocess.Popen([sys.executable, __file__, str(folder), str(owner)])
     while not (folder / "socket").exists():
@@ -88,7 +89,7 @@ def start(folder: Path, owner: int) -> None:
 
 
 def know_yaml(folder: Path) -> None:
-    """Have DVC know what is in a YAML text that it has read or written before: parsing takes half of its time else."""
+    """Have DVC know what is in a YAML text that it has read or written before; else parsing takes half of its time."""
     module: Any = importlib.import_module("dvc.utils.serialize._yaml")
     parse, dump = module.parse_yaml, module._dump
 
@@ -109,31 +110,32 @@ def know_yaml(folder: Path) -> None:
         return json.loads(known(text).read_text())
 
     def dump_yaml(data: Any, stream: TextIO) -> None:
-        if Path(stream.name).name != "dvc.lock":
-            return dump(data, stream)
-        plain = json.loads(json.dumps(data))
-        text: str = yaml.dump(plain, Dumper=yaml.CSafeDumper, sort_keys=False)
-        keep(text, plain)
-        stream.write(text)
+        written = StringIO()
+        dump(data, written)
+        stream.write(written.getvalue())
+        if Path(stream.name).name == "dvc.lock":
+            keep(written.getvalue(), data)
 
     module._dump = dump_yaml
     for user in ("dvc.utils.serialize._yaml", "dvc.utils.serialize", "dvc.utils.strictyaml"):
         vars(importlib.import_module(user))["parse_yaml"] = parse_yaml
 
 
-def run(me: str, kind: str, what: str, *words: str) -> None:
-    """Do what the interpreter would with `-m MODULE` or `-c CODE`, in its folder and with its environment."""
+def run(me: str, kind: str, *words: str) -> None:
+    """Do what the interpreter would with `-m MODULE`, `-c CODE` or a file, in its folder and with its environment."""
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     sys.path[:0] = [str(Path(path).absolute()) for path in (".", *paths)]
     # So that what this starts is warm, too.
     sys.executable = me
-    if what == "dvc":
-        know_yaml(Path(me).with_name("known yaml"))
-    sys.argv = [kind, *words]
+    sys.argv = [kind, *(words if kind not in ("-m", "-c") else words[1:])]
     if kind == "-m":
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
+        if words[0] == "dvc":
+            know_yaml(Path(me).with_name("known yaml"))
+        runpy.run_module(words[0], run_name="__main__", alter_sys=True)
+    elif kind == "-c":
+        exec(compile(words[0], "asked", "exec"), {"__name__": "__main__"})
     else:
-        exec(compile(what, "asked", "exec"), {"__name__": "__main__"})
+        runpy.run_path(kind, run_name="__main__")
 
 
 def serve(folder: Path, owner: int) -> None:
@@ -144,9 +146,10 @@ def serve(folder: Path, owner: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     door = socket.socket(socket.AF_UNIX)
     door.settimeout(1)
-    door.bind(str(folder / "being opened"))
+    os.chdir(folder)
+    door.bind("being opened")
     door.listen(64)
-    (folder / "being opened").rename(folder / "socket")
+    Path("being opened").rename("socket")
     while psutil.pid_exists(owner):
         with suppress(TimeoutError):
             line, _ = door.accept()
