@@ -73,7 +73,7 @@ class Cluster:
         return sorted(mine, key=lambda job: int(job["JobId"]))
 
     def serve(self, clone: Clone, **values: str) -> dict[str, str]:
-        """Make the clone cold, and fit its profile and its values to these tests; return an environment for it."""
+        """Make the clone cold and its profile fit, with `values` in its configfile; return an environment to use it."""
         clone.cold()
         profile = clone.root / "workflow" / "profiles" / "slurm"
         with (profile / "config.yaml").open("a") as file:
