@@ -136,6 +136,8 @@ def test_no_fault_of_a_job_or_of_its_controller_loses_work_or_trains_twice(
         # What is more urgent takes the place of the job, which SLURM then queues again.
         cluster.ask("sbatch", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=sleep 1")
         wait_for(lambda: job()["Restarts"] + job()["JobState"], "2PENDING")
+        # It was asked each time, and left its work; SLURM did not have to kill it.
+        assert Path(job()["StdOut"]).read_text().count("the same command goes on from there") == 2
         goes_on()
         stands_still()
         # So that it surely outlives its controller.
