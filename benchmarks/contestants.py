@@ -110,6 +110,10 @@ class Peer(Contestant):
     parts: dict[str, Any]
 
     def __init__(self, faces: Tensor, seed: int, flip: bool) -> None:
+        # As peers come: they ask for no repeatable kernels.
+        torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.deterministic = False
+        torch.backends.cudnn.allow_tf32 = True
         torch.manual_seed(seed)
         self.faces, self.flip, self.seed, self.taken = faces.to(DEVICE), flip, seed, 0
         self.small = faces.shape[-1] <= 32

@@ -1,6 +1,6 @@
 """A GPU's share of the claims: pictures a second beside the peers, and distance over training time.
 
-    python benchmarks/gpu.py speed --data DIR
+    python benchmarks/gpu.py speed --data DIR [--of omokage:compiled diffusers:graphs ...]
     python benchmarks/gpu.py race NAME --data DIR [--seconds 240] [--change key=value ...] [--guidance 1 2 ...]
 
 DIR is the `data` folder of a checkout whose faces have 64 pixels, after `dvc repro reference`; it needs neither DVC nor
@@ -34,6 +34,12 @@ PRESET = ROOT / "workflow" / "presets" / "pixiv-64.yaml"
 # Dense bfloat16 operations a second, by the data sheets.
 PEAK = {"H100": 989e12, "H200": 989e12}
 ROUNDS, STEPS = 5, 10
+# As it is, compiled (what we do by ourselves), and compiled into CUDA graphs.
+WAYS: dict[str, Callable[..., Any]] = {
+    "eager": lambda network: network,
+    "compiled": torch.compile,
+    "graphs": partial(torch.compile, mode="reduce-overhead"),
+}
 
 
 def synchronised(work: Callable[[], object]) -> float:
@@ -45,7 +51,7 @@ def synchronised(work: Callable[[], object]) -> float:
     return time.monotonic() - began
 
 
-def a_step(step: Callable[[], object], warm: int = 3) -> float:
+def a_step(step: Callable[[], object], warm: int = 5) -> float:
     """Return the seconds of a step: the median of ROUNDS means over STEPS."""
 
     def take(steps: int) -> None:
@@ -70,32 +76,42 @@ def operations(network: torch.nn.Module, side: int) -> int:
     return counter.get_total_flops()
 
 
-def speed(data: Path) -> None:
-    """Note what each contestant trains and evaluates a second, as its users run it and compiled."""
-    from contestants import DTYPE, Contestant, DenoisingDiffusionPytorch, Diffusers, Omokage
+def speed(data: Path, contestants: list[str]) -> None:
+    """Note what each of the contestants, as NAME:WAY, trains and evaluates a second."""
+    from contestants import CONTESTANTS, DTYPE, Omokage
 
     faces, p = shards.read(data / "faces", "train"), whole.check(whole.load(PRESET))
     peak = next((value for card, value in PEAK.items() if card in torch.cuda.get_device_name()), float("nan"))
     attainable = matrix_products()
-
-    def row(name: str, how: str, contestant: Contestant, run: Callable[..., object], evaluation: int) -> None:
+    for name, how in (contestant.split(":") for contestant in contestants):
+        prepare(threads=8)
+        contestant = CONTESTANTS[name](faces, 100, 1e-4, 0, p)
+        network = contestant.network
+        each, run = operations(network, 64), WAYS[how]
+        if how != "eager":
+            network.to(memory_format=memory_format(DEVICE))
+        if isinstance(contestant, Omokage):
+            contestant.trainer.run = evaluate = run(network)
+        else:
+            network.forward = evaluate = run(network.forward)
         torch.cuda.reset_peak_memory_stats()
         train = contestant.batch / a_step(contestant.step)
         memory = torch.cuda.max_memory_allocated()
         rates = {}
         for n in (32, 256):
             x, level = torch.randn(n, 3, 64, 64, device=DEVICE), torch.ones(n, device=DEVICE)
-            x = x.to(memory_format=memory_format(DEVICE)) if how == "compiled" or name == "omokage" else x
+            if how != "eager":
+                x = x.to(memory_format=memory_format(DEVICE))
             with torch.inference_mode(), torch.autocast(DEVICE.type, DTYPE):
-                rates[f"evaluations_a_second_{n}"] = round(n / a_step(partial(run, x, level)))
-        done = 3 * evaluation * train
+                rates[f"evaluations_a_second_{n}"] = round(n / a_step(partial(evaluate, x, level)))
+        done = 3 * each * train
         note(
             "gpu_speed",
             {
                 "torch": torch.__version__,
                 "contestant": name,
                 "how": how,
-                "parameters": sum(weight.numel() for weight in contestant.network.parameters()),
+                "parameters": sum(weight.numel() for weight in network.parameters()),
                 "batch": contestant.batch,
                 "pictures_a_second": round(train),
                 **rates,
@@ -105,27 +121,7 @@ def speed(data: Path) -> None:
                 "gigabytes": round(memory / 2**30, 1),
             },
         )
-
-    prepare(threads=8)
-    us = Omokage(faces, 100, p.lr, 0, p)
-    each = operations(us.network, 64)
-    row("omokage", "compiled", us, us.trainer.run, each)
-    us.trainer.run = us.network
-    row("omokage", "eager", us, us.network, each)
-    del us
-    # The peers as they come: nothing asks them for repeatable kernels.
-    torch.use_deterministic_algorithms(False)
-    torch.backends.cudnn.deterministic = False
-    torch.backends.cudnn.allow_tf32 = True
-    other = DenoisingDiffusionPytorch(faces, 100, 1e-4, 0, p)
-    row("denoising-diffusion-pytorch", "eager", other, other.network, operations(other.network, 64))
-    del other
-    them = Diffusers(faces, 100, 1e-4, 0, p)
-    each = operations(them.network, 64)
-    row("diffusers", "eager", them, them.network, each)
-    them.network.to(memory_format=torch.channels_last)
-    them.network.forward = torch.compile(them.network.forward)
-    row("diffusers", "compiled", them, them.network, each)
+        del contestant, network, run, evaluate
 
 
 def race(
@@ -192,7 +188,9 @@ def main() -> None:
     """Measure speeds, or race."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    kinds.add_parser("speed")
+    speeding = kinds.add_parser("speed")
+    every = [f"{name}:{way}" for name in ("omokage", "denoising-diffusion-pytorch", "diffusers") for way in WAYS]
+    speeding.add_argument("--of", nargs="+", choices=every, default=every)
     racing = kinds.add_parser("race")
     racing.add_argument("name")
     racing.add_argument("--seconds", type=float, default=240)
@@ -205,7 +203,7 @@ def main() -> None:
         kind.add_argument("--data", type=Path, required=True)
     chosen = parser.parse_args()
     if chosen.kind == "speed":
-        speed(chosen.data)
+        speed(chosen.data, chosen.of)
     else:
         yaml = YAML(typ="safe", pure=True)
         changes = {key: yaml.load(value) for key, _, value in (change.partition("=") for change in chosen.change)}

@@ -8,7 +8,8 @@ CONTESTANT is omokage, denoising-diffusion-pytorch or diffusers, which are insta
 without --on they learn the avatars of this checkout. How many steps the minutes hold is measured before the training:
 start it on a quiet machine. Later it may be stopped and continued (SIGSTOP, SIGCONT): the speed is that of the median
 step. With --steps, as many as a quiet machine does in these minutes, it can learn beside other work (what it then draws
-says as much, its speed nothing) and, once ended, goes on where it was when the same command is run again. Every run
+says as much, its speed nothing) and, once ended, goes on where it was when the same command is run again. With peers
+that are installed already, and --data, the `data` folder of a checkout, it needs neither DVC nor the network. Every run
 appends a row to results/peers.csv; --table shows the medians of all rows and their spread.
 """
 
@@ -23,6 +24,7 @@ import time
 import venv
 from collections.abc import Callable
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -49,7 +51,7 @@ JUDGED = 128
 
 def go_home() -> None:
     """Go on in a venv that has this one's packages and those of peers.txt."""
-    if Path(sys.prefix) == HOME:
+    if Path(sys.prefix) == HOME or find_spec("denoising_diffusion_pytorch"):
         return
     python = HOME / "bin" / "python"
     if not python.exists():
@@ -68,7 +70,7 @@ def compete(asked: argparse.Namespace) -> None:
 
     name, steps = asked.contestant, asked.steps
     prepare(asked.threads)
-    data = faces_of(asked.on)
+    data = asked.data or faces_of(asked.on)
     faces, held_out = (shards.read(data / "faces", split) for split in ("train", "held_out"))
     preset = whole.load(ROOT / "workflow" / "presets" / ("folder-32.yaml" if asked.on else "laptop.yaml"))
     p = whole.check({**preset, "seed": asked.seed})
@@ -163,6 +165,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--lr", type=float, help="without it, that of our preset or of the peers' examples")
     parser.add_argument("--on", type=Path, help="folder or zip of pictures")
+    parser.add_argument("--data", type=Path, help="where they are prepared already, after `dvc repro reference`")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=500)
     parser.add_argument("--table", action="store_true")
