@@ -79,10 +79,24 @@ def test_lr_there_and_back_trains_once_each(
     assert "train" in clone.repro()
     clone.set(lr=whole.load(finished.root / "params.yaml")["lr"])
     done = clone.dvc("repro").stdout
-    # The one stage that DVC's run-cache leaves out: its outputs are no plots, and in git.
-    assert stages_run(done) == ["report"]
-    assert "Stage 'train' is cached - skipping run" in done
+    assert stages_run(done) == []
+    restored = {"params", "train", "sample", "transform", "evaluate", "figures", "report"}
+    assert set(re.findall(r"Stage '(\w+)' is cached - skipping run", done)) == restored
     assert digests(clone) == digests(finished)
+    assert clone.run("git", "status", "--porcelain", ":!results/timings.json").stdout == ""
+
+
+def test_where_dvc_links_the_report_is_written_anew(
+    copy_of: Callable[[], Clone], direct: Callable[[Clone], Clone]
+) -> None:
+    clone = direct(copy_of())
+    clone.dvc("config", "cache.type", "symlink")
+    for lr, run in ((1e-3, "train"), (2e-3, "train"), (1e-3, "report")):
+        clone.set(lr=lr)
+        assert run in (done := clone.repro())
+    # Restored it would be a link, in git as well.
+    assert done == ["report"]
+    assert not any((clone.root / out).is_symlink() for stage in pipeline.read(ROOT).values() for out in stage.small)
 
 
 # What the schema, or another parameter's value, leaves no free choice for.

@@ -19,7 +19,7 @@ RECORDS = "results/runs/"
 class Stage:
     """One stage of dvc.yaml; paths are relative to the checkout, `params` is None where the whole file counts.
 
-    `small` are those of `outs` that git keeps.
+    `small` are those of `outs` that git keeps. DVC's run-cache has `left_out` the stage if one is no metric or plot.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Stage:
     deps: tuple[str, ...]
     outs: tuple[str, ...]
     small: tuple[str, ...]
+    left_out: bool
 
     @property
     def record(self) -> str:
@@ -62,18 +63,27 @@ def read(root: Path) -> dict[str, Stage]:
 def _stage(name: str, entry: Mapping[str, Any]) -> Stage:
     params = entry.get("params", [])
     everything = any(isinstance(param, dict) for param in params)
-    outs = [
-        out if isinstance(out, dict) else {out: {}}
+    plain, metrics, plots = (
+        {path: options for out in entry.get(kind, []) for path, options in _detailed(out).items()}
         for kind in ("outs", "metrics", "plots")
-        for out in entry.get(kind, [])
-    ]
+    )
+    outs = plain | metrics | plots
     return Stage(
         name=name,
         params=None if everything else tuple(params),
         deps=tuple(entry.get("deps", [])),
-        outs=tuple(path for out in outs for path in out),
-        small=tuple(path for out in outs for path, options in out.items() if options.get("cache") is False),
+        outs=tuple(outs),
+        small=tuple(path for path, options in outs.items() if _in_git(options)),
+        left_out=any(map(_in_git, plain.values())),
     )
+
+
+def _detailed(out: str | dict[str, Any]) -> dict[str, Any]:
+    return {out: {}} if isinstance(out, str) else out
+
+
+def _in_git(options: Mapping[str, Any]) -> bool:
+    return options.get("cache") is False
 
 
 def upstream(stages: Mapping[str, Stage], name: str) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dvc.config import Config
+from dvc.repo import Repo
 
 from omokage import lock
 from omokage.params import whole
@@ -37,3 +38,15 @@ class RunCache:
 
     def _holds(self, digest: str) -> bool:
         return (self.objects / digest[:2] / digest[2:]).is_file()
+
+
+def keep(root: Path, name: str) -> None:
+    """Save the run that has just made the outputs of a stage, as DVC does by itself for others.
+
+    It would restore any, but saves none of a stage with `cache: false` under `outs:` (its Stage.run, in 3.67). Where it
+    links files to its cache it would restore links, and git take them for such: then nothing is saved.
+    """
+    with Repo(str(root)) as repo:
+        if not {"hardlink", "symlink"} & set(repo.cache.local.cache_types):
+            for stage in repo.stage.collect(name):
+                stage.save()

@@ -174,6 +174,9 @@ def run(root: Path, name: str, threads: int, part: tuple[int, int] | None = None
                 raise
         shutil.rmtree(job.work, ignore_errors=True)
     _note_time(root, name, time.monotonic() - started)
+    if stage.left_out and "DVC_STAGE" in os.environ:
+        # DVC takes a second to import.
+        importlib.import_module("omokage.run_cache").keep(root, name)
 
 
 def _device(root: Path, name: str) -> contextlib.AbstractContextManager[bool]:
