@@ -2,6 +2,7 @@
 
     python benchmarks/gpu.py speed --data DIR [--of omokage:compiled diffusers:graphs ...]
     python benchmarks/gpu.py race NAME --data DIR [--seconds 240] [--change key=value ...] [--guidance 1 2 ...]
+    python benchmarks/gpu.py profile --data DIR [--change key=value ...]
 
 DIR is the `data` folder of a checkout whose faces have 64 pixels, after `dvc repro reference`; it needs neither DVC nor
 the network. Rows are appended to results/gpu_speed.csv and results/gpu_race.csv.
@@ -136,17 +137,14 @@ def race(
 ) -> None:
     """Train for about so many seconds; at some moments of it, judge pictures drawn with each guidance."""
     p = whole.check({**whole.load(PRESET), **changes})
-    device = prepare(threads=8)
     faces, held_out = (shards.read(data / "faces", split) for split in ("train", "held_out"))
-    machine = Machine(device, compute_dtype(p.precision, device))
-    spec, recipe = ours(p, faces)
-    pause = a_step(Trainer(faces, spec, recipe, machine).advance, warm=10)
-    spec, recipe = ours(p.model_copy(update={"steps": round(seconds / pause)}), faces)
-    trainer, judge, trained = Trainer(faces, spec, recipe, machine), Judge(data), 0.0
+    steps = round(seconds / a_step(_trainer(p, faces).advance, warm=10))
+    trainer, judge, trained = _trainer(p.model_copy(update={"steps": steps}), faces), Judge(data), 0.0
+    spec, recipe = trainer.spec, trainer.recipe
     for moment in moments:
         trained += synchronised(partial(_advance, trainer, round(moment * recipe.steps)))
         trainer.check()
-        errors = loss_by_noise(trainer.average.model, spec, held_out[:256], device, 12, 0)
+        errors = loss_by_noise(trainer.average.model, spec, held_out[:256], DEVICE, 12, 0)
         for guidance in guidances:
             clock = Clock()
             drawn = _drawn(trainer, guidance, p, samples)
@@ -171,6 +169,22 @@ def race(
                 tile(drawn[:64].numpy(), 8).save(grid.with_stem(f"{grid.stem}-{moment:.2f}-{guidance:g}"))
 
 
+def profile(data: Path, changes: dict[str, Any]) -> None:
+    """Print how long a step takes, and what three of them spend their time on, on the device and on the host."""
+    trainer = _trainer(whole.check({**whole.load(PRESET), **changes}), shards.read(data / "faces", "train"))
+    pause = a_step(trainer.advance, warm=10)
+    with torch.profiler.profile() as seen:
+        synchronised(partial(_advance, trainer, trainer.step + 3))
+    print(f"{pause * 1000:.1f} ms a step")
+    for order in ("self_device_time_total", "self_cpu_time_total"):
+        print(seen.key_averages().table(sort_by=order, row_limit=25, max_name_column_width=80))
+
+
+def _trainer(p: whole.Params, faces: Tensor) -> Trainer:
+    prepare(threads=8)
+    return Trainer(faces, *ours(p, faces), Machine(DEVICE, compute_dtype(p.precision, DEVICE)))
+
+
 def _advance(trainer: Trainer, step: int) -> None:
     while trainer.step < step:
         trainer.advance()
@@ -185,7 +199,7 @@ def _drawn(trainer: Trainer, guidance: float, p: whole.Params, samples: int) -> 
 
 
 def main() -> None:
-    """Measure speeds, or race."""
+    """Measure speeds, race, or profile."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind", required=True)
     speeding = kinds.add_parser("speed")
@@ -193,20 +207,25 @@ def main() -> None:
     speeding.add_argument("--of", nargs="+", choices=every, default=every)
     racing = kinds.add_parser("race")
     racing.add_argument("name")
+    profiling = kinds.add_parser("profile")
     racing.add_argument("--seconds", type=float, default=240)
-    racing.add_argument("--change", action="append", default=[], metavar="KEY=VALUE")
     racing.add_argument("--moments", type=float, nargs="+", default=[1 / 6, 1 / 3, 2 / 3, 1])
     racing.add_argument("--guidance", type=float, nargs="+", default=[1.0])
     racing.add_argument("--samples", type=int, default=1000)
     racing.add_argument("--grid", type=Path)
+    for kind in (racing, profiling):
+        kind.add_argument("--change", action="append", default=[], metavar="KEY=VALUE")
     for kind in kinds.choices.values():
         kind.add_argument("--data", type=Path, required=True)
     chosen = parser.parse_args()
     if chosen.kind == "speed":
         speed(chosen.data, chosen.of)
+        return
+    yaml = YAML(typ="safe", pure=True)
+    changes = {key: yaml.load(value) for key, _, value in (change.partition("=") for change in chosen.change)}
+    if chosen.kind == "profile":
+        profile(chosen.data, changes)
     else:
-        yaml = YAML(typ="safe", pure=True)
-        changes = {key: yaml.load(value) for key, _, value in (change.partition("=") for change in chosen.change)}
         race(
             chosen.name,
             chosen.data,

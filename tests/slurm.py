@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from conftest import Clone
+from faults import living
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 COMMANDS = ("sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
@@ -57,6 +58,7 @@ class Cluster:
 
     def __init__(self, place: Path) -> None:
         self.place = place
+        self.served: list[Clone] = []
 
     def ask(self, command: str, *arguments: str) -> str:
         """Run one of SLURM's commands and return what it says."""
@@ -74,6 +76,7 @@ class Cluster:
 
     def serve(self, clone: Clone, **values: str) -> dict[str, str]:
         """Make the clone cold and its profile fit, with `values` in its configfile; return an environment to use it."""
+        self.served.append(clone)
         clone.cold()
         profile = clone.root / "workflow" / "profiles" / "slurm"
         with (profile / "config.yaml").open("a") as file:
@@ -84,6 +87,12 @@ class Cluster:
         clone.commit("on a cluster")
         path = os.pathsep.join([str(self.place / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]])
         return {"SNAKEMAKE_PROFILE": "workflow/profiles/slurm", "PATH": path}
+
+    def bury(self) -> None:
+        """End what its jobs left behind: without cgroups SLURM knows a process by its parent, and can lose it."""
+        for clone in self.served:
+            for process in living(clone):
+                process.kill()
 
 
 @contextmanager
@@ -120,6 +129,7 @@ def running(place: Path) -> Iterator[Cluster]:
             if daemon[0] == "munged":
                 until(lambda: (place / "munge.socket").exists())
         cluster = Cluster(place)
+        stack.callback(cluster.bury)
         stack.callback(cluster.ask, "scancel", "--signal=KILL", "--full", "--user", user())
         until(lambda: set(nodes(cluster)) == {"idle"})
         yield cluster
