@@ -150,7 +150,7 @@ def steps_within(minutes: float, step: Callable[[], None]) -> int:
 def table() -> None:
     """Print the median of each contestant's runs, and how far they lie apart."""
     runs = pd.read_csv(RESULTS / "peers.csv")
-    grouped = runs.groupby(["faces", "minutes", "contestant", "lr"])
+    grouped = runs.groupby(["machine", "faces", "minutes", "contestant", "lr"])
     shown = grouped[["pictures_a_second", "evaluations_a_second", "distance", "floor"]].median()
     shown["spread"] = grouped["distance"].max() - grouped["distance"].min()
     print(shown.assign(runs=grouped.size()).round(1).to_string())

@@ -1,6 +1,5 @@
 """Figures: drawn from real files, stamped with exactly what made them, the same bytes every time."""
 
-import hashlib
 import io
 import json
 import os
@@ -17,9 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import resvg_py
-import torch
+from made_up import NEIGHBOURS, PROGRESS, SCORES, STUDY, UPSTREAM, a_run, digest
 from PIL import Image, ImageFilter
-from safetensors.torch import save_file
 
 from omokage import provenance
 from omokage.data import shards, text
@@ -45,152 +43,7 @@ from omokage.params.figures import Params
 from omokage.report.pictures import Picture
 from omokage.stages import figures
 
-TRAINING = {"device": "cpu", "precision": "float32", "parameters": 7, "mean": [0.5, 0.4, 0.3], "std": 0.3}
-UPSTREAM: dict[str, tuple[dict[str, Any], list[str], list[str], dict[str, Any]]] = {
-    "download": (
-        {"source": "folder", "folder": "../secret/mine"},
-        ["remote://checkout/../secret/mine"],
-        ["data/pictures.zip"],
-        {},
-    ),
-    "detect": ({"crop": "auto"}, ["data/pictures.zip"], ["data/sightings.csv"], {}),
-    "faces": (
-        {"image_size": 8},
-        ["data/pictures.zip", "data/sightings.csv"],
-        ["data/faces", "data/card.safetensors", "results/faces.json"],
-        {},
-    ),
-    "weights": ({"extractor": "x"}, [], ["data/weights"], {}),
-    "reference": ({"extractor": "x"}, ["data/faces", "data/weights"], ["data/reference"], {}),
-    "train": (
-        {"schedule": "cosine", "lr": 1e-3},
-        ["data/faces"],
-        ["results/model.safetensors", "results/loss.csv", "results/noise_levels.csv"],
-        TRAINING,
-    ),
-    "sample": (
-        {"sampler": "ddim", "sample_steps": 20, "guidance": 1.5},
-        ["results/model.safetensors"],
-        ["results/samples.safetensors", "results/frames.safetensors"],
-        {"device": "cpu"},
-    ),
-    "transform": (
-        {"transform_steps": 50},
-        ["data/faces", "results/model.safetensors"],
-        ["results/transformed.safetensors"],
-        {"device": "cpu"},
-    ),
-    "evaluate": (
-        {"extractor": "x"},
-        ["data/reference", "results/samples.safetensors"],
-        ["results/metrics.json", "results/neighbours.csv", "results/progress.csv", "results/study.csv"],
-        {},
-    ),
-}
 LOOKS: dict[str, Any] = {"figure_style": "whitegrid", "figure_palette": "colorblind", "figure_dpi": 120}
-SCORES = {
-    **{"score": "Fréchet distance", "extractor": "x", "n": 9, "n_reference": 9},
-    **{"distance": 20.0, "distance_floor": 4.0, "distance_low": 18.0, "distance_high": 23.0},
-    **{"kid": 0.02, "kid_floor": -0.001, "kid_low": 0.01, "kid_high": 0.03},
-    **{"precision": 0.7, "recall": 0.5, "density": 0.6, "coverage": 0.6},
-    **{"precision_floor": 0.9, "recall_floor": 0.9, "density_floor": 1.01, "coverage_floor": 0.95},
-}
-NEIGHBOURS = """sample,train,train_distance,held_out,held_out_distance,feature_train,feature_train_distance,\
-feature_held_out,feature_held_out_distance
-0,1,30.5,2,20.0,0,0.5,0,0.4
-1,5,9.5,0,31.0,0,0.5,0,0.4
-2,3,20.5,8,7.0,0,0.5,0,0.4
-"""
-PROGRESS = "step,pictures,distance,kid,n\n20,640,90.5,0.1,100\n40,1280,50.5,0.05,100\n"
-STUDY = """weights,sampler,evaluations,distance,kid,n
-ema,ddim,10,40.5,0.04,100
-ema,ddim,20,30.5,0.03,100
-raw,heun,10,50.5,0.05,100
-"""
-
-
-def digest(words: str) -> str:
-    return hashlib.sha256(words.encode()).hexdigest()
-
-
-def a_card(noise: Callable[[int], torch.Tensor]) -> dict[str, torch.Tensor]:
-    shown = noise(2).repeat_interleave(12, 2).repeat_interleave(12, 3)
-    boxes = [[0, 10, 10, 50, 50, 1], [0, 50, 20, 90, 60, 0], [1, 0, 0, 96, 96, 1]]
-    colours = {f"{split}_colours": noise(3)[:, :, 0, 0].contiguous() for split in ("train", "held_out")}
-    return {
-        "pictures": shown,
-        "boxes": torch.tensor(boxes, dtype=torch.int16),
-        "train_faces": noise(5),
-        "held_out_faces": noise(4),
-        "dropped": shown.clone(),
-        "kinds": torch.from_numpy(text.encode(["duplicate", "no face found"])),
-        "sizes": torch.tensor([40, 300], dtype=torch.int32),
-        **colours,
-    }
-
-
-def a_run(root: Path) -> Job[Params]:
-    """Write small inputs of every kind, and the records that made them."""
-    source = torch.Generator().manual_seed(0)
-
-    def noise(*shape: int) -> torch.Tensor:
-        return torch.randint(0, 256, (*shape, 3, 8, 8), dtype=torch.uint8, generator=source)
-
-    (root / "results/runs").mkdir(parents=True)
-    shards.write(root / "data/faces", "held_out", noise(9))
-    shards.write(root / "data/faces", "train", noise(12))
-    save_file({"samples": noise(9)}, root / "results/samples.safetensors")
-    save_file(a_card(noise), root / "data/card.safetensors")
-    tally = {"train": 70, "held_out": 20, "dropped": {"duplicate": 9, "no face found": 1}}
-    (root / "results/faces.json").write_text(json.dumps({"faces": tally}))
-    film = {"t": torch.arange(5).flip(0).contiguous(), "x_t": noise(5, 4), "x0": noise(5, 4)}
-    save_file(film, root / "results/frames.safetensors")
-    made = {"faces": noise(2), "varied": noise(2, 3), "there_and_back": noise(2), "between": noise(3, 4)}
-    save_file(
-        made | {"strengths": torch.tensor([0.2, 0.5, 0.9]), "errors": torch.tensor([1.5, 2.5])},
-        root / "results/transformed.safetensors",
-    )
-    rows = [f"{step},0.001,{1 / step},{1 / step if step > 20 else ''}" for step in (10, 20, 30, 40)]
-    (root / "results/loss.csv").write_text("\n".join(["step,lr,loss,held_out", *rows, ""]))
-    levels = [f"{t},{4 - t},{0.1 + t / 10},{0.12 + t / 10}" for t in range(8)]
-    (root / "results/noise_levels.csv").write_text("\n".join(["t,log_snr,train,held_out", *levels, ""]))
-    (root / "results/metrics.json").write_text(json.dumps(SCORES))
-    for name, table in (("neighbours", NEIGHBOURS), ("progress", PROGRESS), ("study", STUDY)):
-        (root / f"results/{name}.csv").write_text(table)
-    for stage, (params, deps, outs, facts) in UPSTREAM.items():
-        record = {
-            "stage": stage,
-            "params": params,
-            "deps": {path: digest(path) for path in deps},
-            "code": {f"src/omokage/stages/{stage}.py": digest(stage)},
-            "packages": {"torch": "2"},
-            "outs": {path: digest(path) for path in outs},
-            "threads": 2,
-            "facts": facts,
-        }
-        (root / f"results/runs/{stage}.json").write_text(json.dumps([record]))
-    inputs = [path for _, _, outs, _ in UPSTREAM.values() for path in outs if (root / path).exists()]
-    inputs += [f"results/runs/{stage}.json" for stage in UPSTREAM]
-    modules = ("stages/figures", "figures/style", "figures/loss", "figures/samples", "figures/animation")
-    return Job(
-        params=Params(
-            schedule="cosine",
-            timesteps=1000,
-            zero_snr=False,
-            log_snr_shift=0.0,
-            figure_style="whitegrid",
-            figure_palette="colorblind",
-            figure_dpi=50,
-            grid_side=2,
-        ),
-        inputs={path: root / path for path in inputs},
-        outputs={f"results/figures/{name}": root / "results/figures" / name for name in figures.FIGURES},
-        work=root / "work",
-        threads=1,
-        deps={path: digest(path) for path in inputs},
-        code={f"src/omokage/{module}.py": digest(module) for module in modules},
-        packages={"matplotlib": "3"},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +112,7 @@ def test_metadata_is_the_stamp_alone(drawn: Job[Params]) -> None:
 
 
 def test_two_processes_draw_the_same_bytes(drawn: Job[Params], tmp_path: Path) -> None:
-    again = "import sys; from pathlib import Path; import test_figures as t; t.figures.run(t.a_run(Path(sys.argv[1])))"
+    again = "import sys; from pathlib import Path; import made_up as m; m.figures.run(m.a_run(Path(sys.argv[1])))"
     settings = tmp_path / "matplotlibrc"
     settings.write_text("font.family: serif\nlines.linewidth: 9\nfigure.facecolor: red\n")
     environment = {

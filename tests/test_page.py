@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import skip_without
+from made_up import GOOD, a_report
 from PIL import Image
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
-from test_report import GOOD, a_report
 
 from omokage.stages import report
 

@@ -14,13 +14,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from made_up import ALIKE, GOOD, NAUGHTY, SVG, TINY, UPSTREAM, a_report, scored
 from PIL import Image
 from ruamel.yaml import YAML
 from safetensors.numpy import save_file
-from test_figures import UPSTREAM, digest
 
-from omokage import pipeline, provenance
+from omokage import provenance
 from omokage.job import Job
 from omokage.params.report import Params
 from omokage.report import tables
@@ -31,47 +30,7 @@ from omokage.report.pictures import Picture
 from omokage.report.run import Level, Loss, Run
 from omokage.stages import report
 
-NAUGHTY = "<script>alert(1)</script> | *A* & [B]"
 RECORDED = Path(__file__).parent / "recorded"
-ALIKE = {"red": 0.5, "green": 0.0, "blue": -0.5, "contrast": 1.0, "saturation": 1.0, "sharpness": 1.0}
-GOOD = Run(
-    losses=[Loss(100 * row, 0.1 + 0.9 / row**2) for row in range(1, 41)],
-    levels=[Level(5.0, 0.30, 0.306), Level(0.0, 0.10, 0.101), Level(-5.0, 0.20, 0.203)],
-    metrics={
-        "score": "Fréchet distance",
-        "extractor": "efficientnet-lite0",
-        "resize": "clean, bicubic, 224",
-        "seed": 0,
-        "n": 5000,
-        "n_reference": 5000,
-        **{"distance": 4.0, "distance_low": 3.8, "distance_high": 4.2, "distance_floor": 3.6},
-        **{"kid": 0.001, "kid_low": 0.0, "kid_high": 0.002, "kid_floor": 0.002},
-        **{"precision": 0.85, "precision_floor": 0.9, "recall": 0.85, "recall_floor": 0.9},
-        **{"density": 0.9, "density_floor": 1.0, "coverage": 0.9, "coverage_floor": 0.95},
-        **{"copied": 0.01, "copy_ratio": 0.8, "copy_ratio_floor": 0.79},
-        "style": ALIKE,
-        "style_floor": ALIKE,
-    },
-    faces={
-        "pictures": 50_000,
-        "kept": 50_000,
-        "train": 45_000,
-        "held_out": 5000,
-        "dropped": {},
-        "detected": 0,
-        "whole": 50_000,
-    },
-    progress=[],
-    study=[],
-    batch_size=64,
-    prediction="v",
-)
-
-
-def scored(run: Run = GOOD, **metrics: Any) -> Run:
-    return replace(run, metrics={**run.metrics, **metrics})
-
-
 UNDERTRAINED = replace(
     scored(distance=41.0, kid=0.05, style={**ALIKE, "red": 25.2, "green": -12.7, "sharpness": 0.7}),
     losses=[Loss(10 * row, 1.0 - 0.012 * row) for row in range(1, 41)],
@@ -81,7 +40,6 @@ OVERFITTING = replace(
     levels=[Level(5.0, 0.30, 0.36), Level(0.0, 0.10, 0.25), Level(-5.0, 0.20, 0.30)],
     faces={**GOOD.faces, "pictures": 900, "kept": 800, "train": 700, "dropped": {"duplicate": 90, "too_small": 10}},
 )
-TINY = replace(scored(distance=9.0, n=16, n_reference=16, kid_floor=-0.001), losses=[Loss(2, 1.0)])
 
 
 def short(run: Run) -> dict[str, str]:
@@ -224,84 +182,6 @@ def test_the_ratio_to_the_floor_decides(distance: float, said: str) -> None:
 def test_only_the_scores_own_name_is_used() -> None:
     assert "FID" not in words(GOOD)
     assert "The FID of the samples" in words(scored(score="FID", extractor="inception"))
-
-
-SIDE = 16
-SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 90 60"><path d="M5 55 85 5" stroke="#0173b2"/></svg>'
-
-
-def a_film(faces: int, moments: int, side: int = SIDE) -> dict[str, Any]:
-    """Noise that fades to one colour a face."""
-    noise = np.random.default_rng(0).integers(0, 256, (moments, faces, 3, side, side))
-    clean = 200 - 20 * np.arange(faces)[:, None, None, None] + np.zeros_like(noise)
-    left = np.linspace(1, 0, moments)[:, None, None, None, None]
-    x_t = (left * noise + (1 - left) * clean).astype(np.uint8)
-    return {"t": np.arange(moments)[::-1].copy(), "x_t": x_t, "x0": clean.astype(np.uint8)}
-
-
-def a_report(root: Path, title: str = f"Title {NAUGHTY}", judged: Run = TINY) -> Job[Params]:
-    """Write the inputs of a report, with records of the stages that made them, and return its job."""
-    stage = pipeline.read(ROOT)["report"]
-    for folder in ("data", "results/runs", "results/figures"):
-        (root / folder).mkdir(parents=True)
-    faces = {**judged.faces, "dropped": {NAUGHTY: 2, "duplicate": 11, "blurred": 9}}
-    (root / "results/faces.json").write_text(json.dumps({"faces": faces}))
-    (root / "results/metrics.json").write_text(json.dumps(judged.metrics))
-    _write(root / "results/loss.csv", [{"step": row.step, "loss": row.loss} for row in judged.losses])
-    levels = [{"log_snr": row.log_snr, "train": row.train, "held_out": row.held_out} for row in judged.levels]
-    _write(root / "results/noise_levels.csv", levels)
-    _write(root / "results/progress.csv", judged.progress or [{"step": "5", "distance": 9.5, "kid": 0.1, "n": 4}])
-    (root / "results/study.csv").write_text("weights,sampler,evaluations,distance,kid,n\n")
-    save_file(a_film(3, 5), root / "results/frames.safetensors")
-    licence = {
-        "title": NAUGHTY,
-        "author": NAUGHTY,
-        "url": "javascript:alert(1)",
-        "licence": "CC0",
-        "licence_url": "https://a.org/(x)",
-    }
-    manifest = {"source": "folder", "name": NAUGHTY, "version": "1", "licences": [licence], "count": 20, "pictures": []}
-    (root / "data/manifest.json").write_text(json.dumps(manifest))
-    figures = [path for path in stage.data if path.startswith("results/figures/")]
-    for number, path in enumerate(figures):
-        if path.endswith(".svg"):
-            (root / path).write_text(SVG)
-        else:
-            noise = np.random.default_rng(number).normal(128, 9 * number, (60, 90)).clip(0, 255)
-            Image.fromarray(noise.astype(np.uint8)).convert("P").save(root / path)
-    records = dict(UPSTREAM)
-    params, deps, outs, facts = records["train"]
-    records["train"] = ({**params, "batch_size": 4, "prediction": "v"}, deps, outs, facts)
-    before = [path for _, _, outs, _ in records.values() for path in outs]
-    records["figures"] = ({"grid_side": 2}, before, figures, {})
-    for name, (params, deps, outs, facts) in records.items():
-        record = {
-            "stage": name,
-            "params": params,
-            "deps": {path: digest(path) for path in deps},
-            "code": {},
-            "packages": {},
-            "outs": {path: digest(path) for path in outs},
-            "threads": 2,
-            "facts": facts,
-        }
-        (root / f"results/runs/{name}.json").write_text(json.dumps([record]))
-    inputs = [path for path in stage.data if (root / path).exists()]
-    return Job(
-        params=Params(report_title=title),
-        inputs={path: root / path for path in inputs},
-        outputs={path: root / path for path in ("results/report.html", "results/report.md")},
-        work=root / "work",
-        threads=1,
-        deps={path: digest(path) for path in inputs},
-        code={"src/omokage/stages/report.py": digest("report")},
-        packages={"jinja2": "3"},
-    )
-
-
-def _write(path: Path, rows: list[Any]) -> None:
-    lines = [",".join(rows[0]), *(",".join(str(value) for value in row.values()) for row in rows), ""]
-    path.write_text("\n".join(lines))
 
 
 @pytest.fixture(scope="module")
