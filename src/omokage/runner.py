@@ -175,7 +175,7 @@ def run(root: Path, name: str, threads: int, part: tuple[int, int] | None = None
         shutil.rmtree(job.work, ignore_errors=True)
     _note_time(root, name, time.monotonic() - started)
     if stage.left_out and "DVC_STAGE" in os.environ:
-        # DVC takes a second to import.
+        # Imported here alone: every stage would wait for DVC.
         importlib.import_module("omokage.run_cache").keep(root, name)
 
 
