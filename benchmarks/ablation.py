@@ -2,7 +2,8 @@
 
     python benchmarks/ablation.py DATA NAME --pictures 20000 [--params FILE] [KEY=VALUE ...]
 
-DATA is the data folder of a checkout in which `dvc repro reference` has run. The row goes to results/ablation.csv.
+DATA is the data folder of a checkout in which `dvc repro reference` has run. The row goes to results/ablation.csv. With
+--threads 1 two can run beside one another; their seconds then say nothing.
 """
 
 import argparse
@@ -28,6 +29,7 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("changes", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--pictures", type=int, default=20_000)
+    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--params", type=Path, default=ROOT / "workflow" / "presets" / "folder-32.yaml")
     chosen = parser.parse_intermixed_args()
     yaml = YAML(typ="safe", pure=True)
@@ -35,7 +37,7 @@ def main() -> None:
     values = {**whole.load(chosen.params), **changes}
     p = whole.check({**values, "steps": chosen.pictures // values["batch_size"]})
 
-    device = prepare(threads=2)
+    device = prepare(chosen.threads)
     faces, held_out = (shards.read(chosen.data / "faces", split) for split in ("train", "held_out"))
     spec, recipe = ours(p, faces)
     clock = Clock()

@@ -8,6 +8,7 @@ from diffusers import DDPMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.autograd import grad
 
 from omokage.diffusion.objective import WEIGHTINGS, converted, loss_weight, predicted_noise, predicted_x0, target
 from omokage.diffusion.random import generator
@@ -163,7 +164,7 @@ def test_after_a_patch_stem_a_pixel_knows_its_neighbours_in_other_patches() -> N
     nn.init.ones_(finish.block.conv2.weight)
     picture = torch.randn(1, 3, 16, 16, generator=generator(0, "test"), requires_grad=True)
     out = finish(torch.randn(1, 16, 4, 4, generator=generator(1, "test")), picture, torch.zeros(1, 16))
-    (felt,) = torch.autograd.grad(out[0, 0, 3, 3], picture)
+    (felt,) = grad(out[0, 0, 3, 3], picture)
     reached = felt[0].abs().sum(0) > 0
     assert reached[:7, :7].all() and not reached[7:].any() and not reached[:, 7:].any()
     assert UNet(Architecture(16, 16, (1,), 1, (), 0.0, 1)).finish is None
@@ -174,9 +175,14 @@ def test_the_norm_spelt_out_for_gpus_is_pytorchs_and_keeps_the_layout(layout: to
     norm = GroupNorm(4, 12)
     nn.init.normal_(norm.weight)
     nn.init.normal_(norm.bias)
-    x = torch.randn(3, 12, 6, 5, generator=generator(0, "x")).mul(3).add(2).to(memory_format=layout)
-    assert torch.allclose(norm.spelt_out(x), norm(x), atol=1e-5)
-    assert norm.spelt_out(x).is_contiguous(memory_format=layout)
+    x = torch.randn(3, 12, 6, 5, generator=generator(0, "x")).mul(3) + torch.arange(12.0).view(-1, 1, 1)
+    x = x.to(memory_format=layout).requires_grad_()
+    toward = torch.randn(3, 12, 6, 5, generator=generator(0, "toward"))
+    ours, theirs = norm.spelt_out(x), norm(x)
+    assert torch.allclose(ours, theirs, atol=1e-5)
+    for mine, its in zip(*(grad(y, (x, norm.weight, norm.bias), toward) for y in (ours, theirs)), strict=True):
+        assert torch.allclose(mine, its, atol=1e-4)
+    assert ours.is_contiguous(memory_format=layout)
     assert norm.spelt_out(x.bfloat16()).dtype == torch.float32
 
 

@@ -11,32 +11,41 @@ from omokage.diffusion.dropout import Dropout
 from omokage.diffusion.random import generator
 from omokage.training import optimisers
 from omokage.training.ema import Average
-from omokage.training.muon import Muon, orthogonalised
+from omokage.training.muon import Muon, orthogonalisers
 
 
 def test_orthogonalised_matrices_keep_their_directions_and_lose_their_lengths() -> None:
     shapes = [(16, 144), (96, 24), (32, 90), (16, 200), (24, 60)]
-    matrices = [torch.randn(shape, generator=generator(i, "test")) for i, shape in enumerate(shapes)]
-    made = orthogonalised(matrices)
-    for before, after in zip(matrices, made, strict=True):
+    matrices = [torch.randn(shape, generator=generator(i, "test")) * 10.0 ** (-i) for i, shape in enumerate(shapes)]
+    for before, factor in zip(matrices, orthogonalisers(matrices), strict=True):
+        after = before @ factor if len(before) > len(factor) else factor @ before
         u, _, vh = torch.linalg.svd(before, full_matrices=False)
         kept = u.mT @ after @ vh.mT
         assert float(torch.linalg.svdvals(after).min()) > 0.6 and float(torch.linalg.svdvals(after).max()) < 1.3
         assert float((kept - torch.diag(kept.diagonal())).abs().max()) < 0.01
 
 
-def test_muon_follows_the_iteration_of_its_authors() -> None:
-    """One step from rest, against the plain iteration on the matrix itself in float64."""
-    weight = torch.nn.Parameter(torch.randn(8, 4, 3, 3, generator=generator(0, "weight")))
-    start, gradient = weight.detach().clone(), torch.randn(weight.shape, generator=generator(1, "gradient"))
+def test_a_matrix_of_zeros_stays_where_it_is() -> None:
+    weight = torch.nn.Parameter(torch.ones(4, 6))
+    weight.grad = torch.zeros(4, 6)
+    Muon([weight], lr=0.01, momentum=0.9, weight_decay=0.0).step()
+    assert torch.equal(weight.detach(), torch.ones(4, 6))
+
+
+@pytest.mark.parametrize("shape", [(8, 4, 3, 3), (24, 2, 3, 3)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_muon_follows_the_iteration_of_its_authors(shape: tuple[int, ...], layout: torch.memory_format) -> None:
+    """One step from rest, against the plain iteration on the matrix in float64, the gradient in either layout."""
+    weight = torch.nn.Parameter(torch.randn(shape, generator=generator(0, "weight")).to(memory_format=layout))
+    start, gradient = weight.detach().clone(), torch.randn(shape, generator=generator(1, "gradient"))
     weight.grad = gradient.clone()
     Muon([weight], lr=0.01, momentum=0.9, weight_decay=0.1).step()
-    x = (gradient * (0.1 + 0.9 * 0.1) / 0.1 * 0.1).reshape(8, 36).double()
+    x = gradient.flatten(1).double()
     x = x / x.norm()
     for _ in range(5):
         a = x @ x.T
         x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
-    wanted = start * (1 - 0.01 * 0.1) - 0.01 * 0.2 * 36**0.5 * x.view_as(start).float()
+    wanted = start * (1 - 0.01 * 0.1) - 0.01 * 0.2 * max(x.shape) ** 0.5 * x.reshape(shape).float()
     torch.testing.assert_close(weight.detach(), wanted, rtol=1e-4, atol=1e-5)
 
 

@@ -15,22 +15,28 @@ A, B, C = 3.4445, -4.7750, 2.0315
 ITERATIONS = 5
 
 
-def orthogonalised(matrices: Sequence[Tensor]) -> list[Tensor]:
-    """Return U V' of each matrix U S V' [n, m], roughly: its singular values come out between 0.7 and 1.2.
+def orthogonalisers(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """Return an F for each matrix X = U S V' [n, m], as large as its smaller side, so that F X (X F, if tall) is U V'.
 
-    The iteration runs on the small sides' Gram matrices, where it costs a third for the long matrices of convolutions,
-    and on all of one size at once: most of the time of a small matrix is that of calling for it.
+    Roughly: singular values come out between 0.7 and 1.2. The iteration runs on the Gram matrices, where it costs a
+    third for the long matrices of convolutions, and on all of one size at once: most of the time of a small matrix is
+    that of calling for it.
     """
-    wide = [matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix for matrix in matrices]
-    wide = list(torch._foreach_div(wide, torch._foreach_add(torch._foreach_norm(wide), 1e-7)))
+    grams = [matrix.mT @ matrix if _tall(matrix) else matrix @ matrix.mT for matrix in matrices]
     alike: dict[int, list[int]] = defaultdict(list)
-    for number, x in enumerate(wide):
-        alike[len(x)].append(number)
+    for number, gram in enumerate(grams):
+        alike[len(gram)].append(number)
     for numbers in alike.values():
-        factors = _inverse_root(torch.stack([wide[number] @ wide[number].mT for number in numbers]))
+        stacked = torch.stack([grams[number] for number in numbers])
+        norms = stacked.diagonal(dim1=1, dim2=2).sum(1).sqrt().add(1e-7)[:, None, None]
+        factors = _inverse_root(stacked / norms.square()) / norms
         for number, factor in zip(numbers, factors, strict=True):
-            wide[number] = factor @ wide[number]
-    return [x.mT if matrix.shape[0] > matrix.shape[1] else x for matrix, x in zip(matrices, wide, strict=True)]
+            grams[number] = factor
+    return grams
+
+
+def _tall(matrix: Tensor) -> bool:
+    return matrix.shape[0] > matrix.shape[1]
 
 
 def _inverse_root(gram: Tensor) -> Tensor:
@@ -65,9 +71,17 @@ class Muon(torch.optim.Optimizer):
                 self.state[weight].setdefault("momentum", torch.zeros_like(weight))
             averages = [self.state[weight]["momentum"] for weight in weights]
             torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
-            ahead = torch._foreach_lerp(gradients, averages, group["momentum"])
-            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-            updates = orthogonalised([x.flatten(1) for x in ahead])
-            for weight, update in zip(weights, updates, strict=True):
-                scale = 0.2 * max(update.shape) ** 0.5
-                weight.add_(update.view_as(weight), alpha=-group["lr"] * scale)
+            ahead = torch._foreach_lerp(averages, gradients, 1 - group["momentum"])
+            matrices = [_ordered_as(weight, x).flatten(1) for weight, x in zip(weights, ahead, strict=True)]
+            for weight, x, factor in zip(weights, matrices, orthogonalisers(matrices), strict=True):
+                scale = 0.2 * max(x.shape) ** 0.5
+                _ordered_as(weight, weight).view(x.shape).addmm_(
+                    *((x, factor) if _tall(x) else (factor, x)),
+                    beta=1 - group["lr"] * group["weight_decay"],
+                    alpha=-group["lr"] * scale,
+                )
+
+
+def _ordered_as(weight: Tensor, x: Tensor) -> Tensor:
+    """Return x with its dimensions in the order in which the weight's numbers lie in memory: channels may come last."""
+    return x if weight.is_contiguous() else x.movedim(1, -1)
