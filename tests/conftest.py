@@ -30,6 +30,7 @@ TINY: dict[str, Any] = {
     "held_out": 0.3,
     "reference_faces": 12,
     "timesteps": 20,
+    "lr": 0.004,
     "batch_size": 8,
     "steps": 6,
     "width": 16,

@@ -1,5 +1,6 @@
 """Where tensors are computed."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -25,7 +26,8 @@ print(faults(), faults())
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
 def test_freed_memory_is_used_again_and_not_given_back() -> None:
-    said = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True).stdout
-    _, before, _, after = map(int, said.split())
-    assert before > 10_000
-    assert after < 100
+    # As glibc begins, before it has seen what the program frees: it may learn, or not, depending on what lies where.
+    eager = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
+    run = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True, env=eager)
+    _, before, _, after = map(int, run.stdout.split())
+    assert after < 100 < before

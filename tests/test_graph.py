@@ -56,7 +56,7 @@ def test_after_dvc_snakemake_agrees_on_what_to_run(
     assert set(by_dvc.repro()) == {"params", "train", "sample", "transform", "evaluate", "figures", "report"}
     assert digests(clone) == digests(by_dvc)
     # Restored by DVC with times in no order: hashes still tell that all fits.
-    by_dvc.set(lr=TINY.get("lr", whole.load(ROOT / "params.yaml")["lr"]))
+    by_dvc.set(lr=TINY["lr"])
     by_dvc.repro()
     assert planned(by_dvc) == set()
 
@@ -216,7 +216,7 @@ def test_pieces_of_a_fan_out_never_outlive_their_run(
     clone.dvc("checkout", "--relink")
     clone.set(lr=1e-3, samples=40)
     clone.dvc("repro", "sample")
-    clone.set(lr=whole.load(ROOT / "params.yaml")["lr"], samples=40, sampler="ddim")
+    clone.set(lr=TINY["lr"], samples=40, sampler="ddim")
     done = stages_run(clone.dvc("repro", "sample").stdout)
     assert done == ["params", "sample"]
     assert digests(clone, list(fresh_ddim)) == fresh_ddim
