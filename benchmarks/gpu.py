@@ -1,6 +1,6 @@
 """A GPU's share of the claims: pictures a second beside the peers, and distance over training time.
 
-    python benchmarks/gpu.py speed --data DIR [--of omokage:compiled diffusers:graphs ...]
+    python benchmarks/gpu.py speed --data DIR [--of omokage:itself diffusers:compiled ...]
     python benchmarks/gpu.py race NAME --data DIR [--seconds 240] [--change key=value ...] [--guidance 1 2 ...]
     python benchmarks/gpu.py profile --data DIR [--change key=value ...]
 
@@ -25,7 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from omokage import posthoc
 from omokage.data import shards
-from omokage.device import compute_dtype, memory_format, prepare
+from omokage.device import compute_dtype, fastest, memory_format, prepare
 from omokage.figures.sheet import tile
 from omokage.params import whole
 from omokage.training.loop import Machine, Trainer
@@ -35,12 +35,13 @@ PRESET = ROOT / "workflow" / "presets" / "pixiv-64.yaml"
 # Dense bfloat16 operations a second, by the data sheets.
 PEAK = {"H100": 989e12, "H200": 989e12}
 ROUNDS, STEPS = 5, 10
-# As it is, compiled (what we do by ourselves), and compiled into CUDA graphs.
+# As it comes (a peer without any compiling), compiled, and compiled into CUDA graphs.
 WAYS: dict[str, Callable[..., Any]] = {
-    "eager": lambda network: network,
+    "itself": lambda network: network,
     "compiled": torch.compile,
     "graphs": partial(torch.compile, mode="reduce-overhead"),
 }
+AT_ONCE = (32, 256)
 
 
 def synchronised(work: Callable[[], object]) -> float:
@@ -89,21 +90,25 @@ def speed(data: Path, contestants: list[str]) -> None:
         contestant = CONTESTANTS[name](faces, 100, 1e-4, 0, p)
         network = contestant.network
         each, run = operations(network, 64), WAYS[how]
-        if how != "eager":
-            network.to(memory_format=memory_format(DEVICE))
-        if isinstance(contestant, Omokage):
-            contestant.trainer.run = evaluate = run(network)
-        else:
+        layout = torch.contiguous_format
+        if how != "itself" or isinstance(contestant, Omokage):
+            layout = memory_format(DEVICE)
+            network.to(memory_format=layout)
+        if not isinstance(contestant, Omokage):
             network.forward = evaluate = run(network.forward)
+        elif how == "itself":
+            evaluate = fastest(network, DEVICE)
+        else:
+            contestant.trainer.run = evaluate = run(network)
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         train = contestant.batch / a_step(contestant.step)
-        memory = torch.cuda.max_memory_allocated()
+        memory = torch.cuda.max_memory_reserved()
         rates = {}
-        for n in (32, 256):
-            x, level = torch.randn(n, 3, 64, 64, device=DEVICE), torch.ones(n, device=DEVICE)
-            if how != "eager":
-                x = x.to(memory_format=memory_format(DEVICE))
+        for n in AT_ONCE:
+            x = torch.randn(n, 3, 64, 64, device=DEVICE).to(memory_format=layout)
             with torch.inference_mode(), torch.autocast(DEVICE.type, DTYPE):
+                level = torch.ones(n, device=DEVICE)
                 rates[f"evaluations_a_second_{n}"] = round(n / a_step(partial(evaluate, x, level)))
         done = 3 * each * train
         note(

@@ -74,7 +74,7 @@ def test_an_average_put_together_later_is_the_one_that_was_not_kept(tmp_path: Pa
     for step in range(1, steps + 1):
         torch.nn.init.constant_(layer.weight, float(np.sin(step / 90)) + step / 200)
         for average in (*kept.values(), wanted):
-            average.update(layer, step)
+            average.update(step)
         if step in posthoc.moments(steps):
             for known, average in kept.items():
                 weights = {key: value.half() for key, value in average.model.state_dict().items()}

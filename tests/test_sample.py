@@ -52,6 +52,16 @@ def test_snapshots_draw_from_the_same_seeds_without_guidance(trained: Path, tmp_
     assert series.load(tmp_path / str(steps[0]) / "progress") == []
 
 
+def test_what_a_gpu_draws_in_another_layout_is_filed_as_ever(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (model, sample):
+        monkeypatch.setattr(module, "memory_format", lambda device: torch.channels_last)
+    drawn, usual = draw(trained, tmp_path / "drawn"), load_file(trained / "samples.safetensors")["samples"]
+    # Sums in another order, over and over.
+    assert (drawn.float() - usual.float()).abs().mean() < 2
+
+
 def test_a_study_draws_each_way_as_a_run_of_its_own(trained: Path, tmp_path: Path) -> None:
     study = ["raw/ddim:3", "dpm-solver++:4", "posthoc/heun:3"]
     samples = draw(trained, tmp_path / "all", study=study, progress_samples=0)

@@ -123,12 +123,12 @@ def test_the_average_forgets_its_start_and_ends_between_old_and_new() -> None:
     ema = Average(layer, half_life(10))
     torch.nn.init.constant_(layer.weight, 1.0)
     for step in range(1, 101):
-        ema.update(layer, step)
+        ema.update(step)
     assert ema.decay(1000) == pytest.approx(0.5**0.1)
     assert float(ema.model.weight.detach()) == pytest.approx(1.0, abs=0.1)
     torch.nn.init.constant_(layer.weight, 2.0)
     for step in range(101, 111):
-        ema.update(layer, step)
+        ema.update(step)
     assert float(ema.model.weight.detach()) == pytest.approx(1.5, abs=0.05)
 
 

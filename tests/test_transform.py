@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from test_samplers import MEAN, STD, always, ideal
 from test_training import faces, recipe, spec
 
-from omokage import model
+from omokage import model, transforming
 from omokage.data import shards
 from omokage.device import prepare
 from omokage.diffusion.random import generator
@@ -109,6 +109,21 @@ def test_the_stage_makes_faces_anew_by_strength_and_says_how_exact_the_way_back_
     # As `omokage transform` would: one home for both.
     noised = Transformer(tmp_path / "model.safetensors", 6, 1).vary(faces(5)[:3], 0.5, "ddpm", 0)
     assert torch.equal(noised, made["varied"][:, 1])
+
+
+def test_what_a_gpu_makes_anew_in_another_layout_is_filed_as_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for name in ("usual", "gpu"):
+        (tmp_path / name).mkdir()
+        a_stage(tmp_path / name)
+        made.append(load_file(tmp_path / name / "transformed.safetensors"))
+        for module in (model, transforming):
+            monkeypatch.setattr(module, "memory_format", lambda device: torch.channels_last)
+    assert made[0].keys() == made[1].keys()
+    for name, usual in made[0].items():
+        assert (made[1][name].float() - usual.float()).abs().mean() < 2
 
 
 def test_the_way_between_two_seeds_begins_and_ends_at_them_however_many_lie_on_it(tmp_path: Path) -> None:

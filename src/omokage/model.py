@@ -44,8 +44,8 @@ class Spec:
         return faces.to(torch.float32, copy=True).div_(255).sub_(self._mean(faces)).div_(self.std)
 
     def pictures(self, x: Tensor) -> Tensor:
-        """The inverse of `whiten`, rounded and clipped to uint8."""
-        return ((x.float() * self.std + self._mean(x)) * 255).round().clamp(0, 255).to(torch.uint8)
+        """The inverse of `whiten`, rounded and clipped to uint8, channels first in memory as files have them."""
+        return ((x.float() * self.std + self._mean(x)) * 255).round().clamp(0, 255).to(torch.uint8).contiguous()
 
     def _mean(self, like: Tensor) -> Tensor:
         return torch.tensor(self.mean, device=like.device).view(1, 3, 1, 1)

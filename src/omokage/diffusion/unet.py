@@ -23,16 +23,17 @@ class GroupNorm(nn.GroupNorm):
         return self.spelt_out(x) if x.device.type == "cuda" else super().forward(x)
 
     def spelt_out(self, x: Tensor) -> Tensor:
-        """Return the same in float32, in the layout of x.
+        """Return the same in float32, in the layout of x, from the sums of x and of its squares.
 
         First each channel by itself: with channels last, a group of few does not lie side by side in memory.
         """
-        variances, means = torch.var_mean(x.float(), (2, 3), correction=0)
-        grouped = means.unflatten(1, (self.num_groups, -1))
-        mean = grouped.mean(2, keepdim=True)
-        variance = variances.view_as(grouped).mean(2, keepdim=True) + (grouped - mean).square().mean(2, keepdim=True)
-        scale = (variance + self.eps).rsqrt() * self.weight.view(self.num_groups, -1)
-        shift = self.bias.view(self.num_groups, -1) - mean * scale
+        groups, wide = (self.num_groups, -1), x.float()
+        mean, square = (
+            sums.unflatten(1, groups).mean(2, keepdim=True) for sums in (wide.mean((2, 3)), wide.square().mean((2, 3)))
+        )
+        variance = (square - mean.square()).clamp(min=0)
+        scale = (variance + self.eps).rsqrt() * self.weight.view(groups)
+        shift = self.bias.view(groups) - mean * scale
         return x * scale.flatten(1)[:, :, None, None] + shift.flatten(1)[:, :, None, None]
 
 

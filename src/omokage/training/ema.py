@@ -21,18 +21,20 @@ def half_life(steps: float) -> Callable[[int], float]:
 class Average(Generic[M]):
     """A moving average of `model`'s weights, `decay` being what it keeps of itself at a step.
 
-    Buffers are copied, never averaged.
+    Buffers are copied, never averaged. The model's weights are to be changed in place.
     """
 
     def __init__(self, model: M, decay: Callable[[int], float]) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
+        # Listed once: to walk through a network takes as long as to average it.
+        self._averaged = [weight.data for weight in self.model.parameters()]
+        self._current = [weight.data for weight in model.parameters()]
+        self._buffers = list(zip(self.model.buffers(), model.buffers(), strict=True))
 
     @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
+    def update(self, step: int) -> None:
         """Take the model's weights after `step` (from 1) into the average."""
-        averaged = [parameter.data for parameter in self.model.parameters()]
-        current = [parameter.data for parameter in model.parameters()]
-        torch._foreach_lerp_(averaged, current, 1 - self.decay(step))
-        for mine, its in zip(self.model.buffers(), model.buffers(), strict=True):
+        torch._foreach_lerp_(self._averaged, self._current, 1 - self.decay(step))
+        for mine, its in self._buffers:
             mine.copy_(its)

@@ -95,7 +95,10 @@ class Trainer:
         self.weight = weight.float().to(machine.device)
         network = new_network(spec, recipe.seed).to(machine.device)
         self.network = network.to(memory_format=memory_format(machine.device))
-        self.run = fastest(self.network, machine.device)
+        # Listed once: to walk through the network at every step would take as long as to average it.
+        self.weights = list(self.network.parameters())
+        # The gradients of a step's parts are added up, which replayed kernels would write over.
+        self.run = fastest(self.network, machine.device, replayed=machine.micro_batch is None)
         self.average = Average(self.network, half_life(recipe.ema_half_life / recipe.batch_size))
         self.powers = {length: Average(self.network, posthoc.decay(length)) for length in posthoc.LENGTHS}
         self.optimisers = optimisers.make(self.network, recipe.optimiser, recipe.lr)
@@ -112,8 +115,8 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = self.recipe.lr_at(self.step)
         loss = self._backward(self.batches.at(self.step))
-        self.machine.world.pool([weight.grad for weight in self.network.parameters() if weight.grad is not None])
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.grad_clip)
+        self.machine.world.pool([weight.grad for weight in self.weights if weight.grad is not None])
+        nn.utils.clip_grad_norm_(self.weights, self.recipe.grad_clip)
         for optimiser in self.optimisers:
             optimiser.step()
         # Looked at only when a row is due, so that a GPU need not wait at every step.
@@ -121,7 +124,7 @@ class Trainer:
         self.first_bad = torch.where(bad, self.step, self.first_bad)
         self.step += 1
         for average in (self.average, *self.powers.values()):
-            average.update(self.network, self.step)
+            average.update(self.step)
         if self.step in posthoc.moments(self.recipe.steps):
             self.snapshots += [self._snapshot(length, average.model) for length, average in self.powers.items()]
         if self.step == self.recipe.steps:

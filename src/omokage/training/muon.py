@@ -68,7 +68,8 @@ class Muon(torch.optim.Optimizer):
             weights = [weight for weight in group["params"] if weight.grad is not None]
             gradients = [weight.grad for weight in weights]
             for weight in weights:
-                self.state[weight].setdefault("momentum", torch.zeros_like(weight))
+                if not self.state[weight]:
+                    self.state[weight]["momentum"] = torch.zeros_like(weight)
             averages = [self.state[weight]["momentum"] for weight in weights]
             torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
             ahead = torch._foreach_lerp(averages, gradients, 1 - group["momentum"])
