@@ -114,6 +114,7 @@ class Peer(Contestant):
         torch.use_deterministic_algorithms(False)
         torch.backends.cudnn.deterministic = False
         torch.backends.cudnn.allow_tf32 = True
+        torch.backends.cuda.enable_cudnn_sdp(True)
         torch.manual_seed(seed)
         self.faces, self.flip, self.seed, self.taken = faces.to(DEVICE), flip, seed, 0
         self.small = faces.shape[-1] <= 32

@@ -186,6 +186,17 @@ def test_the_norm_spelt_out_for_gpus_is_pytorchs_and_keeps_the_layout(layout: to
     assert norm.spelt_out(x.bfloat16()).dtype == torch.float32
 
 
+def test_the_norm_spelt_out_makes_its_bias_of_a_picture_without_any_detail() -> None:
+    norm = GroupNorm(4, 12)
+    nn.init.normal_(norm.bias)
+    # Some of these mean squares are rounded to less than the square of the mean.
+    flat = torch.linspace(1, 100, 50).view(-1, 1, 1, 1).expand(50, 12, 6, 5).clone().requires_grad_()
+    out = norm.spelt_out(flat)
+    assert torch.allclose(out, norm.bias.view(1, -1, 1, 1).expand_as(out), atol=0.05)
+    (felt,) = grad(out.square().sum(), flat)
+    assert felt.isfinite().all()
+
+
 @pytest.mark.parametrize("patch", [1, 2])
 def test_a_unet_is_one_graph_to_the_compiler(patch: int) -> None:
     network = UNet(Architecture(16, 16, (1, 2), 1, (4,), 0.2, patch))

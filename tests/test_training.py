@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from omokage import model, posthoc
 from omokage.data import shards
@@ -161,6 +161,21 @@ def test_batches_made_ahead_are_those_made_in_turn(monkeypatch: pytest.MonkeyPat
         made, wanted = ahead.at(step), in_turn.at(step)
         for name in ("x0", "noise", "t", "keys"):
             assert torch.equal(getattr(made, name), getattr(wanted, name)), (step, name)
+
+
+@pytest.mark.parametrize(("micro_batch", "replayed"), [(None, True), (4, False)])
+def test_a_step_in_parts_is_not_replayed(
+    micro_batch: int | None, replayed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fastest(network: nn.Module, device: torch.device, replayed: bool) -> nn.Module:
+        asked.append(replayed)
+        return network
+
+    monkeypatch.setattr(loop, "fastest", fastest)
+    loop.Trainer(faces(), spec(), recipe(), loop.Machine(CPU, torch.float32, micro_batch=micro_batch))
+    assert asked == [replayed]
 
 
 def test_what_a_gpu_has_in_another_layout_is_trained_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,9 +31,10 @@ def prepare(threads: int) -> torch.device:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
-        torch.backends.cuda.enable_cudnn_sdp(False)
-        # It also fills memory that nobody reads before writing it.
+        # Or it would also fill memory that nobody reads before writing it.
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        # cuDNN's attention is not repeatable, whatever is asked for.
+        torch.backends.cuda.enable_cudnn_sdp(False)
         # Kernels chosen by timing them sum in an order that differs from run to run.
         os.environ.setdefault("TORCHINDUCTOR_DETERMINISTIC", "1")
     return device
@@ -75,7 +76,8 @@ def fastest(network: nn.Module, device: torch.device, replayed: bool = False) ->
     """Return the network as the device runs it fastest, with the same weights: compiled on CUDA, else as it is.
 
     Compiling fuses what lies between the convolutions. It takes Triton, a C compiler, and a minute at the first call.
-    `replayed`, as CUDA graphs, it does not wait for the host either; but what one call returns, the next writes over.
+    `replayed`, as CUDA graphs, it does not wait for the host either; but what one call leaves, gradients too, the next
+    writes over.
     """
     if device.type != "cuda" or not has_triton() or not any(map(shutil.which, ("cc", "gcc", "clang"))):
         return network

@@ -23,17 +23,20 @@ class GroupNorm(nn.GroupNorm):
         return self.spelt_out(x) if x.device.type == "cuda" else super().forward(x)
 
     def spelt_out(self, x: Tensor) -> Tensor:
-        """Return the same in float32, in the layout of x, from the sums of x and of its squares.
+        """Return the same in float32, in the layout of x, from the means of x and of its square.
 
         First each channel by itself: with channels last, a group of few does not lie side by side in memory.
         """
-        groups, wide = (self.num_groups, -1), x.float()
-        mean, square = (
-            sums.unflatten(1, groups).mean(2, keepdim=True) for sums in (wide.mean((2, 3)), wide.square().mean((2, 3)))
-        )
+        shape, wide = (self.num_groups, -1), x.float()
+
+        def over_groups(channels: Tensor) -> Tensor:
+            return channels.unflatten(1, shape).mean(2, keepdim=True)
+
+        mean, square = over_groups(wide.mean((2, 3))), over_groups(wide.square().mean((2, 3)))
+        # Rounding can take the difference below zero.
         variance = (square - mean.square()).clamp(min=0)
-        scale = (variance + self.eps).rsqrt() * self.weight.view(groups)
-        shift = self.bias.view(groups) - mean * scale
+        scale = (variance + self.eps).rsqrt() * self.weight.view(shape)
+        shift = self.bias.view(shape) - mean * scale
         return x * scale.flatten(1)[:, :, None, None] + shift.flatten(1)[:, :, None, None]
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -21,15 +21,15 @@ def half_life(steps: float) -> Callable[[int], float]:
 class Average(Generic[M]):
     """A moving average of `model`'s weights, `decay` being what it keeps of itself at a step.
 
-    Buffers are copied, never averaged. The model's weights are to be changed in place.
+    Buffers are copied, never averaged.
     """
 
     def __init__(self, model: M, decay: Callable[[int], float]) -> None:
         self.model = copy.deepcopy(model).eval().requires_grad_(False)
         self.decay = decay
         # Listed once: to walk through a network takes as long as to average it.
-        self._averaged = [weight.data for weight in self.model.parameters()]
-        self._current = [weight.data for weight in model.parameters()]
+        self._averaged: list[Tensor] = list(self.model.parameters())
+        self._current: list[Tensor] = list(model.parameters())
         self._buffers = list(zip(self.model.buffers(), model.buffers(), strict=True))
 
     @torch.no_grad()

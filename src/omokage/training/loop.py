@@ -95,9 +95,8 @@ class Trainer:
         self.weight = weight.float().to(machine.device)
         network = new_network(spec, recipe.seed).to(machine.device)
         self.network = network.to(memory_format=memory_format(machine.device))
-        # Listed once: to walk through the network at every step would take as long as to average it.
         self.weights = list(self.network.parameters())
-        # The gradients of a step's parts are added up, which replayed kernels would write over.
+        # Not in parts: replayed for the next part, it would write over the gradients of the one before.
         self.run = fastest(self.network, machine.device, replayed=machine.micro_batch is None)
         self.average = Average(self.network, half_life(recipe.ema_half_life / recipe.batch_size))
         self.powers = {length: Average(self.network, posthoc.decay(length)) for length in posthoc.LENGTHS}

@@ -68,7 +68,7 @@ class Muon(torch.optim.Optimizer):
             weights = [weight for weight in group["params"] if weight.grad is not None]
             gradients = [weight.grad for weight in weights]
             for weight in weights:
-                if not self.state[weight]:
+                if "momentum" not in self.state[weight]:
                     self.state[weight]["momentum"] = torch.zeros_like(weight)
             averages = [self.state[weight]["momentum"] for weight in weights]
             torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
