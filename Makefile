@@ -1,19 +1,19 @@
-# `make` builds the environment and the report; `make help` lists what else there is.
+# `make` builds the environment and the report; `make help` lists all targets.
 PYTHON ?= python3
 PRESET ?=
 SHELL := /bin/sh
 BIN := .venv/bin
 READY := .venv/ready
 export PYTHONPATH := $(CURDIR)/src
-# Where bytecode is not kept, every stage compiles torch anew.
+# With this variable Python would save no bytecode, and every stage would compile torch's modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := report
-.PHONY: report install test pytest lint experiments why params deps lock help
+.PHONY: report install test test-all pytest lint experiments why deps lock help
 
-report: $(READY)  ## build .venv, then run what is out of date, up to results/report.html (PRESET=name takes workflow/presets/name.yaml first)
+report: $(READY)  ## build .venv, then run all stages that are out of date, up to results/report.html; PRESET="NAME ..." first writes params.yaml from presets
 ifneq ($(PRESET),)
-	@$(BIN)/python -m omokage.presets $(PRESET)
+	@$(BIN)/omokage presets use $(PRESET)
 endif
 	$(BIN)/dvc repro
 
@@ -29,32 +29,32 @@ $(READY): requirements.lock
 	$(BIN)/dvc config --local remote.checkout.url .
 	@touch $@
 
-test: $(READY)  ## run every test, the linter and the type checker
+test: $(READY)  ## run the tests (without the slow ones), the linters and the type checker
 	@$(MAKE) --no-print-directory --jobs 2 --keep-going lint pytest
 
-pytest: $(READY)
-	$(BIN)/python -m pytest
+test-all: $(READY)  ## run all tests (with the slow ones), the linters and the type checker
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going lint pytest TESTS='-m "slow or not slow"'
 
-lint: $(READY)  ## run ruff and mypy
+pytest: $(READY)
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(READY)  ## run ruff, import-linter and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
-experiments: $(READY)  ## compare experiments: lr, schedule, score, floor and time
+experiments: $(READY)  ## compare experiments: lr, schedule, Fréchet distance, real-vs-real baseline and training time
 	$(BIN)/dvc exp show --drop '^(?!(Experiment|Created|State|lr|schedule|distance|distance_floor|train.seconds)$$)'
 
-why: $(READY)  ## say what made a figure or report: make why FIGURE=path
+why: $(READY)  ## print the parameters, data and code behind a figure or report: make why FIGURE=path
 	@$(BIN)/omokage why $(FIGURE)
 
-params: $(READY)  ## write the comments of params.yaml and the presets anew from the schema
-	$(BIN)/python -m omokage.params.whole params.yaml workflow/presets/*.yaml
+deps: $(READY)  ## rewrite what is derived from the schema and the imports: params of dvc.yaml, comments of params.yaml, package lists, tables in the docs
+	$(BIN)/python -m omokage.pipeline.declare
 
-deps: $(READY)  ## write the stages' code and packages into dvc.yaml, and the table of reruns into the README
-	$(BIN)/python -m omokage.imports .
-	$(BIN)/python -m omokage.reruns README.md
-
-lock: $(READY)  ## pin the newest packages that pyproject.toml allows
+lock: $(READY)  ## write requirements.lock with the newest versions that pyproject.toml allows
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --all-extras --generate-hashes --no-emit-index-url --no-header pyproject.toml -o requirements.lock
 
-help:  ## list what there is
-	@sed -n 's/^\([a-z]*\):.*  ## /\1 - /p' $(MAKEFILE_LIST) | awk -F ' - ' '{ printf "make %-12s %s\n", $$1, $$2 }'
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1 - /p' $(MAKEFILE_LIST) | awk -F ' - ' '{ printf "make %-12s %s\n", $$1, $$2 }'

@@ -1,1 +1,1 @@
-"""Omokage: a reproducible pipeline that learns to draw illustrated faces with a diffusion model."""
+"""Omokage: a reproducible pipeline that trains a diffusion model (DDPM) on illustrated faces."""

@@ -1,1 +1,1 @@
-"""Several runs side by side: read from git and DVC's cache, drawn, and put on one page."""
+"""Compare several runs: read them from git and DVC's cache, plot them, and write one HTML page."""

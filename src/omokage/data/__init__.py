@@ -1,1 +1,1 @@
-"""From pictures wherever they are to shards of faces."""
+"""Turn image files into a training set and a held-out set of face crops."""

@@ -1,1 +1,1 @@
-"""The diffusion core: tensors in, tensors out; it knows nothing of files, DVC or Snakemake."""
+"""The diffusion model that training and sampling share: noise schedule, objective, network, EMA and model file."""

@@ -1,7 +1,7 @@
-"""What the network predicts, how one prediction turns into another, and how much each noise level counts.
+"""What the network predicts (eps, x0 or v), and the loss weight of each noise level.
 
-With alpha^2 + sigma^2 = 1 the three predictions are coordinates of the same thing:
-v = alpha eps - sigma x0 (Salimans & Ho 2022, appendix D).
+With alpha^2 + sigma^2 = 1, the noisy image is x_t = alpha x0 + sigma eps, and v = alpha eps - sigma x0 (Salimans & Ho
+2022, appendix D). If x_t is given, each of the three predictions determines the other two.
 """
 
 from collections.abc import Callable
@@ -10,13 +10,19 @@ import torch
 from torch import Tensor
 
 
-def target(prediction: str, x0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """Return what a network of this `prediction` (eps, x0 or v) should say; alpha and sigma broadcast over x0."""
+def compute_target(prediction: str, x0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """Return the training target of a network that predicts `prediction` (eps, x0 or v).
+
+    `noise` is eps, of the shape of x0. `alpha` and `sigma` are broadcast to that shape.
+    """
     return {"eps": lambda: noise, "x0": lambda: x0, "v": lambda: alpha * noise - sigma * x0}[prediction]()
 
 
-def predicted_x0(prediction: str, output: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """Return the clean picture that the network's `output` at x_t implies; from eps it takes alpha > 0."""
+def predict_x0(prediction: str, output: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    """Return the clean image that the network's `output` at x_t implies.
+
+    The prediction "eps" requires alpha > 0.
+    """
     return {
         "eps": lambda: (x_t - sigma * output) / alpha,
         "x0": lambda: output,
@@ -24,40 +30,26 @@ def predicted_x0(prediction: str, output: Tensor, x_t: Tensor, alpha: Tensor, si
     }[prediction]()
 
 
-def predicted_noise(prediction: str, output: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """Return the noise that the network's `output` at x_t implies; from x0 it takes sigma > 0."""
-    return {
-        "eps": lambda: output,
-        "x0": lambda: (x_t - alpha * output) / sigma,
-        "v": lambda: sigma * x_t + alpha * output,
-    }[prediction]()
-
-
-def converted(prediction: str, wanted: str, output: Tensor, x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-    """Return the network's `output`, a `prediction` at x_t, as the prediction that is `wanted`."""
-    if prediction == wanted:
-        return output
-    x0 = predicted_x0(prediction, output, x_t, alpha, sigma)
-    return target(wanted, x0, predicted_noise(prediction, output, x_t, alpha, sigma), alpha, sigma)
-
-
-# Each noise level's weight for an error in x0, as a function of the SNR and gamma.
+# Loss weighting -> the weight of the squared error in x0, as a function of the SNR and gamma.
 WEIGHTINGS: dict[str, Callable[[Tensor, float], Tensor]] = {
     # Hang et al. 2023, section 3.4.
     "min_snr": lambda snr, gamma: snr.clamp(max=gamma),
-    # The same as a plain error in the noise (Ho et al. 2020, eq. 14), whatever is predicted.
+    # Equal to an unweighted squared error in eps (Ho et al. 2020, eq. 14), whether the network predicts eps, x0 or v.
     "snr": lambda snr, gamma: snr,
     # Salimans & Ho 2022, section 4.
     "truncated_snr": lambda snr, gamma: snr.clamp(min=1),
 }
 
 
-def loss_weight(weighting: str, prediction: str, snr: Tensor, gamma: float, floor: float = 0.0) -> Tensor:
-    """Return the weight of the squared error of this `prediction` at each `snr` = alpha^2 / sigma^2.
+def compute_loss_weight(weighting: str, prediction: str, snr: Tensor, gamma: float, floor: float = 0.0) -> Tensor:
+    """Return the weight of the squared error of the network's prediction at each `snr` = alpha^2 / sigma^2.
 
-    An error in eps is SNR times, one in v (SNR + 1) times as large as the same error in x0. "simple" weighs all levels
-    of whatever is predicted alike. Otherwise the same error in v has at least the weight `floor`: the noisiest levels
-    decide overall colours, and hardly count to min-SNR.
+    The weighting "simple" is 1 for every prediction and noise level. For any other weighting, WEIGHTINGS gives the
+    weight of the squared error in x0, where `gamma` matters only for min_snr. This weight is converted to the network's
+    prediction: the squared error in x0 is (squared error in eps) / SNR = (squared error in v) / (SNR + 1).
+
+    `floor` is the minimum weight of the squared error in v. Without a minimum, min_snr nearly ignores the noisiest
+    levels, which decide an image's overall colours.
     """
     if weighting == "simple":
         return torch.ones_like(snr)

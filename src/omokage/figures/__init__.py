@@ -1,1 +1,1 @@
-"""One module a figure: each draws from tables and arrays, and never trains."""
+"""Plot the figures. The module of a figure has a function `plot`, which takes the tables and arrays to plot."""

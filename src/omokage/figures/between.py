@@ -1,4 +1,4 @@
-"""What lies between two seeds: pictures along the arc from one starting noise to another."""
+"""Plot latent interpolations: images generated along the arc from one starting noise to another."""
 
 from functools import partial
 
@@ -6,16 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from omokage.figures.sheet import Row, fitting, ruled
+from omokage.figures.sheet import Row, choose_fitting, compose_rows
 
+# Counts of pairs to try, in this order, until the PNG has at most BUDGET bytes.
 PAIRS, BUDGET = (4, 3, 2, 1), 90_000
 
 
-def draw(ways: NDArray[np.uint8]) -> Image.Image:
-    """Draw pictures [pairs, n, 3, h, w], a row for each pair of seeds."""
-    return fitting([partial(_sheet, ways[:pairs]) for pairs in PAIRS], BUDGET)
+def plot(interpolations: NDArray[np.uint8]) -> Image.Image:
+    """Plot interpolations, uint8 [pairs, n, 3, h, w], one row for each pair of seeds."""
+    return choose_fitting([partial(_compose, interpolations[:pairs]) for pairs in PAIRS], BUDGET)
 
 
-def _sheet(ways: NDArray[np.uint8]) -> Image.Image:
-    rows = [Row(f"{2 * pair} to {2 * pair + 1}", way) for pair, way in enumerate(ways)]
-    return ruled("Between two seeds", rows)
+def _compose(interpolations: NDArray[np.uint8]) -> Image.Image:
+    rows = [Row(f"seeds {2 * pair} to {2 * pair + 1}", images) for pair, images in enumerate(interpolations)]
+    return compose_rows("Latent interpolation between two seeds", rows)

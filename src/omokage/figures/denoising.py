@@ -1,26 +1,29 @@
-"""The reverse process as a film strip: what the sampler holds, and the clean picture it expects."""
+"""Plot the reverse process: the noisy image x_t at some timesteps, and the clean image x0 predicted from x_t."""
 
 from functools import partial
 
 import numpy as np
 from PIL import Image
 
-from omokage.figures.sheet import Pictures, Row, fitting, ruled
+from omokage.figures.sheet import Images, Row, choose_fitting, compose_rows
 
-# (moments, faces), of which the first that fits is taken.
+# (timesteps, samples) to try, in this order, until the PNG has at most BUDGET bytes.
 SIZES, BUDGET = ((9, 2), (7, 2), (9, 1), (7, 1), (5, 1)), 140_000
 
 
-def draw(moments: dict[str, Pictures]) -> Image.Image:
-    """Draw a few of the moments: t [f], and x_t and x0 as uint8 [f, k, 3, h, w], from noise to picture."""
-    return fitting([partial(_sheet, moments, *size) for size in SIZES], BUDGET)
+def plot(denoising: dict[str, Images]) -> Image.Image:
+    """Plot some frames of the denoising, from noise to clean image.
+
+    `denoising` has the arrays `t` [f], and `x_t` and `x0`, uint8 [f, k, 3, h, w], of k samples.
+    """
+    return choose_fitting([partial(_compose, denoising, *size) for size in SIZES], BUDGET)
 
 
-def _sheet(moments: dict[str, Pictures], columns: int, faces: int) -> Image.Image:
-    count = len(moments["t"])
+def _compose(denoising: dict[str, Images], columns: int, samples: int) -> Image.Image:
+    count = len(denoising["t"])
     shown = np.linspace(0, count - 1, min(columns, count)).round().astype(int)
-    rows = [Row("step t", [str(t) for t in moments["t"][shown].tolist()])]
-    for face in range(min(faces, moments["x_t"].shape[1])):
-        rows.append(Row("noisy", moments["x_t"][shown, face], apart=face > 0))
-        rows.append(Row("predicted", moments["x0"][shown, face]))
-    return ruled("Noise comes out", rows)
+    rows = [Row("timestep t", [str(t) for t in denoising["t"][shown].tolist()])]
+    for sample in range(min(samples, denoising["x_t"].shape[1])):
+        rows.append(Row("noisy", denoising["x_t"][shown, sample], gap_above=sample > 0))
+        rows.append(Row("predicted", denoising["x0"][shown, sample]))
+    return compose_rows("Denoising (reverse process)", rows)

@@ -1,31 +1,33 @@
-"""Samples beside the real faces nearest to them: a copy would be next to its original."""
+"""Plot samples next to their nearest real faces, so that a sample that copies a training face stands out."""
 
 from functools import partial
 
 import pandas as pd
 from PIL import Image
 
-from omokage.figures.sheet import Pictures, Row, fitting, ruled
+from omokage.figures.sheet import Images, Row, choose_fitting, compose_rows
 
+# Counts of samples to try, in this order, until the PNG has at most BUDGET bytes.
 COUNTS, BUDGET = (8, 6, 4, 2), 90_000
 
 
-def draw(table: pd.DataFrame, samples: Pictures, train: Pictures, held_out: Pictures) -> Image.Image:
-    """Draw the samples that are nearest to a face trained on, beside it and the nearest face held out.
+def plot(table: pd.DataFrame, samples: Images, train: Images, held_out: Images) -> Image.Image:
+    """Plot the samples closest to a training face, each with the nearest training face and the nearest held-out face.
 
-    A row of the table has the numbers of a sample, of the `train` and of the `held_out` face nearest to it in pixels,
-    and both distances, in grey levels of 255; pictures are uint8 [n, 3, h, w].
+    Columns of the table: `sample`, `train` and `held_out` are indices into the images, which are uint8 [n, 3, h, w].
+    `train_distance` and `held_out_distance` are pixel distances in grey levels (0 to 255).
     """
     nearest = table.sort_values(["train_distance", "sample"], kind="stable")
-    return fitting([partial(_sheet, nearest.head(count), samples, train, held_out) for count in COUNTS], BUDGET)
+    variants = [partial(_compose, nearest.head(count), samples, train, held_out) for count in COUNTS]
+    return choose_fitting(variants, BUDGET)
 
 
-def _sheet(nearest: pd.DataFrame, samples: Pictures, train: Pictures, held_out: Pictures) -> Image.Image:
+def _compose(nearest: pd.DataFrame, samples: Images, train: Images, held_out: Images) -> Image.Image:
     rows = [
         Row("sample", samples[nearest["sample"]]),
-        Row("nearest\ntrained on", train[nearest["train"]], apart=True),
-        Row("away (of 255)", [f"{distance:.1f}" for distance in nearest["train_distance"]]),
-        Row("nearest\nheld out", held_out[nearest["held_out"]], apart=True),
-        Row("away (of 255)", [f"{distance:.1f}" for distance in nearest["held_out_distance"]]),
+        Row("nearest\ntraining face", train[nearest["train"]], gap_above=True),
+        Row("distance (of 255)", [f"{distance:.1f}" for distance in nearest["train_distance"]]),
+        Row("nearest\nheld-out face", held_out[nearest["held_out"]], gap_above=True),
+        Row("distance (of 255)", [f"{distance:.1f}" for distance in nearest["held_out_distance"]]),
     ]
-    return ruled("The samples nearest to faces trained on", rows)
+    return compose_rows("Samples closest to the training set", rows)

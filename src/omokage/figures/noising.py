@@ -1,4 +1,4 @@
-"""The forward process: the same faces at some noise levels."""
+"""Plot the forward process: faces with the noise of some timesteps."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -6,16 +6,16 @@ from functools import partial
 import torch
 from PIL import Image
 
-from omokage.diffusion.random import generator
+from omokage.compute.seeding import make_generator
 from omokage.diffusion.schedule import Schedule
-from omokage.figures.sheet import Pictures, Row, fitting, ruled
+from omokage.figures.sheet import Images, Row, choose_fitting, compose_rows
 
-# (levels, faces), of which the first that fits is taken.
+# (timesteps, faces) to try, in this order, until the PNG has at most BUDGET bytes.
 SIZES, BUDGET = ((10, 3), (10, 2), (10, 1), (7, 1), (5, 1)), 140_000
 
 
-def draw(
-    faces: Pictures,
+def plot(
+    faces: Images,
     *,
     schedule: str,
     timesteps: int,
@@ -24,27 +24,35 @@ def draw(
     mean: Sequence[float],
     std: float,
 ) -> Image.Image:
-    """Draw the first of uint8 [n, 3, h, w], noised as the network sees them: whitened by a mean a colour and a std."""
-    made = Schedule.make(schedule, timesteps, zero_snr, log_snr_shift)
-    title = f"Noise goes in: {schedule} schedule, T = {timesteps}"
+    """Plot the first of the faces, uint8 [n, 3, h, w], at some timesteps, with noise added as in training.
+
+    In training, faces with values from 0 to 1 are whitened: `mean` (per channel) is subtracted from them, and the
+    difference is divided by `std`.
+    """
+    noise_schedule = Schedule.make(schedule, timesteps, zero_snr, log_snr_shift)
+    title = f"Forward noising: {schedule} schedule, T = {timesteps}"
     centre = torch.tensor(mean).view(1, 3, 1, 1)
-    sheets = [partial(_sheet, faces[:count], made, title, centre, std, columns) for columns, count in SIZES]
-    return fitting(sheets, BUDGET)
+    variants = [
+        partial(_compose, faces[:count], noise_schedule, title, centre, std, columns) for columns, count in SIZES
+    ]
+    return choose_fitting(variants, BUDGET)
 
 
-def _sheet(faces: Pictures, made: Schedule, title: str, centre: torch.Tensor, std: float, columns: int) -> Image.Image:
-    levels = torch.linspace(0, len(made) - 1, min(columns, len(made)), dtype=torch.float64).round().long()
+def _compose(
+    faces: Images, schedule: Schedule, title: str, centre: torch.Tensor, std: float, columns: int
+) -> Image.Image:
+    timesteps = torch.linspace(0, len(schedule) - 1, min(columns, len(schedule)), dtype=torch.float64).round().long()
     rows = []
     for index, face in enumerate(torch.from_numpy(faces)):
-        x0 = ((face.float() / 255 - centre) / std).expand(len(levels), -1, -1, -1)
-        noise = torch.randn(face.shape, generator=generator(0, "figure noising", index)).expand_as(x0)
-        noised = made.add_noise(x0, noise, levels) * std + centre
-        rows.append((noised * 255).round().clamp(0, 255).to(torch.uint8).numpy())
-    ratios = [f"{value:+z.1f}".replace("-", "−").replace("inf", "∞") for value in made.log_snr[levels].tolist()]
-    return ruled(
+        x0 = ((face.float() / 255 - centre) / std).expand(len(timesteps), -1, -1, -1)
+        noise = torch.randn(face.shape, generator=make_generator(0, "figure noising", index)).expand_as(x0)
+        x_t = schedule.add_noise(x0, noise, timesteps) * std + centre
+        rows.append((x_t * 255).round().clamp(0, 255).to(torch.uint8).numpy())
+    ratios = [f"{value:+z.1f}".replace("-", "−").replace("inf", "∞") for value in schedule.log_snr[timesteps].tolist()]
+    return compose_rows(
         title,
         [
-            Row("step t", [str(level) for level in levels.tolist()]),
+            Row("timestep t", [str(t) for t in timesteps.tolist()]),
             *(Row("", row) for row in rows),
             Row("log-SNR", ratios),
         ],

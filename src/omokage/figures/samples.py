@@ -1,28 +1,32 @@
-"""Pictures drawn by the model beside real faces it has never seen, not chosen by anyone."""
+"""Plot the first samples next to the first held-out faces, without selection."""
 
 import math
 from functools import partial
 
 from PIL import Image
 
-from omokage.figures.sheet import PAPER, Pictures, fitting, margin, tile, write
+from omokage.figures.sheet import PAPER, Images, add_margin, choose_fitting, tile_images, write_label
 
-BUDGET, LEAST = 400_000, 3
+BUDGET, MIN_SIDE = 400_000, 3
 
 
-def draw(samples: Pictures, held_out: Pictures, *, grid_side: int) -> Image.Image:
-    """Draw the first grid_side x grid_side of each of uint8 [n, 3, h, w], or fewer: those there are, those that fit."""
+def plot(samples: Images, held_out: Images, *, grid_side: int) -> Image.Image:
+    """Plot a grid of samples and a grid of held-out faces, both uint8 [n, 3, h, w].
+
+    A grid has grid_side x grid_side images, or fewer if there are fewer images or the file would be too large.
+    """
     side = min(grid_side, math.isqrt(len(samples)), math.isqrt(len(held_out)))
-    return fitting([partial(_sheet, samples, held_out, n) for n in range(side, min(side, LEAST) - 1, -1)], BUDGET)
+    sides = range(side, min(side, MIN_SIDE) - 1, -1)
+    return choose_fitting([partial(_compose, samples, held_out, n) for n in sides], BUDGET)
 
 
-def _sheet(samples: Pictures, held_out: Pictures, side: int) -> Image.Image:
-    left, right = (tile(pictures[: side * side], side, 64, 2) for pictures in (samples, held_out))
-    between = max(12, left.width // 18)
+def _compose(samples: Images, held_out: Images, side: int) -> Image.Image:
+    left, right = (tile_images(images[: side * side], side, 64, 2) for images in (samples, held_out))
+    gap = max(12, left.width // 18)
     size = max(14, left.width // 18)
     head = round(1.8 * size)
-    sheet = Image.new("RGB", (2 * left.width + between, head + left.height), PAPER)
-    for picture, x, words in ((left, 0, "drawn by the model"), (right, left.width + between, "real faces, held out")):
-        sheet.paste(picture, (x, head))
-        write(sheet, (x, head - round(0.6 * size)), words, size, "ls")
-    return margin(sheet)
+    sheet = Image.new("RGB", (2 * left.width + gap, head + left.height), PAPER)
+    for grid, x, heading in ((left, 0, "samples"), (right, left.width + gap, "held-out faces")):
+        sheet.paste(grid, (x, head))
+        write_label(sheet, (x, head - round(0.6 * size)), heading, size, "ls")
+    return add_margin(sheet)

@@ -1,4 +1,4 @@
-"""The looks that all plots share."""
+"""Style and render all charts. The same data give the same bytes on every machine."""
 
 import io
 import re
@@ -17,7 +17,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from PIL import Image
 
 INK, FAINT = "#26262b", "#8c8c94"
-# Nothing of the machine's or the user's own settings is left, so that every machine draws the same pixels.
 RC = {
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
@@ -35,7 +34,7 @@ RC = {
     "legend.title_fontsize": 11,
     "lines.linewidth": 2,
     "savefig.facecolor": "white",
-    # Letters as outlines look alike wherever they are shown; names inside the file are hashes, which a salt fixes.
+    # Text as outlines looks the same in every viewer. A fixed salt makes the ids in the SVG the same in every run.
     "svg.fonttype": "path",
     "svg.hashsalt": "omokage",
     "text.color": INK,
@@ -44,60 +43,56 @@ RC = {
     "ytick.color": INK,
     "ytick.labelsize": 11,
 }
-
-
 COLOURS = 256
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A plot that has been drawn: in pixels, with a palette, and the same in lines, as SVG."""
+    """A rendered chart, as a palette image and as the text of an SVG file."""
 
     image: Image.Image
     svg: str
 
 
 @dataclass(frozen=True)
-class Plot:
-    """A figure being drawn: its panels, left to right and top to bottom, and the palette's colours."""
+class Canvas:
+    """A matplotlib figure to plot on, with its panels (row by row) and the colours of the palette."""
 
     figure: Figure
     panels: list[Axes]
     colours: list[Any]
 
-    def image(self) -> Image.Image:
-        """Return what has been drawn as an RGB picture."""
-        canvas: Any = FigureCanvasAgg(self.figure)
-        canvas.draw()
-        return Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba(), "raw", "RGBA", 0, 1).convert(
-            "RGB"
-        )
+    def render_image(self) -> Image.Image:
+        """Return the figure as an RGB image."""
+        renderer: Any = FigureCanvasAgg(self.figure)
+        renderer.draw()
+        size, pixels = renderer.get_width_height(), renderer.buffer_rgba()
+        return Image.frombuffer("RGBA", size, pixels, "raw", "RGBA", 0, 1).convert("RGB")
 
-    def chart(self) -> Chart:
-        """Return what has been drawn, both ways."""
-        # The shades along the edges of lines and letters are few: a palette takes a third of the bytes.
-        image = self.image().quantize(COLOURS, dither=Image.Dither.NONE)
-        # The layout found for the pixels holds for the lines; to find it takes half of the time.
+    def render_chart(self) -> Chart:
+        """Return the figure as a palette image and as SVG. Do not plot on it afterwards: the layout is then fixed."""
+        # A palette image takes a third of the bytes of an RGB image, and a chart has few colours.
+        image = self.render_image().quantize(COLOURS, dither=Image.Dither.NONE)
+        # Keep the layout computed for the image. Computing it again for the SVG would take half of the time.
         self.figure.set_layout_engine("none")
-        written = io.BytesIO()
-        # Of matplotlib's own metadata nothing is left: neither a date nor who it was.
-        nothing = dict.fromkeys(("Type", "Format", "Date", "Creator"))
-        canvas: Any = FigureCanvasSVG(self.figure)
-        # This leaves the figure with another resolution.
-        canvas.print_svg(written, metadata=nothing)
-        return Chart(image, _lean(written.getvalue().decode()))
+        buffer = io.BytesIO()
+        # matplotlib's default metadata contain a date, which would differ in every run.
+        metadata = dict.fromkeys(("Type", "Format", "Date", "Creator"))
+        renderer: Any = FigureCanvasSVG(self.figure)
+        renderer.print_svg(buffer, metadata=metadata)
+        return Chart(image, _shorten_svg(buffer.getvalue().decode()))
 
 
-def _lean(svg: str) -> str:
-    """Return the same drawing in half the bytes: hundredths of a point, short names, no indentation."""
+def _shorten_svg(svg: str) -> str:
+    """Return an SVG that looks the same and has half the bytes: two decimals, short ids, no indentation."""
     svg = svg.replace("DejaVuSans-", "c")
     svg = re.sub(r'(<use [^>]*)transform="translate\(([\d.]+) 0\)"', r'\1x="\2"', svg)
-    svg = re.sub(r'\b[dxy]="[^"]*"', lambda place: re.sub(r"(\.\d\d)\d+", r"\1", place[0]), svg)
+    svg = re.sub(r'\b[dxy]="[^"]*"', lambda match: re.sub(r"(\.\d\d)\d+", r"\1", match[0]), svg)
     return re.sub(r"\n\s+", "\n", svg)
 
 
-def squared_errors(axes: Axes) -> None:
-    """Give a panel a logarithmic axis of squared errors, with numbers at 1, 2, 3 and 5 of each power of ten."""
+def format_error_axis(axes: Axes) -> None:
+    """Make the y axis a logarithmic axis of squared errors, with ticks at 1, 2, 3 and 5 times each power of ten."""
     axes.set_yscale("log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -105,17 +100,17 @@ def squared_errors(axes: Axes) -> None:
     axes.set_ylabel("squared error")
 
 
-def words(text: str, figure_style: str, figure_palette: str, figure_dpi: int) -> Chart:
-    """Return a figure that says in words why there is nothing to see."""
-    with plot(figure_style, figure_palette, figure_dpi, (6.4, 1.0)) as drawing:
-        (axes,) = drawing.panels
+def plot_message(text: str, figure_style: str, figure_palette: str, figure_dpi: int) -> Chart:
+    """Return a chart that only shows a text, for a figure without data."""
+    with open_figure(figure_style, figure_palette, figure_dpi, (6.4, 1.0)) as canvas:
+        (axes,) = canvas.panels
         axes.set_axis_off()
         axes.text(0, 0.5, text, va="center", fontsize=13)
-        return drawing.chart()
+        return canvas.render_chart()
 
 
 @contextmanager
-def plot(
+def open_figure(
     figure_style: str,
     figure_palette: str,
     figure_dpi: int,
@@ -123,11 +118,14 @@ def plot(
     rows: int = 1,
     columns: int = 1,
     **grid: Any,
-) -> Iterator[Plot]:
-    """Open a figure of so many inches with rows x columns panels, in a seaborn style and palette."""
+) -> Iterator[Canvas]:
+    """Yield a canvas of size `inches` (width, height) with rows x columns panels, in a seaborn style and palette.
+
+    The user's own matplotlib settings are ignored. `grid` are further arguments of matplotlib's Figure.subplots.
+    """
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         seaborn.set_theme(style=figure_style, palette=figure_palette, font="DejaVu Sans", rc=RC)
         figure = Figure(figsize=inches, dpi=figure_dpi)
         panels = figure.subplots(rows, columns, squeeze=False, **grid)
-        yield Plot(figure, list(panels.flat), seaborn.color_palette())
+        yield Canvas(figure, list(panels.flat), seaborn.color_palette())

@@ -1,4 +1,4 @@
-"""Held-out faces beside what the model makes of them, the more anew the stronger they were noised."""
+"""Plot held-out faces, SDEdit edits of them at several strengths, and DDIM inversion round trips of them."""
 
 from functools import partial
 from typing import Any
@@ -6,22 +6,24 @@ from typing import Any
 from numpy.typing import NDArray
 from PIL import Image
 
-from omokage.figures.sheet import Row, fitting, ruled
+from omokage.figures.sheet import Row, choose_fitting, compose_rows
 
+# Counts of faces to try, in this order, until the PNG has at most BUDGET bytes.
 COUNTS, BUDGET = (8, 6, 4, 3, 2, 1), 90_000
 
 
-def draw(transformed: dict[str, NDArray[Any]]) -> Image.Image:
-    """Draw faces, their versions, and their way to noise and back with its error (arrays of stages/transform.py)."""
-    most = len(transformed["faces"])
-    counts = [count for count in COUNTS if count < most]
-    return fitting([partial(_sheet, transformed, count) for count in (min(most, COUNTS[0]), *counts)], BUDGET)
+def plot(transformed: dict[str, NDArray[Any]]) -> Image.Image:
+    """Plot the arrays in results/transformed.safetensors (see stages/transform.py), one column per face."""
+    total = len(transformed["faces"])
+    counts = [count for count in COUNTS if count < total]
+    return choose_fitting([partial(_compose, transformed, count) for count in (min(total, COUNTS[0]), *counts)], BUDGET)
 
 
-def _sheet(transformed: dict[str, NDArray[Any]], count: int) -> Image.Image:
-    rows = [Row("held out", transformed["faces"][:count])]
+def _compose(transformed: dict[str, NDArray[Any]], count: int) -> Image.Image:
+    rows = [Row("held-out face", transformed["faces"][:count])]
     for number, strength in enumerate(transformed["strengths"].tolist()):
-        rows.append(Row(f"noised {100 * strength:.0f} %", transformed["varied"][:count, number], apart=number == 0))
-    rows.append(Row("to noise\nand back", transformed["there_and_back"][:count], apart=True))
-    rows.append(Row("error (of 255)", [f"{error:.1f}" for error in transformed["errors"][:count].tolist()]))
-    return ruled("Faces made anew", rows)
+        edits = transformed["varied"][:count, number]
+        rows.append(Row(f"SDEdit {100 * strength:.0f} %", edits, gap_above=number == 0))
+    rows.append(Row("DDIM\nround trip", transformed["there_and_back"][:count], gap_above=True))
+    rows.append(Row("RMSE (of 255)", [f"{error:.1f}" for error in transformed["errors"][:count].tolist()]))
+    return compose_rows("Image editing (SDEdit and DDIM inversion)", rows)

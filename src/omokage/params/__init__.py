@@ -1,1 +1,1 @@
-"""The typed, closed schema of params.yaml: one module a stage, composed in `whole`."""
+"""The schema of params.yaml: the types and limits of the parameters, in one module per stage."""

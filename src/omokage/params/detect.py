@@ -1,8 +1,8 @@
-"""Parameters of `detect`: which pictures are searched for faces."""
+"""Parameters of `detect`: which images are searched for faces."""
 
 from typing import Literal
 
-from omokage.params.base import Parameters
+from omokage.base.parameters import Parameters
 
 
 class Params(Parameters):

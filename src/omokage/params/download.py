@@ -1,10 +1,10 @@
-"""Parameters of `download`: where the pictures come from."""
+"""Parameters of `download`: the source of the images."""
 
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from omokage.params.base import Parameters
+from omokage.base.parameters import Parameters
 
 Colour = Annotated[str, StringConstraints(pattern="^[0-9a-f]{6}$")]
 Style = Annotated[str, StringConstraints(pattern="^[a-z0-9-]+$")]

@@ -1,4 +1,4 @@
-"""Parameters of `evaluate`: how samples are judged."""
+"""Parameters of `evaluate`: how the samples are scored."""
 
 from pydantic import Field
 
@@ -10,6 +10,6 @@ class Params(ExtractorParams):
     kid_subset_size: int = Field(ge=2, le=10_000)
     bootstrap: int = Field(ge=20, le=100_000)
     evaluate_seed: int = Field(ge=0, lt=2**32)
-    # As the training had them: how many pictures it saw in a step, and whether it may have learned mirror images.
+    # Also parameters of `train`: they give the images seen by each snapshot, and whether copies may be mirrored.
     batch_size: int
     flip: bool

@@ -1,8 +1,8 @@
-"""The parameter that `weights`, `reference` and `evaluate` share."""
+"""The feature extractor, a parameter that `extractor_weights`, `reference` and `evaluate` share."""
 
 from typing import Literal
 
-from omokage.params.base import Parameters
+from omokage.base.parameters import Parameters
 
 
 class ExtractorParams(Parameters):

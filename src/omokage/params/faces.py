@@ -1,8 +1,8 @@
-"""Parameters of `faces`: from pictures to square faces of one size."""
+"""Parameters of `faces`: how faces are cropped, filtered and split."""
 
 from pydantic import Field
 
-from omokage.params.base import Parameters
+from omokage.base.parameters import Parameters
 
 
 class Params(Parameters):

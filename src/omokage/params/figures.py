@@ -1,4 +1,4 @@
-"""Parameters of `figures`: looks, and the schedule that two figures show."""
+"""Parameters of `figures`: style of the plots, and the noise schedule that two figures show."""
 
 from typing import Literal
 

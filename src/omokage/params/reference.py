@@ -1,4 +1,4 @@
-"""Parameters of `reference`: the features of real faces."""
+"""Parameters of `reference`: the number of real faces whose features are computed."""
 
 from pydantic import Field
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import StringConstraints
 
-from omokage.params.base import Parameters
+from omokage.base.parameters import Parameters
 
 
 class Params(Parameters):

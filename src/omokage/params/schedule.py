@@ -1,10 +1,10 @@
-"""The noise schedule's parameters, which `train` and `figures` share."""
+"""Parameters of the noise schedule, which the stages `train` and `figures` share."""
 
 from typing import Literal
 
 from pydantic import Field
 
-from omokage.params.base import Parameters
+from omokage.base.parameters import Parameters
 
 
 class ScheduleParams(Parameters):

@@ -1,4 +1,4 @@
-"""Parameters of `train`: the model, its objective and its optimiser."""
+"""Parameters of the stage `train`: the network, the objective and the optimiser."""
 
 from typing import Annotated, Literal
 
@@ -9,9 +9,9 @@ from omokage.params.schedule import ScheduleParams
 
 class Params(ScheduleParams):
     prediction: Literal["eps", "x0", "v"]
-    weighting: Literal["simple", "min_snr", "snr", "truncated_snr"]
+    loss_weighting: Literal["simple", "min_snr", "snr", "truncated_snr"]
     min_snr_gamma: float = Field(gt=0, le=1000)
-    weight_floor: float = Field(ge=0, le=1)
+    loss_weight_floor: float = Field(ge=0, le=1)
     optimiser: Literal["muon", "adamw"]
     lr: float = Field(gt=0, le=1)
     warmup: float = Field(ge=0, le=1)
@@ -21,12 +21,12 @@ class Params(ScheduleParams):
     ema_half_life: float = Field(gt=0)
     grad_clip: float = Field(gt=0)
     flip: bool
-    width: int = Field(ge=8, le=1024, multiple_of=8)
-    multipliers: list[Annotated[int, Field(ge=1, le=16)]] = Field(min_length=1, max_length=6)
-    blocks: int = Field(ge=1, le=8)
-    attention: list[Annotated[int, Field(ge=1)]]
+    model_channels: int = Field(ge=8, le=1024, multiple_of=8)
+    channel_mult: list[Annotated[int, Field(ge=1, le=16)]] = Field(min_length=1, max_length=6)
+    num_res_blocks: int = Field(ge=1, le=8)
+    attention_resolutions: list[Annotated[int, Field(ge=1)]]
     dropout: float = Field(ge=0, lt=1)
-    patch: Literal[1, 2, 4]
+    patch_size: Literal[1, 2, 4]
     precision: Literal["auto", "fp32", "bf16"]
     seed: int = Field(ge=0, lt=2**32)
     log_every: int = Field(ge=1)

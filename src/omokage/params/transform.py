@@ -1,10 +1,10 @@
-"""Parameters of `transform`: how much is made anew, and what lies between two seeds."""
+"""Parameters of the stage `transform`: image editing (SDEdit), DDIM inversion and interpolation."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from omokage.params.base import Parameters
+from omokage.base.parameters import Parameters
 
 
 class Params(Parameters):

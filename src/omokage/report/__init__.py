@@ -1,1 +1,1 @@
-"""The report: verdicts computed from the run's numbers, put into words, in HTML and in Markdown."""
+"""Assess a run by its numbers, and write the report as HTML and Markdown."""

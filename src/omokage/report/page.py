@@ -1,102 +1,68 @@
-"""The report as a page: what its templates are handed, and how they are filled."""
+"""Render the report from its templates, as HTML and as Markdown."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from omokage.provenance import Record, public
 from omokage.report import tables
-from omokage.report.chapters import chapters, summary
-from omokage.report.film import Film
-from omokage.report.pictures import Picture
+from omokage.report.assessment import judge_run, summarise_run
+from omokage.report.embedded_figure import EmbeddedFigure
+from omokage.report.escaping import escape_markdown, sanitise_url
 from omokage.report.run import Run
+from omokage.report.sprite_sheet import SpriteSheet
 from omokage.report.tables import Table
 from omokage.report.verdict import Verdict
-from omokage.report.words import count, number
-
-# What each figure shows, for those who see it and for those who cannot.
-CAPTIONS = {
-    "samples": (
-        "Pictures drawn by the model (left) and real faces held out from training (right). The first ones there are, "
-        "in order: nobody chose them."
-    ),
-    "loss": (
-        "Loss (mean squared error of whitened pictures, no unit, logarithmic) on faces trained on and held out, over "
-        "the steps, with the learning rate below."
-    ),
-    "noise_levels": (
-        "Squared error by noise level (log signal-to-noise ratio in nats; noise left, clean pictures right). "
-        "The shaded gap is overfitting."
-    ),
-    "scores": (
-        "The scores of the samples (no unit) beside what real faces score; lines through the bars are intervals of "
-        "95\u00a0%."
-    ),
-    "progress": "The score over the training, of few pictures each time: to be compared only with one another.",
-    "study": "Samplers and weights against each other, by the evaluations of the network that a picture takes.",
-    "neighbours": (
-        "The samples that are nearest to a face trained on, beside it and the nearest face held out. A copy would look "
-        "like the former."
-    ),
-    "animation": "A few pictures losing their noise; the last frame is held.",
-    "denoising": "The same in still frames: what the sampler holds at step t, and the clean picture it expects.",
-    "transformed": (
-        "Held-out faces, noised more and more and cleaned again: little noise keeps the person, much makes another. "
-        "Below, their way to noise and back by DDIM, with the error."
-    ),
-    "between": "From one starting noise to another along an arc, and what the model draws on the way.",
-    "schedule": (
-        "The schedule over the steps: share of the picture's variance that is left, and log signal-to-noise ratio "
-        "in nats; the other schedules faint."
-    ),
-    "data_card": (
-        "What the data are: what became of every face, how large the pictures are, how faces to train on and held out "
-        "are coloured, and some of those dropped, with the reason."
-    ),
-    "contact": "Some pictures, and the squares that were cut out of them.",
-    "noising": "Held-out faces at some steps t of the schedule, with the log signal-to-noise ratio in nats below.",
-}
+from omokage.report.wording import format_count, format_number
+from omokage.stamps.records import Record, publish
 
 
 @dataclass(frozen=True)
-class Chapter:
-    """A verdict with its figures and tables."""
+class Section:
+    """A section of the report: a verdict, and the figures and tables that support it."""
 
     heading: str
     verdict: Verdict
-    pictures: list[Picture]
+    figures: list[EmbeddedFigure]
     tables: list[Table]
+
+    @property
+    def anchor(self) -> str:
+        """The id of the heading in HTML, equal to the id that Markdown viewers derive from the heading."""
+        return self.heading.lower().replace(" ", "-")
 
 
 @dataclass(frozen=True)
 class Page:
-    """All that the templates show."""
+    """The content of the report.
+
+    `figures` are by name. `records` are the run records of the earlier stages (see stamps/records.py), `report_params`
+    the parameters of the stage `report`, and `manifest` the content of data/manifest.json. `stamp` is the JSON text
+    that identifies the run (see stamps/stamp.py).
+    """
 
     title: str
     run: Run
-    pictures: Mapping[str, Picture]
-    film: Film
+    figures: Mapping[str, EmbeddedFigure]
+    sprite_sheet: SpriteSheet
     records: Sequence[Record]
-    own_params: Mapping[str, Any]
+    report_params: Mapping[str, Any]
     manifest: Mapping[str, Any]
     stamp: str
 
-    def html(self) -> str:
-        """Return one self-contained HTML file."""
-        return self._fill("report.html.j2", autoescape=True)
+    def render_html(self) -> str:
+        """Return the report as HTML that loads no other file."""
+        return self._render("report.html.j2", autoescape=True)
 
-    def markdown(self) -> str:
-        """Return Markdown that shows the figures by relative paths."""
-        return self._fill("report.md.j2", autoescape=False)
+    def render_markdown(self) -> str:
+        """Return the report as Markdown, which loads the figures by relative paths."""
+        return self._render("report.md.j2", autoescape=False)
 
-    def _fill(self, template: str, autoescape: bool) -> str:
-        # Markdown is escaped by its own filter, since what HTML's would leave can still be Markdown.
+    def _render(self, template: str, autoescape: bool) -> str:
+        # HTML escaping does not escape Markdown syntax, so the Markdown template uses the filter `md`.
         environment = Environment(
             loader=FileSystemLoader(Path(__file__).parent),
             autoescape=autoescape,
@@ -105,71 +71,72 @@ class Page:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        environment.filters |= {"md": markdown_text, "web": web_address}
+        environment.filters |= {"md": escape_markdown, "url": sanitise_url}
         return environment.get_template(template).render(
             page=self,
-            summary=summary(self.run),
-            chapters=self.chapters(),
-            parameters=tables.parameters(self.records, self.own_params),
-            machines=tables.machines(self.records),
-            params_file=self.params_file(),
+            summary=summarise_run(self.run),
+            sections=self._list_sections(),
+            parameters=tables.tabulate_parameters(self.records, self.report_params),
+            machines=tables.tabulate_machines(self.records),
+            params_file=self._format_params_file(),
+            data_set=self._name_data_set(),
+            counts=self.run.faces,
             licences=self.manifest["licences"],
-            sampling=self.sampling(),
+            sampling=self._describe_sampling(),
         )
 
-    def chapters(self) -> list[Chapter]:
-        """Return the verdicts, each with what it rests on; what was not asked for is left out."""
-        run, show = self.run, self.pictures
-        pictures = {
-            "Quality": [show["scores"]],
-            "Copies": [show["neighbours"]],
-            "Performance": [show["loss"], show["noise_levels"]],
+    def _list_sections(self) -> list[Section]:
+        """Return one section per verdict.
+
+        Leaves out empty tables, and the figures of `progress` and `study` if the run's parameters turn them off.
+        """
+        run = self.run
+        figures = {
+            "Sample quality": [self.figures["scores"]],
+            "Memorisation": [self.figures["neighbours"]],
+            "Training": [self.figures["loss"], self.figures["noise_levels"]],
         }
-        shown = {"Quality": [tables.scores(run)], "Style": [tables.styles(run)], "Difficulties": [tables.dropped(run)]}
+        contents = {
+            "Sample quality": [tables.tabulate_scores(run)],
+            "Style": [tables.tabulate_style(run)],
+            "Problems": [tables.tabulate_dropped(run)],
+        }
         for name, caption, rows in (
-            ("progress", "Scores over the training", run.progress),
-            ("study", "Scores of samplers and weights", run.study),
+            ("progress", "Scores during training", run.progress),
+            ("study", "Scores by sampler and EMA weights", run.study),
         ):
             if rows:
-                pictures["Quality"].append(show[name])
-                shown["Quality"].append(tables.measured(caption, rows))
+                figures["Sample quality"].append(self.figures[name])
+                contents["Sample quality"].append(tables.tabulate_scores_csv(caption, rows))
         return [
-            Chapter(
+            Section(
                 heading,
                 verdict,
-                pictures.get(heading, []),
-                [table for table in shown.get(heading, []) if table.rows],
+                figures.get(heading, []),
+                [table for table in contents.get(heading, []) if table.rows],
             )
-            for heading, verdict in chapters(run).items()
+            for heading, verdict in judge_run(run).items()
         ]
 
-    def sampling(self) -> str:
-        """Return in words how the samples were drawn."""
-        params = next(run["params"] for run in self.records if run["stage"] == "sample")
-        words = f"{params['sampler']} in {count(params['sample_steps'], 'evaluation')} of the network a picture"
-        if params["guidance"] > 1:
-            words += f", led {number(params['guidance'])} times as far from what it said earlier in its training"
-        return words
+    def _name_data_set(self) -> str:
+        name, version = self.manifest["name"], self.manifest["version"]
+        return f"{name}, version {version}" if version else name
 
-    def params_file(self) -> str:
-        """Return the run's parameters as params.yaml has them, without where the user's pictures lie.
+    def _describe_sampling(self) -> str:
+        """Return the sampler, the network evaluations per image and the guidance scale, in words."""
+        params = next(record["params"] for record in self.records if record["stage"] == "sample")
+        text = f"{params['sampler']}, {format_count(params['sample_steps'], 'network evaluation')} per image"
+        if params["guidance_scale"] > 1:
+            text += f", autoguidance scale {format_number(params['guidance_scale'])}"
+        return text
 
-        JSON is YAML too, and no value can break out of it.
+    def _format_params_file(self) -> str:
+        """Return the run's parameters in the format of params.yaml, without the path of the user's own images.
+
+        Values are written as JSON, which is valid YAML, so no value can break the syntax.
         """
-        together: dict[str, Any] = {}
-        for run in self.records:
-            together |= public(run)["params"]
-        together |= self.own_params
-        return "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in together.items())
-
-
-def markdown_text(words: object) -> str:
-    """Return text in which nothing is Markdown or HTML."""
-    one_line = " ".join(str(words).split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|#~])", r"\\\1", one_line)
-
-
-def web_address(url: object) -> str:
-    """Return a link's address if it leads to the web, else nothing, so that no link can run a script."""
-    address = str(url or "")
-    return quote(address, safe=":/?#@!$&*+,;=%~-._") if re.match(r"https?://", address) else ""
+        params: dict[str, Any] = {}
+        for record in self.records:
+            params |= publish(record)["params"]
+        params |= self.report_params
+        return "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in params.items())

@@ -1,138 +1,145 @@
-"""How good the samples are: how near to real faces they lie, and whether there are all kinds of them."""
+"""Judge the quality of the samples: how close they are to real faces, and how varied they are."""
 
 from typing import Any
 
-from omokage.report.copies import copies
-from omokage.report.performance import gap
+from omokage.report.memorisation import judge_memorisation
 from omokage.report.run import Run
-from omokage.report.verdict import Verdict, band
-from omokage.report.words import count, number, percent, times
+from omokage.report.training_loss import compute_generalisation_gap
+from omokage.report.verdict import Verdict, find_band
+from omokage.report.wording import format_count, format_number, format_percent, format_ratio
 
 
-def quality(run: Run) -> Verdict:
-    """Judge the scores beside their floors, what two sets of real faces score."""
+def judge_quality(run: Run) -> Verdict:
+    """Judge the scores of the samples relative to the floors: the scores of real faces against other real faces."""
     metrics = run.metrics
     n = metrics["n"]
-    short, paragraphs = _fidelity(metrics)
-    variety, said, problems = _variety(metrics)
-    short += f", {variety}"
-    paragraphs += [_kid(metrics), said]
+    fidelity, paragraphs = _judge_fidelity(metrics)
+    variety, explanation, problems = _judge_variety(metrics)
+    short = f"{fidelity}, {variety}"
+    paragraphs += [_describe_kid(metrics), explanation]
     if run.progress:
-        paragraphs.append(_over_training(run.progress))
+        paragraphs.append(_describe_progress(run.progress))
     if n < 200:
         short += ", on too few samples to tell"
         paragraphs.append(
-            f"With n = {n:,} no number here is a verdict: at this size the distance is mostly chance and bias. Draw at "
-            "least a thousand samples before you compare runs."
+            f"With n = {n:,} no number here is conclusive: at this size the distance is mostly chance and bias. "
+            "Generate at least 1,000 samples before comparing runs."
         )
     elif n < 2000:
         paragraphs.append(
-            f"With n = {n:,} the distance is biased upwards, the floor as well, and small differences between runs are "
-            "chance; published scores use 50,000 samples."
+            f"With n = {n:,} the distance and its floor are biased upwards. Small differences between runs are chance. "
+            "Published scores use 50,000 samples."
         )
-    if copies(run).problems:
-        short += ", but copies"
-        paragraphs.append("All this praises copies of training faces just as much: see below how many there are.")
-    elif gap(run) > 0.15:
+    if judge_memorisation(run).problems:
+        short += ", but many are near copies"
         paragraphs.append(
-            "A low distance does not tell new faces from copies. As this model overfits, compare the samples with the "
-            "faces it was trained on before you praise it."
+            "These scores rate copies of training faces just as highly as new faces. "
+            "The section on memorisation says how many near copies there are."
+        )
+    elif compute_generalisation_gap(run) > 0.15:
+        paragraphs.append(
+            "A low distance does not distinguish new faces from copies. This model overfits, so compare the samples "
+            "with its training faces before relying on the scores."
         )
     return Verdict(short, paragraphs, problems)
 
 
-def _fidelity(metrics: dict[str, Any]) -> tuple[str, list[str]]:
+def _judge_fidelity(metrics: dict[str, Any]) -> tuple[str, list[str]]:
+    """Return a few words on how close the samples are to real faces, and the paragraphs that explain them."""
     floor = metrics["distance_floor"]
     ratio = metrics["distance"] / max(floor, 1e-9)
-    short, said = band(
+    short, explanation = find_band(
         ratio,
         (
-            (1.3, "as close as real faces are", "by this measure samples and real faces can hardly be told apart"),
-            (2, "close to real faces", "the samples come close, and a careful eye will find differences"),
+            (1.3, "at the level of real faces", "By this score, samples and real faces can hardly be distinguished"),
+            (2, "close to real faces", "The samples come close, and a careful eye will find differences"),
             (
                 4,
-                "recognisable, not yet real",
-                "plainly the same kind of picture, with faults in shape, variety or grain",
+                "recognisable, not yet realistic",
+                "They are clearly the same kind of image, with faults in shape, variety or grain",
             ),
             (
-                10,  # with the default avatars, n = 500: faces with grain and muddled hair are at 8, noise alone at 24
+                10,  # default avatars, n = 500: grainy faces with malformed hair have the ratio 8, pure noise has 24
                 "far from real faces",
-                "the samples have the look of the data set, but are grainy, malformed or too alike",
+                "They have the look of the data set, but are grainy, malformed or too similar to each other",
             ),
         ),
-        ("very far from real faces", "little of what makes these faces has been learned"),
+        ("very far from real faces", "The model has learned little of what makes these faces"),
     )
-    basis = f"{count(metrics['n'], 'sample')} and {count(metrics['n_reference'], 'real face')}"
+    counts = f"{format_count(metrics['n'], 'sample')} and {format_count(metrics['n_reference'], 'real face')}"
     return short, [
-        f"The {metrics['score']} of the samples is {_with_interval(metrics, 'distance')}; between two sets of real "
-        f"faces, the floor that no model can be expected to beat, it is {number(floor)}. So the samples are "
-        f"{times(ratio)} as far from real faces as real faces are from one another: {said}. It compares the features "
-        f"of {metrics['extractor']} (pictures resized: {metrics['resize']}; seed {metrics['seed']}) over {basis}, and "
-        "means nothing beside a number from other features or another n."
+        f"The {metrics['score']} of the samples is {_format_with_interval(metrics, 'distance')}. "
+        f"Between two sets of real faces it is {format_number(floor)}. No model can be expected to beat this "
+        "real-vs-real baseline, called floor below.",
+        f"The samples are {format_ratio(ratio)} as far from real faces as real faces are from each other. "
+        f"{explanation}.",
+        f"The distance compares features of {metrics['extractor']} over {counts} (images resized: "
+        f"{metrics['resize']}; seed {metrics['seed']}). Do not compare it with a distance from other features or "
+        "with another n.",
     ]
 
 
-def _kid(metrics: dict[str, Any]) -> str:
+def _describe_kid(metrics: dict[str, Any]) -> str:
     kid, floor = metrics["kid"], metrics["kid_floor"]
-    said = (
-        f"KID, which small samples do not bias, is {_with_interval(metrics, 'kid')} beside a floor of {number(floor)}"
+    text = (
+        f"KID, which is not biased by a small n, is {_format_with_interval(metrics, 'kid')}. "
+        f"Its floor is {format_number(floor)}"
     )
     if kid <= max(floor, 0.0):
-        return f"{said}: no more than chance gives real faces."
-    if floor <= kid / 50:  # so near to zero, where it is expected, a ratio to it would be chance
-        return f"{said}: the floor is zero within its noise, and the samples lie above it."
-    return f"{said}, {times(kid / floor)} as much."
+        return f"{text}: the samples score no higher than real faces do by chance."
+    if floor <= kid / 50:  # the floor is so close to zero that the ratio would be chance
+        return f"{text}, which is zero within its noise, and the samples lie above it."
+    return f"{text}; the samples score {format_ratio(kid / floor)} as much."
 
 
-def _with_interval(metrics: dict[str, Any], key: str) -> str:
-    low, high = (number(metrics[f"{key}_{end}"]) for end in ("low", "high"))
-    return f"{number(metrics[key])} ({percent(0.95)} interval {low} to {high})"
+def _format_with_interval(metrics: dict[str, Any], key: str) -> str:
+    low, high = (format_number(metrics[f"{key}_{end}"]) for end in ("low", "high"))
+    return f"{format_number(metrics[key])} ({format_percent(0.95)} interval {low} to {high})"
 
 
-def _variety(metrics: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
-    """Return in a few words how varied the samples are, the reasons, and the problem that there is, if any."""
+def _judge_variety(metrics: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
+    """Return a few words on how varied the samples are, the sentences that explain them, and the names of problems."""
     share = {key: metrics[key] / max(metrics[f"{key}_floor"], 1e-9) for key in ("precision", "recall", "coverage")}
+    percent = {key: format_percent(metrics[key]) for key in (*share, *(f"{key}_floor" for key in share))}
     numbers = (
-        f"{percent(metrics['precision'])} of the samples look like real faces (precision; of real ones "
-        f"{percent(metrics['precision_floor'])} do), and {percent(metrics['recall'])} of the real faces have their "
-        f"like among what the model draws (recall; {percent(metrics['recall_floor'])})"
+        f"Precision: {percent['precision']} of the samples look like real faces (floor: {percent['precision_floor']}). "
+        f"Recall: {percent['recall']} of the real faces are covered by the samples (floor: {percent['recall_floor']})."
     )
     if share["precision"] < 0.4:
         return (
             "and few look real",
-            f"{numbers}. As so few look real, nothing can be said of their variety.",
+            f"{numbers} Since so few samples look real, their variety cannot be judged.",
             (),
         )
     if share["recall"] < 0.3 and share["coverage"] < 0.5:
         return (
-            "and collapsed to a few pictures",
-            f"{numbers}: most samples look real, but they are always the same few. That is a collapse: only "
-            f"{percent(metrics['coverage'])} of the real faces have a sample near by (coverage; "
-            f"{percent(metrics['coverage_floor'])} among real ones).",
-            ("collapse",),
+            "and collapsed to a few images",
+            f"{numbers} Most samples look real, but they are always the same few: this is mode collapse. "
+            f"Coverage: only {percent['coverage']} of the real faces have a sample close to them "
+            f"(floor: {percent['coverage_floor']}).",
+            ("mode collapse",),
         )
-    short, said = band(
+    short, explanation = find_band(
         -share["recall"],
         (
-            (-0.9, "as varied", "the samples vary as real faces do"),
-            (-0.7, "nearly as varied", "some of the rarer kinds of face are missing"),
-            (-0.4, "less varied", "many kinds of face are missing"),
+            (-0.9, "and as varied", "The samples are as varied as real faces"),
+            (-0.7, "and nearly as varied", "Some of the rarer kinds of face are missing"),
+            (-0.4, "and less varied", "Many kinds of face are missing"),
         ),
-        ("much less varied", "most kinds of face are missing"),
+        ("and much less varied", "Most kinds of face are missing"),
     )
-    return short, f"{numbers}: {said}.", ()
+    return short, f"{numbers} {explanation}.", ()
 
 
-def _over_training(progress: list[dict[str, str]]) -> str:
-    last, best = progress[-1], min(progress, key=lambda row: float(row["distance"]))
-    said = (
-        "and had not been lower before"
-        if best is last
-        else f"after {number(float(best['distance']))} at step {int(best['step']):,}, the lowest"
-    )
+def _describe_progress(progress: list[dict[str, str]]) -> str:
+    first, last, best = progress[0], progress[-1], min(progress, key=lambda row: float(row["distance"]))
+    lowest = "its lowest value" if best is last else f"and was lowest with {_format_point(best)}"
     return (
-        f"Over the training, judged by {count(int(last['n']), 'picture')} each time, the distance came from "
-        f"{number(float(progress[0]['distance']))} at step {int(progress[0]['step']):,} to "
-        f"{number(float(last['distance']))} at step {int(last['step']):,}, {said}. These are few and drawn without "
-        "guidance: compare them only with one another."
+        f"During training, {format_count(int(last['n']), 'sample')} of each snapshot were scored. The distance went "
+        f"from {_format_point(first)} to {_format_point(last)}, {lowest}. These samples are few and generated without "
+        "guidance: compare these distances only with each other."
     )
+
+
+def _format_point(row: dict[str, str]) -> str:
+    return f"{format_number(float(row['distance']))} at step {int(row['step']):,}"

@@ -1,90 +1,90 @@
 "use strict";
-// All that moves on the page. Without it everything is there, still.
+// Adds interaction. Without JavaScript, the page still shows everything.
 
-const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
+const createElement = (tag, properties) => Object.assign(document.createElement(tag), properties);
 
-// The film: the picture of all moments is the source; each face has a canvas, on which the slider's moment is drawn.
-for (const figure of document.querySelectorAll(".film")) {
-  const still = figure.querySelector(".strip img");
+// The denoising player: each face has a canvas, which shows the frame that the slider selects from the sprite sheet.
+for (const figure of document.querySelectorAll(".denoising")) {
+  const spriteSheet = figure.querySelector(".sprite-sheet img");
   const player = figure.querySelector(".player");
   const slider = player.querySelector("input");
-  const [play, shown] = [player.querySelector("button"), player.querySelector("output")];
-  const steps = figure.dataset.steps.split(",");
+  const [playButton, label] = [player.querySelector("button"), player.querySelector("output")];
+  const timesteps = figure.dataset.timesteps.split(",");
   const [side, faces] = [Number(figure.dataset.side), Number(figure.dataset.faces)];
-  const canvases = Array.from({ length: faces }, () => make("canvas", { width: side, height: 2 * side }));
+  const canvases = Array.from({ length: faces }, () => createElement("canvas", { width: side, height: 2 * side }));
   let timer = 0;
 
-  const draw = () => {
-    const moment = Number(slider.value);
+  const showFrame = () => {
+    const frame = Number(slider.value);
     canvases.forEach((canvas, face) => canvas.getContext("2d").drawImage(
-      still, moment * side, 2 * face * side, side, 2 * side, 0, 0, side, 2 * side));
-    shown.textContent = `step t = ${steps[moment]}`;
-    slider.setAttribute("aria-valuetext", shown.textContent);
+      spriteSheet, frame * side, 2 * face * side, side, 2 * side, 0, 0, side, 2 * side));
+    label.textContent = `timestep t = ${timesteps[frame]}`;
+    slider.setAttribute("aria-valuetext", label.textContent);
   };
   const stop = () => {
     clearInterval(timer);
     timer = 0;
-    play.textContent = "Play";
+    playButton.textContent = "Play";
   };
-  const forward = () => {
+  const advance = () => {
     slider.value = Number(slider.value) + 1;
-    draw();
+    showFrame();
     if (slider.value === slider.max) stop();
   };
-  play.addEventListener("click", () => {
+  playButton.addEventListener("click", () => {
     if (timer) return stop();
     if (slider.value === slider.max) slider.value = 0;
-    draw();
-    play.textContent = "Pause";
-    timer = setInterval(forward, 2600 / steps.length);
+    showFrame();
+    playButton.textContent = "Pause";
+    timer = setInterval(advance, 2600 / timesteps.length);
   });
-  slider.addEventListener("input", () => { stop(); draw(); });
-  still.decode().then(() => {
+  slider.addEventListener("input", () => { stop(); showFrame(); });
+  spriteSheet.decode().then(() => {
     player.querySelector(".faces").append(...canvases);
     player.hidden = false;
-    figure.classList.add("moving");
-    draw();
+    figure.classList.add("with-player");
+    showFrame();
   });
 }
 
-// Pictures that enlarge: each becomes a button, which shows it in the one dialog.
+// Enlargeable figures: each becomes a button that opens the figure in the dialog.
 const dialog = document.querySelector("dialog");
-for (const image of document.querySelectorAll("figure.picture img")) {
-  const button = make("button", { type: "button", className: "enlarge", title: "Enlarge" });
+for (const image of document.querySelectorAll("figure.enlargeable img")) {
+  const button = createElement("button", { type: "button", className: "enlarge", title: "Enlarge" });
   image.replaceWith(button);
   button.append(image);
   button.addEventListener("click", () => {
-    const large = dialog.querySelector("img");
-    large.src = image.src;
-    large.alt = image.alt;
-    large.className = image.className;
+    const enlarged = dialog.querySelector("img");
+    enlarged.src = image.src;
+    enlarged.alt = image.alt;
+    enlarged.className = image.className;
     const [width, height] = [image.getAttribute("width"), image.getAttribute("height")];
-    large.style.setProperty("--wide", `${width}px`);
-    large.style.setProperty("--ratio", width / height);
+    enlarged.style.setProperty("--width", `${width}px`);
+    enlarged.style.setProperty("--ratio", width / height);
     dialog.querySelector("p").textContent = image.alt;
     dialog.showModal();
   });
 }
 dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 
-// Tables that sort: first the cells that are numbers, then those that are words; a second click turns the order round.
-const words = new Intl.Collator("en", { numeric: true });
-const compare = (one, other) => {
-  const [first, second] = [one, other].map((cell) => "order" in cell.dataset);
-  if (first !== second) return second - first;
-  return first ? one.dataset.order - other.dataset.order : words.compare(one.textContent, other.textContent);
+// Sortable tables: numbers come before text; a second click on a heading reverses the order.
+const collator = new Intl.Collator("en", { numeric: true });
+const compareCells = (a, b) => {
+  const [aIsNumber, bIsNumber] = [a, b].map((cell) => "sortKey" in cell.dataset);
+  if (aIsNumber !== bIsNumber) return bIsNumber - aIsNumber;
+  return aIsNumber ? a.dataset.sortKey - b.dataset.sortKey : collator.compare(a.textContent, b.textContent);
 };
-for (const table of document.querySelectorAll("table.sorts")) {
-  const heads = [...table.tHead.rows[0].cells];
-  heads.forEach((head, column) => {
-    const button = make("button", { type: "button", textContent: head.textContent });
-    head.replaceChildren(button);
+for (const table of document.querySelectorAll("table.sortable")) {
+  const headings = [...table.tHead.rows[0].cells];
+  headings.forEach((heading, column) => {
+    const button = createElement("button", { type: "button", textContent: heading.textContent });
+    heading.replaceChildren(button);
     button.addEventListener("click", () => {
-      const falling = head.getAttribute("aria-sort") === "ascending";
-      heads.forEach((other) => other.removeAttribute("aria-sort"));
-      head.setAttribute("aria-sort", falling ? "descending" : "ascending");
-      const rows = [...table.tBodies[0].rows].sort((one, other) => compare(one.cells[column], other.cells[column]));
-      table.tBodies[0].append(...(falling ? rows.reverse() : rows));
+      const descending = heading.getAttribute("aria-sort") === "ascending";
+      headings.forEach((other) => other.removeAttribute("aria-sort"));
+      heading.setAttribute("aria-sort", descending ? "descending" : "ascending");
+      const rows = [...table.tBodies[0].rows].sort((a, b) => compareCells(a.cells[column], b.cells[column]));
+      table.tBodies[0].append(...(descending ? rows.reverse() : rows));
     });
   });
 }

@@ -1,4 +1,4 @@
-"""What a report judges: the tables and the scores of one run."""
+"""Read the tables and scores of the run that the report assesses."""
 
 import csv
 import json
@@ -9,16 +9,19 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Loss:
-    """One row of the loss table: the mean training loss over the steps since the row before."""
+class LossRow:
+    """One row of the loss table: the mean training loss over the steps since the previous row."""
 
     step: int
     loss: float
 
 
 @dataclass(frozen=True)
-class Level:
-    """The averaged network's mean squared error at one noise level; log_snr in nats."""
+class NoiseLevel:
+    """The mean squared errors of the EMA network at one noise level, on the training set and on the held-out set.
+
+    `log_snr` is the noise level, as log signal-to-noise ratio in nats.
+    """
 
     log_snr: float
     train: float
@@ -27,13 +30,14 @@ class Level:
 
 @dataclass(frozen=True)
 class Run:
-    """All that a report judges: the tables, the scores, the curation, and the training's parameters.
+    """The tables, scores and curation counts of a run, and two parameters of its training.
 
-    `progress` and `study` are tables of scores, as the evaluation writes them, and empty where they were not asked for.
+    `metrics` are the scores in metrics.json, and `faces` the counts in faces.json. `progress` and `study` are the rows
+    of progress.csv and study.csv; they are empty if progress_samples is 0 or sampler_study is empty.
     """
 
-    losses: list[Loss]
-    levels: list[Level]
+    losses: list[LossRow]
+    levels: list[NoiseLevel]
     metrics: dict[str, Any]
     faces: dict[str, Any]
     progress: list[dict[str, str]]
@@ -42,28 +46,28 @@ class Run:
     prediction: str
 
     @classmethod
-    def load(cls, place: Callable[[str], Path], batch_size: int, prediction: str) -> "Run":
-        """Read a run from its files; `place` says where one that dvc.yaml calls so lies."""
+    def load(cls, locate: Callable[[str], Path], batch_size: int, prediction: str) -> "Run":
+        """Read a run. `locate` maps a path that dvc.yaml declares to the actual path."""
         return cls(
-            losses=[Loss(int(row["step"]), float(row["loss"])) for row in _rows(place("results/loss.csv"))],
+            losses=[LossRow(int(row["step"]), float(row["loss"])) for row in _read_csv(locate("results/loss.csv"))],
             levels=[
-                Level(float(row["log_snr"]), float(row["train"]), float(row["held_out"]))
-                for row in _rows(place("results/noise_levels.csv"))
+                NoiseLevel(float(row["log_snr"]), float(row["train"]), float(row["held_out"]))
+                for row in _read_csv(locate("results/noise_levels.csv"))
             ],
-            metrics=read_json(place("results/metrics.json")),
-            faces=read_json(place("results/faces.json"))["faces"],
-            progress=_rows(place("results/progress.csv")),
-            study=_rows(place("results/study.csv")),
+            metrics=read_json(locate("results/metrics.json")),
+            faces=read_json(locate("results/faces.json"))["faces"],
+            progress=_read_csv(locate("results/progress.csv")),
+            study=_read_csv(locate("results/study.csv")),
             batch_size=batch_size,
             prediction=prediction,
         )
 
 
 def read_json(path: Path) -> Any:
-    """Return what a JSON file holds."""
+    """Return the parsed content of a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _read_csv(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))

@@ -1,43 +1,51 @@
-"""Whether the samples have the look of the data set: its colours, contrast, saturation and sharpness."""
+"""Judge whether the samples match the style of the data set: its colours, contrast, saturation and sharpness."""
 
 from omokage.report.run import Run
-from omokage.report.verdict import Verdict, band
-from omokage.report.words import listed, percent, signed
+from omokage.report.verdict import Verdict, find_band
+from omokage.report.wording import format_percent, format_signed, join_words
 
 COLOURS = ("red", "green", "blue")
-# What pictures are called whose measure is lower, or higher, than that of real faces.
-CALLED = {"contrast": ("flat", "harsh"), "saturation": ("pale", "garish"), "sharpness": ("soft", "grainy")}
-SLIGHT, PLAIN = 0.05, 0.15
+RATIOS = ("contrast", "saturation", "sharpness")
+# How much farther a ratio is from 1 than the floor: up to SLIGHT is not reported, up to CLEAR is called slight.
+SLIGHT, CLEAR = 0.05, 0.15
 
 
-def style(run: Run) -> Verdict:
-    """Judge colour drift, contrast, saturation and sharpness by what real faces differ among themselves."""
-    drift, said = _drift(run)
-    named = [drift] if drift else []
+def judge_style(run: Run) -> Verdict:
+    """Judge colour drift, contrast, saturation and sharpness of the samples.
+
+    Only differences beyond those of training faces from held-out faces (the floors) count.
+    """
+    drift, explanation = _judge_colour_drift(run)
+    differences = [drift] if drift else []
     measured = []
-    for name, (low, high) in CALLED.items():
+    for name in RATIOS:
         ratio, floor = (run.metrics[key][name] for key in ("style", "style_floor"))
-        off = max(0.0, abs(ratio - 1) - abs(floor - 1))
-        if off > SLIGHT:
-            named.append(f"{'' if off > PLAIN else 'slightly '}{low if ratio < 1 else high}")
-        measured.append(f"{percent(ratio)} of their {name}")
+        excess = max(0.0, abs(ratio - 1) - abs(floor - 1))
+        if excess > SLIGHT:
+            differences.append(f"{'' if excess > CLEAR else 'slightly '}{'low' if ratio < 1 else 'high'} {name}")
+        measured.append(f"{format_percent(ratio)} of their {name}")
     return Verdict(
-        listed(named) if named else "that of the data set",
+        join_words(differences) if differences else "matches the data set",
         [
-            said,
-            f"Beside held-out faces the samples have {listed(measured)}; a few percent more or less are hard to see.",
+            explanation,
+            f"Compared with held-out faces, the samples have {join_words(measured)}. "
+            "Differences of a few percent are hard to see.",
         ],
         ("colour drift",) if drift == "colour drift" else (),
     )
 
 
-def _drift(run: Run) -> tuple[str, str]:
+def _judge_colour_drift(run: Run) -> tuple[str, str]:
+    """Return a short name for the colour drift of the samples ("" if there is none), and sentences that explain it."""
     shifts, floors = ([run.metrics[key][colour] for colour in COLOURS] for key in ("style", "style_floor"))
     largest = max(max(0.0, abs(shift) - abs(floor)) for shift, floor in zip(shifts, floors, strict=True))
-    each = listed([f"{signed(shift)} in {name}" for name, shift in zip(COLOURS, shifts, strict=True)])
-    short, said = band(
+    by_colour = join_words([f"{format_signed(shift)} in {name}" for name, shift in zip(COLOURS, shifts, strict=True)])
+    drift, explanation = find_band(
         largest,
-        ((3, "", "no colour drift to speak of"), (8, "slight colour drift", "a slight drift that a grid hardly shows")),
-        ("colour drift", "a drift that an eye can see, typical of too little training at high noise"),
+        (
+            (3, "", "There is no notable colour drift"),
+            (8, "slight colour drift", "A drift this slight is hardly visible in a grid of samples"),
+        ),
+        ("colour drift", "A drift this large is visible, and typical of too little training at high noise"),
     )
-    return short, f"On average the samples differ from held-out faces by {each} (of 255): {said}."
+    return drift, f"On average the samples differ from held-out faces by {by_colour} (of 255). {explanation}."

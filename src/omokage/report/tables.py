@@ -1,27 +1,26 @@
-"""The tables of the report: rows of cells, which a page can sort."""
+"""Build the tables of the report. A reader of the HTML page can sort their rows."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from omokage.params.words import WORDS
-from omokage.provenance import Record, public
-from omokage.report.copies import CHANCE
+from omokage.report.memorisation import CHANCE
 from omokage.report.run import Run
-from omokage.report.words import number, percent, signed
+from omokage.report.wording import format_number, format_percent, format_signed
+from omokage.stamps.records import Record, publish
 
-SCORES = {
-    "distance": "nearness of all samples to all real faces: lower is better",
-    "kid": "the same, hardly biased where there are few samples: lower is better",
-    "precision": "share of the samples that look real: higher is better",
-    "recall": "share of the real faces that the model could draw: higher is better",
-    "density": "how thickly real faces lie around the samples: higher is better",
-    "coverage": "share of the real faces with a sample near by: higher is better",
-    "copied": "share of the samples suspiciously near to a face trained on: about 0.01 is chance",
-    "copy_ratio": "how far the nearest face trained on is, beside the nearest held out",
+SCORE_MEANINGS = {
+    "distance": "distance between all samples and all real faces; lower is better",
+    "kid": "the same, with hardly any bias for few samples; lower is better",
+    "precision": "share of the samples that look real; higher is better",
+    "recall": "share of the real faces that are covered by the samples; higher is better",
+    "density": "how densely real faces lie around the samples; higher is better",
+    "coverage": "share of the real faces with a sample close to them; higher is better",
+    "copied": "share of the samples that are near copies of training faces; about 0.01 is chance",
+    "copy_ratio": "distance to the nearest training face, divided by that to the nearest held-out face",
 }
-STYLES = {
+STYLE_MEANINGS = {
     "red": "mean shift, of 255",
     "green": "mean shift, of 255",
     "blue": "mean shift, of 255",
@@ -29,113 +28,122 @@ STYLES = {
     "saturation": "ratio to held-out faces",
     "sharpness": "ratio to held-out faces",
 }
+SCORE_NAMES = {"kid": "KID", "copied": "near copies", "copy_ratio": "copy ratio"}
+# Headings for the columns of progress.csv and study.csv.
+CSV_HEADINGS = {"pictures": "training images", "kid": "KID", "evaluations": "NFE", "n": "samples"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell says, and the number to sort it by if it is one."""
+    """A cell of a table: the text, and the number to sort the cell by (None: by the text)."""
 
     text: str
-    order: float | None = None
+    sort_key: float | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """A caption, the names of the columns, and rows as long as these; where it is explained, by the last column."""
+    """A table with a caption and column headings. With `has_meanings`, the last column explains each row."""
 
     caption: str
     columns: Sequence[str]
     rows: list[list[Cell]]
-    explained: bool = False
+    has_meanings: bool = False
 
 
-def scores(run: Run) -> Table:
-    """Return every score beside its floor, with its interval where it has one."""
+def tabulate_scores(run: Run) -> Table:
+    """Return a table of the scores, with floors (real-vs-real baselines), confidence intervals and meanings."""
     metrics, rows = run.metrics, []
-    for key, meaning in SCORES.items():
+    for key, meaning in SCORE_MEANINGS.items():
         ends = [metrics[f"{key}_{end}"] for end in ("low", "high") if f"{key}_{end}" in metrics]
-        interval = Cell(" to ".join(map(number, ends)), *ends[:1])
-        # Copies have no floor but chance.
+        interval = Cell(" to ".join(map(format_number, ends)), *ends[:1])
+        # The floor of `copied` is CHANCE by definition: this share of the held-out faces counts as near copies.
         floor = CHANCE if key == "copied" else metrics[f"{key}_floor"]
-        name = {"distance": metrics["score"], "kid": "KID", "copy_ratio": "copy ratio"}.get(key, key)
+        name = metrics["score"] if key == "distance" else SCORE_NAMES.get(key, key)
         digits = None if key in ("distance", "kid") else 4
-        rows.append([Cell(name), _number(metrics[key], digits), interval, _number(floor, digits), Cell(meaning)])
-    return Table("Scores", ["score", "samples", "95 % interval", "real faces", "what it says"], rows, explained=True)
+        value = _make_number_cell(metrics[key], digits)
+        rows.append([Cell(name), value, interval, _make_number_cell(floor, digits), Cell(meaning)])
+    columns = ["score", "samples", "95\u00a0% interval", "floor (real faces)", "meaning"]
+    return Table("Scores", columns, rows, has_meanings=True)
 
 
-def styles(run: Run) -> Table:
-    """Return how the samples differ from held-out faces in colour, contrast, saturation and sharpness."""
+def tabulate_style(run: Run) -> Table:
+    """Return a table that compares samples with held-out faces in colour, contrast, saturation and sharpness.
+
+    The table also compares training faces with held-out faces (the floor).
+    """
     rows = []
-    for key, meaning in STYLES.items():
-        shown = [run.metrics[of][key] for of in ("style", "style_floor")]
-        cells = [Cell(signed(value), value) if meaning.startswith("mean") else _number(value) for value in shown]
+    for key, meaning in STYLE_MEANINGS.items():
+        values = [run.metrics[group][key] for group in ("style", "style_floor")]
+        is_shift = meaning.startswith("mean")
+        cells = [Cell(format_signed(value), value) if is_shift else _make_number_cell(value) for value in values]
         rows.append([Cell(key), *cells, Cell(meaning)])
-    return Table(
-        "Beside held-out faces", ["measure", "samples", "faces trained on", "what it says"], rows, explained=True
-    )
+    columns = ["measure", "samples", "training faces", "meaning"]
+    return Table("Style compared with held-out faces", columns, rows, has_meanings=True)
 
 
-def dropped(run: Run) -> Table:
-    """Return why how many faces were left out."""
-    pictures = run.faces["pictures"]
+def tabulate_dropped(run: Run) -> Table:
+    """Return a table of the number of dropped faces by reason."""
+    images = run.faces["pictures"]
     rows = [
-        [Cell(reason.replace("_", " ")), _number(lost), Cell(percent(lost / pictures), lost / pictures)]
-        for reason, lost in sorted(run.faces["dropped"].items())
-        if lost
+        [Cell(reason.replace("_", " ")), _make_number_cell(count), Cell(format_percent(count / images), count / images)]
+        for reason, count in sorted(run.faces["dropped"].items())
+        if count
     ]
-    return Table("What was dropped", ["reason", "faces", "share of all pictures"], rows)
+    return Table("Dropped faces", ["reason", "faces", "share of all images"], rows)
 
 
-def measured(caption: str, rows: Sequence[Mapping[str, str]]) -> Table:
-    """Return a table of the evaluation as it is."""
-    return Table(caption, list(rows[0]), [[_read(value) for value in row.values()] for row in rows])
+def tabulate_scores_csv(caption: str, rows: Sequence[Mapping[str, str]]) -> Table:
+    """Return a table of the rows of progress.csv or study.csv."""
+    headings = [CSV_HEADINGS.get(column, column) for column in rows[0]]
+    return Table(caption, headings, [[_parse_cell(value) for value in row.values()] for row in rows])
 
 
-def parameters(records: Iterable[Record], own: Mapping[str, Any]) -> Table:
-    """Return every stage's parameters as its record has them, and the report's own, with their meaning."""
-    stages = [(run["stage"], public(run)["params"]) for run in records] + [("report", own)]
+def tabulate_parameters(records: Iterable[Record], report_params: Mapping[str, Any]) -> Table:
+    """Return a table of the parameters in the run records of the stages, and of `report_params`."""
+    stages = [(record["stage"], publish(record)["params"]) for record in records] + [("report", report_params)]
     rows = [
-        [Cell(stage), Cell(key), Cell(written(value), _order(value)), Cell(WORDS.get(key, ""))]
+        [Cell(stage), Cell(key), Cell(format_value(value), _get_sort_key(value))]
         for stage, params in stages
         for key, value in params.items()
     ]
-    return Table("Every parameter of this run", ["stage", "parameter", "value", "what it is"], rows, explained=True)
+    return Table("Parameters of this run", ["stage", "parameter", "value"], rows)
 
 
-def machines(records: Iterable[Record]) -> Table:
-    """Return where and how the stages that compute on a device ran."""
+def tabulate_machines(records: Iterable[Record]) -> Table:
+    """Return a table of the device, threads and precision of each stage that computed on a device (CPU or GPU)."""
     rows = []
-    for run in records:
-        facts = run["facts"]
+    for record in records:
+        facts = record["facts"]
         if "device" in facts:
-            weights = facts.get("parameters")
+            parameters = facts.get("parameters")
             rows.append(
                 [
-                    Cell(run["stage"]),
+                    Cell(record["stage"]),
                     Cell(facts["device"]),
-                    _number(run["threads"]),
+                    _make_number_cell(record["threads"]),
                     Cell(facts.get("precision", "")),
-                    Cell("") if weights is None else _number(weights),
+                    Cell("") if parameters is None else _make_number_cell(parameters),
                 ]
             )
-    return Table("Where it ran", ["stage", "device", "CPU threads", "precision", "weights"], rows)
+    return Table("Device of each stage", ["stage", "device", "CPU threads", "precision", "network parameters"], rows)
 
 
-def written(value: Any) -> str:
-    """Return a parameter's value as a person would write it."""
+def format_value(value: Any) -> str:
+    """Return a parameter's value: a string without quotes, anything else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _number(value: float, digits: int | None = None) -> Cell:
-    return Cell(number(value if digits is None else round(value, digits)), value)
+def _make_number_cell(value: float, digits: int | None = None) -> Cell:
+    return Cell(format_number(value if digits is None else round(value, digits)), value)
 
 
-def _read(value: str) -> Cell:
+def _parse_cell(value: str) -> Cell:
     try:
-        return _number(int(value) if value.isdecimal() else float(value))
+        return _make_number_cell(int(value) if value.isdecimal() else float(value))
     except ValueError:
         return Cell(value)
 
 
-def _order(value: Any) -> float | None:
+def _get_sort_key(value: Any) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -1,1 +1,1 @@
-"""One thin module a stage: open the inputs, call the library, write the outputs."""
+"""One thin module per stage: open the inputs, call the library, write the outputs."""

@@ -1,32 +1,34 @@
-"""Stage `download`: the pictures of the chosen source in one zip, with a manifest."""
+"""Stage `download`: pack the images of the chosen source into one zip, with a manifest."""
 
-import hashlib
 import json
 
-from omokage.data.pictures import Collection, pack
+from omokage.base.checkout import REMOTE
+from omokage.base.files import hash_bytes
+from omokage.base.job import Job
 from omokage.data.sources import avatars, folder, kaggle
-from omokage.job import Job
+from omokage.data.sources.collection import Collection, pack_images
 from omokage.params.download import Params
 
 
 def run(job: Job[Params]) -> None:
-    """Write data/pictures.zip and data/manifest.json; raise Refused if the source gives no pictures."""
-    manifest = pack(job.params.source, _collect(job), job.output("data/pictures.zip"), job.output("data/manifest.json"))
-    listed = json.dumps(manifest["pictures"], sort_keys=True).encode()
+    """Write data/pictures.zip and data/manifest.json. Raises UserError if the source has no images."""
+    archive, manifest_file = job.output("data/pictures.zip"), job.output("data/manifest.json")
+    manifest = pack_images(job.params.source, _collect(job), archive, manifest_file)
+    images = json.dumps(manifest["pictures"], sort_keys=True).encode()
     job.facts.update(
         source=manifest["source"],
         name=manifest["name"],
         version=manifest["version"],
         pictures=manifest["count"],
-        content=hashlib.sha256(listed).hexdigest(),
-        licences=[f"{a['title']} by {a['author']}: {a['licence']}" for a in manifest["licences"]],
+        content=hash_bytes(images),
+        licences=[f"{work['title']} by {work['author']}: {work['licence']}" for work in manifest["licences"]],
     )
 
 
 def _collect(job: Job[Params]) -> Collection:
     params = job.params
     if params.source == "folder":
-        return folder.collect(job.input("remote://checkout/${folder}"), params.folder)
+        return folder.collect(job.input(REMOTE + "${folder}"), params.folder)
     if params.source == "kaggle":
         return kaggle.collect(params.kaggle_dataset, params.kaggle_version)
     return avatars.collect(

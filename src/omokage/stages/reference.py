@@ -1,24 +1,29 @@
-"""reference: features of real faces, which samples are judged against."""
+"""Stage `reference`: compute the features of real faces, with which the samples are compared."""
 
+from omokage.base.errors import UserError
+from omokage.base.job import Job
+from omokage.compute.device import describe_device, prepare_device
 from omokage.data import shards
-from omokage.device import name, prepare
-from omokage.errors import Refused
-from omokage.evaluation.features import EXTRACTORS
-from omokage.evaluation.reference import representatives, write
-from omokage.job import Job
+from omokage.evaluation.features.extractors import EXTRACTORS
+from omokage.evaluation.features.reference import choose_representatives, write_features
 from omokage.params.reference import Params
+
+NAMES = {"held_out": "held-out", "train": "training"}
 
 
 def run(job: Job[Params]) -> None:
-    """Write the features of held-out faces, the first ones, and of train faces, spread over all of them."""
-    device = prepare(job.threads)
-    extractor = EXTRACTORS[job.params.extractor](device, job.input("data/weights"))
-    job.facts.update(device=name(device), weights_sha256=extractor.weights_sha256)
+    """Write the features of at most `reference_faces` faces of each split.
+
+    Raises UserError if a split has no faces.
+    """
+    device = prepare_device(job.threads)
+    extractor = EXTRACTORS[job.params.extractor](device, job.input("data/extractor_weights"))
+    job.facts.update(device=describe_device(device), weights_sha256=extractor.weights_sha256)
     faces, folder = job.input("data/faces"), job.output("data/reference")
     folder.mkdir(parents=True, exist_ok=True)
-    for split in ("held_out", "train"):
-        if not any(len(shard) for shard in shards.each(faces, split)):
-            raise Refused(f"{split} faces: 0, expected some to judge against: give more pictures or change held_out")
-        real = shards.read(faces, split)
-        chosen = real[representatives(split, len(real), job.params.reference_faces)]
-        write(folder / f"{split}.safetensors", extractor.features(chosen), extractor)
+    for split, name in NAMES.items():
+        if not any(len(shard) for shard in shards.iterate_shards(faces, split)):
+            raise UserError(f"{name} faces: 0, expected at least 1: add images or change held_out in params.yaml")
+        all_faces = shards.read_faces(faces, split)
+        chosen = all_faces[choose_representatives(split, len(all_faces), job.params.reference_faces)]
+        write_features(folder / f"{split}.safetensors", extractor.compute_features(chosen), extractor)

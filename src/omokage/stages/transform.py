@@ -1,44 +1,47 @@
-"""Transform held-out faces with the model, and draw what lies between two seeds."""
+"""Stage `transform`: edit held-out faces with the model, and generate samples from interpolated noise."""
 
 import torch
 from safetensors.torch import save_file
 
+from omokage.base.job import Job
+from omokage.compute.device import choose_dtype, describe_device
 from omokage.data import shards
-from omokage.device import compute_dtype, name
-from omokage.job import Job
+from omokage.editing.image_editor import ImageEditor
 from omokage.params.transform import Params
-from omokage.transforming import Transformer
 
-PAIRS = 3
+PAIRS = 3  # pairs of noise tensors to interpolate between
 
 
 def run(job: Job[Params]) -> None:
-    """Write the faces, uint8 [n, 3, h, w], and what became of them; the facts say how exact the way there and back is.
+    """Write held-out faces and their edits to results/transformed.safetensors, all as uint8 images.
 
-    `varied` [n, k, 3, h, w] are their versions at the k `strengths`, made with the same noise; `there_and_back` their
-    round trip by DDIM, with the `errors` [n] in grey levels of 255; `between` [pairs, m, 3, h, w] leads from one noise
-    to another.
+    - `faces` [n, 3, h, w]: the held-out faces
+    - `varied` [n, k, 3, h, w]: SDEdit variations of each face at k `strengths`, all with the same noise
+    - `there_and_back` [n, 3, h, w]: each face after a DDIM inversion round trip
+    - `between` [pairs, m, 3, h, w]: DDIM samples from noise interpolated between pairs of noise tensors
+
+    The file and the run record also have the `errors` [n] of the round trip: the root mean square differences from the
+    faces, in grey levels (0 to 255).
     """
     p = job.params
-    transformer = Transformer(job.input("results/model.safetensors"), p.transform_steps, job.threads)
-    faces = shards.read(job.input("data/faces"), "held_out")[: p.transform_faces]
-    varied = [transformer.vary(faces, strength, "ddpm", p.transform_seed) for strength in p.transform_strengths]
-    _, back, errors = transformer.round_trip(faces)
-    ways = [
-        transformer.between_seeds(p.transform_seed, 2 * pair, 2 * pair + 1, p.transform_between)
-        for pair in range(PAIRS)
+    editor = ImageEditor(job.input("results/model.safetensors"), p.transform_steps, job.threads)
+    faces = shards.read_faces(job.input("data/faces"), "held_out")[: p.transform_faces]
+    varied = [editor.vary(faces, strength, "ddpm", p.transform_seed) for strength in p.transform_strengths]
+    _, decoded, errors = editor.round_trip(faces)
+    interpolations = [
+        editor.interpolate_noise(p.transform_seed, 2 * pair, 2 * pair + 1, p.transform_between) for pair in range(PAIRS)
     ]
     arrays = {
         "faces": faces,
         "strengths": torch.tensor(p.transform_strengths, dtype=torch.float64),
         "varied": torch.stack(varied, 1),
-        "there_and_back": back,
+        "there_and_back": decoded,
         "errors": torch.tensor(errors, dtype=torch.float64),
-        "between": torch.stack(ways),
+        "between": torch.stack(interpolations),
     }
     save_file(arrays, job.output("results/transformed.safetensors"))
     job.facts.update(
-        device=name(transformer.device),
-        precision=str(compute_dtype(transformer.spec.precision, transformer.device)).removeprefix("torch."),
+        device=describe_device(editor.device),
+        precision=str(choose_dtype(editor.spec.precision, editor.device)).removeprefix("torch."),
         round_trip_grey_levels=errors,
     )

@@ -1,1 +1,1 @@
-"""Training: the loop, the averaged weights, checkpoints and the saved model."""
+"""Train a model: batches, training loop, optimisers, checkpoints and distributed processes."""

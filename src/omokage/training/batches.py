@@ -1,4 +1,4 @@
-"""What a step of training sees: faces, noise levels and noise, each a function of the seed and the step alone."""
+"""Training batches: images, timesteps, noise and dropout keys. Each is a function of the seed and the step."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,15 +7,15 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from omokage.diffusion.random import generator
-from omokage.errors import Refused
-from omokage.model import Spec
-from omokage.training.recipe import Recipe
+from omokage.base.errors import UserError
+from omokage.compute.seeding import make_generator
+from omokage.diffusion.model import ModelSpec
+from omokage.training.config import TrainingConfig
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Whitened faces x0 [n, 3, h, w], noise of that shape, noise levels t [n], and keys [n] for dropout."""
+    """A batch: whitened images x0 [n, 3, h, w], noise of the same shape, timesteps t [n], and dropout keys [n]."""
 
     x0: Tensor
     noise: Tensor
@@ -23,63 +23,75 @@ class Batch:
     keys: Tensor
 
     def __getitem__(self, rows: slice) -> "Batch":
-        return self._with(lambda tensor: tensor[rows])
+        return self._map(lambda tensor: tensor[rows])
 
-    def pinned(self) -> "Batch":
-        """Return the batch in memory from which a GPU fetches without halting the program."""
-        return self._with(Tensor.pin_memory)
+    def pin_memory(self) -> "Batch":
+        """Return the batch in pinned memory, from which a GPU copies without blocking the CPU."""
+        return self._map(Tensor.pin_memory)
 
-    def on(self, device: torch.device, layout: torch.memory_format) -> "Batch":
-        """Return the batch on a device, pictures in the given layout."""
-        there = self._with(lambda tensor: tensor.to(device, non_blocking=True))
-        return replace(there, x0=there.x0.to(memory_format=layout), noise=there.noise.to(memory_format=layout))
+    def to(self, device: torch.device, layout: torch.memory_format) -> "Batch":
+        """Return the batch on a device, with x0 and noise in the given memory layout."""
+        batch = self._map(lambda tensor: tensor.to(device, non_blocking=True))
+        return replace(batch, x0=batch.x0.to(memory_format=layout), noise=batch.noise.to(memory_format=layout))
 
-    def _with(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        return Batch(change(self.x0), change(self.noise), change(self.t), change(self.keys))
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "Batch":
+        return Batch(function(self.x0), function(self.noise), function(self.t), function(self.keys))
 
 
 class Batches:
-    """The batches of a training: each epoch visits every face once, in an order of its own."""
+    """All batches of a training run. Each epoch visits every image once, in a random order.
 
-    def __init__(self, faces: Tensor, spec: Spec, recipe: Recipe) -> None:
-        if len(faces) < recipe.batch_size:
-            raise Refused(
-                f"batch_size = {recipe.batch_size}, but there are only {len(faces)} faces to train on: "
-                "give more pictures or lower batch_size in params.yaml"
+    `faces` are uint8 [n, 3, h, w]. Raises UserError for fewer faces than the batch size.
+    """
+
+    def __init__(self, faces: Tensor, spec: ModelSpec, config: TrainingConfig) -> None:
+        if len(faces) < config.batch_size:
+            raise UserError(
+                f"batch_size = {config.batch_size}, but the training set has only {len(faces)} faces: "
+                "add images or lower batch_size in params.yaml"
             )
-        self.faces, self.spec, self.recipe = faces, spec, recipe
-        self._order = lru_cache(maxsize=4)(self._new_order)
+        self.faces, self.spec, self.config = faces, spec, config
+        self._get_order = lru_cache(maxsize=4)(self._shuffle)
 
-    def at(self, step: int) -> Batch:
-        """Return the whole batch of `step`, float32, on the CPU."""
-        seed, x0 = self.recipe.seed, self.faces_at(step)
-        source = generator(seed, "noise", step)
-        t = stratified_steps(len(x0), self.spec.timesteps, source)
-        noise = torch.randn(x0.shape, generator=source)
-        keys = torch.randint(-(2**31), 2**31, (len(x0),), generator=generator(seed, "dropout", step), dtype=torch.int32)
+    def get(self, step: int) -> Batch:
+        """Return the batch of `step` (counted from 0) in float32, on the CPU.
+
+        It contains the images of all processes that train together.
+        """
+        seed, x0 = self.config.seed, self.get_faces(step)
+        generator = make_generator(seed, "noise", step)
+        t = sample_stratified_timesteps(len(x0), self.spec.timesteps, generator)
+        noise = torch.randn(x0.shape, generator=generator)
+        keys = torch.randint(
+            -(2**31), 2**31, (len(x0),), generator=make_generator(seed, "dropout", step), dtype=torch.int32
+        )
         return Batch(x0, noise, t, keys)
 
-    def faces_at(self, step: int) -> Tensor:
-        """Return the faces of `step`, whitened and mirrored."""
-        first = step * self.recipe.batch_size
-        epoch, start = divmod(first, len(self.faces))
-        order = self._order(epoch)[start : start + self.recipe.batch_size]
-        if missing := self.recipe.batch_size - len(order):
-            order = torch.cat([order, self._order(epoch + 1)[:missing]])
-        # index_select and index_copy_ take a tenth of the time of the same by brackets.
-        batch = self.faces.index_select(0, order)
-        if self.recipe.flip:
-            mirrored = (torch.rand(len(batch), generator=generator(self.recipe.seed, "flip", step)) < 0.5).nonzero()[
-                :, 0
-            ]
+    def get_faces(self, step: int) -> Tensor:
+        """Return the faces of `step`, whitened, float32 [n, 3, h, w].
+
+        With `flip`, each face is mirrored with probability 1/2.
+        """
+        epoch, start = divmod(step * self.config.batch_size, len(self.faces))
+        indices = self._get_order(epoch)[start : start + self.config.batch_size]
+        if missing := self.config.batch_size - len(indices):
+            indices = torch.cat([indices, self._get_order(epoch + 1)[:missing]])
+        # index_select and index_copy_ are ten times as fast as indexing with brackets.
+        batch = self.faces.index_select(0, indices)
+        if self.config.flip:
+            is_mirrored = torch.rand(len(batch), generator=make_generator(self.config.seed, "flip", step)) < 0.5
+            mirrored = is_mirrored.nonzero()[:, 0]
             batch.index_copy_(0, mirrored, batch.index_select(0, mirrored).flip(-1))
         return self.spec.whiten(batch)
 
-    def _new_order(self, epoch: int) -> Tensor:
-        return torch.randperm(len(self.faces), generator=generator(self.recipe.seed, "order", epoch))
+    def _shuffle(self, epoch: int) -> Tensor:
+        return torch.randperm(len(self.faces), generator=make_generator(self.config.seed, "order", epoch))
 
 
-def stratified_steps(batch_size: int, timesteps: int, source: torch.Generator) -> Tensor:
-    """Return one noise level a picture, spread evenly over the schedule: less variance than independent draws."""
-    u = (torch.randperm(batch_size, generator=source) + torch.rand(batch_size, generator=source)) / batch_size
+def sample_stratified_timesteps(batch_size: int, timesteps: int, generator: torch.Generator) -> Tensor:
+    """Return one random timestep from each of `batch_size` equal parts of the schedule, in random order.
+
+    With these timesteps the loss has less variance than with independent ones.
+    """
+    u = (torch.randperm(batch_size, generator=generator) + torch.rand(batch_size, generator=generator)) / batch_size
     return (u * timesteps).long().clamp(max=timesteps - 1)

@@ -1,4 +1,7 @@
-"""Checkpoints of an unfinished training: written whole or not at all, the last two kept, each with its own hash."""
+"""Save and load the checkpoints of an unfinished training run.
+
+A checkpoint is written atomically and starts with a hash of its content. The newest two are kept.
+"""
 
 import io
 import os
@@ -9,39 +12,41 @@ from typing import Any
 
 import torch
 
-KEEP = 2
-HASH = sha256().digest_size
+from omokage.base.files import PARTIAL, write_atomically
+
+MAX_CHECKPOINTS = 2
+HASH_BYTES = sha256().digest_size
 
 
-def save(folder: Path, step: int, state: dict[str, Any]) -> None:
-    """Write `state` (tensors and plain data) as the checkpoint of `step`, then remove all but the last two."""
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"{step:09d}.ckpt"
-    partial = target.with_suffix(".partial")
+def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> None:
+    """Write `state` (tensors and plain data) as the checkpoint of `step`, then remove all but the newest two."""
     content = io.BytesIO()
     torch.save(state, content)
-    with partial.open("wb") as file:
+    with write_atomically(folder / f"{step:09d}.ckpt") as partial, partial.open("wb") as file:
         file.write(sha256(content.getbuffer()).digest())
         file.write(content.getbuffer())
         file.flush()
         os.fsync(file.fileno())
-    partial.replace(target)
-    for old in _newest_first(folder)[KEEP:]:
-        old.unlink()
+    # Only one process writes to this folder at a time, so unfinished files are those of a killed run.
+    for path in [*_list_newest_first(folder)[MAX_CHECKPOINTS:], *folder.glob(f"{PARTIAL}*")]:
+        path.unlink()
 
 
-def load(folder: Path) -> dict[str, Any] | None:
-    """Return the newest checkpoint that is whole, or None; a damaged one is named and passed over."""
-    for path in _newest_first(folder):
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """Return the state in the newest intact checkpoint, or None if there is no intact checkpoint.
+
+    Damaged checkpoints are reported on stderr and removed.
+    """
+    for path in _list_newest_first(folder):
         content = path.read_bytes()
-        if sha256(content[HASH:]).digest() == content[:HASH]:
-            state: dict[str, Any] = torch.load(io.BytesIO(content[HASH:]), map_location="cpu", weights_only=True)
+        if sha256(content[HASH_BYTES:]).digest() == content[:HASH_BYTES]:
+            state: dict[str, Any] = torch.load(io.BytesIO(content[HASH_BYTES:]), map_location="cpu", weights_only=True)
             return state
-        print(f"omokage: checkpoint {path.name} is damaged and passed over", file=sys.stderr)
-        # Another process of the same training may have been faster.
+        print(f"omokage: checkpoint {path.name} is damaged: removing it and trying the one before", file=sys.stderr)
+        # Another process of the same training run may have removed the checkpoint already.
         path.unlink(missing_ok=True)
     return None
 
 
-def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.ckpt"), reverse=True)
+def _list_newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("[0-9]*.ckpt"), reverse=True)

@@ -1,4 +1,4 @@
-"""Which optimiser moves which weights."""
+"""Create the optimisers: AdamW alone, or Muon for the inner convolutions and AdamW for all other weights."""
 
 import torch
 from torch import Tensor, nn
@@ -9,18 +9,19 @@ from omokage.training.muon import Muon
 WEIGHT_DECAY = 0.01
 
 
-def make(network: UNet, name: str, lr: float) -> list[torch.optim.Optimizer]:
-    """Return AdamW for all weights or, for `muon`, Muon for the inner convolutions and AdamW for the rest.
+def make_optimisers(network: UNet, name: str, lr: float) -> list[torch.optim.Optimizer]:
+    """Return the optimisers for the parameter `optimiser` = `name`.
 
-    Layers between colours and features, and what is no matrix, do worse under Muon.
+    `adamw` is AdamW for all weights. `muon` is Muon for the inner convolutions, and AdamW for all other weights: those
+    of layers between colours and features, and those that are not matrices. Muon trains these worse.
     """
     inner: list[Tensor] = []
     if name == "muon":
-        layers = [network.first, network.last, *([network.finish.first] if network.finish else [])]
-        ends = {id(weight) for layer in layers for weight in layer.parameters()}
-        inner = [layer.weight for layer in network.modules() if isinstance(layer, nn.Conv2d)]
-        inner = [weight for weight in inner if id(weight) not in ends]
-    taken = {id(weight) for weight in inner}
-    rest = [weight for weight in network.parameters() if id(weight) not in taken]
+        outer_layers = [network.first, network.last, *([network.finish.first] if network.finish else [])]
+        outer = {id(weight) for layer in outer_layers for weight in layer.parameters()}
+        convolutions = [layer.weight for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+        inner = [weight for weight in convolutions if id(weight) not in outer]
+    inner_ids = {id(weight) for weight in inner}
+    rest = [weight for weight in network.parameters() if id(weight) not in inner_ids]
     adamw = torch.optim.AdamW(rest, lr=lr, betas=(0.9, 0.99), weight_decay=WEIGHT_DECAY, fused=True)
     return [Muon(inner, lr, 0.95, WEIGHT_DECAY), adamw] if inner else [adamw]

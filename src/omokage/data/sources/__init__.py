@@ -1,1 +1,1 @@
-"""One module a source: each yields the same pictures zip and manifest."""
+"""The sources of images, one module per source. Images of every source are packed into one kind of zip."""

@@ -1,4 +1,4 @@
-"""Illustrated faces drawn offline with DiceBear (https://www.dicebear.com): the source that needs no network."""
+"""Render illustrated faces with DiceBear (https://www.dicebear.com). This source needs no network."""
 
 import functools
 import json
@@ -10,16 +10,20 @@ from typing import Any
 import resvg_py
 from dicebear import Avatar, Style
 
-from omokage.data.pictures import Collection, Licence
-from omokage.data.sources.styles import STYLES, check
-from omokage.data.workers import in_order
+from omokage.data.sources.collection import Collection, Licence
+from omokage.data.sources.styles import STYLES_FOLDER, check_styles
+from omokage.data.workers import map_in_order
 
 PACKAGES = ("dicebear-styles", "dicebear-core", "resvg-py")
 
 
 @dataclass(frozen=True)
-class Artist:
-    """Draws avatar number i: in the styles by turns, as the person whom `seed`/i stands for."""
+class AvatarRenderer:
+    """Renders avatar 0, 1, 2, ... as a square PNG image.
+
+    Avatar i has the style `styles[i % len(styles)]`. For a given style, its face depends only on `seed` and i.
+    `backgrounds` are hexadecimal colours; DiceBear picks one for each avatar. `size` is the side in pixels.
+    """
 
     styles: tuple[str, ...]
     backgrounds: tuple[str, ...]
@@ -27,14 +31,17 @@ class Artist:
     seed: int
 
     def name(self, number: int) -> str:
-        """Return the file name of an avatar; the more avatars, the more names, but the old ones stay."""
+        """Return the file name of avatar `number`.
+
+        The name does not depend on how many avatars are rendered.
+        """
         return f"{number:06d}-{self._style(number)}.png"
 
     def __call__(self, number: int) -> bytes:
-        """Return avatar `number` as PNG, `size` pixels a side."""
+        """Return avatar `number` as the bytes of a PNG file of `size` x `size` pixels."""
         options = {"seed": f"{self.seed}/{number}", "backgroundColor": list(self.backgrounds)}
-        svg = str(Avatar(_style(self._style(number)), options))
-        # Fonts of the machine would make the bytes the machine's.
+        svg = str(Avatar(_load_style(self._style(number)), options))
+        # With system fonts the bytes would depend on the machine.
         return bytes(resvg_py.svg_to_bytes(svg_string=svg, width=self.size, height=self.size, skip_system_fonts=True))
 
     def _style(self, number: int) -> str:
@@ -44,34 +51,37 @@ class Artist:
 def collect(
     styles: Sequence[str], count: int, backgrounds: Sequence[str], size: int, seed: int, processes: int
 ) -> Collection:
-    """Return `count` avatars, drawn as they are asked for; raise Refused for a style that DiceBear does not have."""
-    check(styles)
-    artist = Artist(tuple(styles), tuple(backgrounds), size, seed)
+    """Return a collection of `count` avatars, which are rendered while its files are iterated.
 
-    def pictures() -> Iterator[tuple[str, bytes]]:
+    Raises UserError for a style that DiceBear does not provide.
+    """
+    check_styles(styles)
+    renderer = AvatarRenderer(tuple(styles), tuple(backgrounds), size, seed)
+
+    def render_files() -> Iterator[tuple[str, bytes]]:
         numbers = range(count)
-        drawn = in_order(artist, numbers, processes, "drawing avatars", "avatar")
-        yield from zip(map(artist.name, numbers), drawn, strict=True)
+        images = map_in_order(renderer, numbers, processes, "rendering avatars", "avatar")
+        yield from zip(map(renderer.name, numbers), images, strict=True)
 
     return Collection(
         name=f"DiceBear avatars: {', '.join(dict.fromkeys(styles))}",
         version=", ".join(f"{package} {version(package)}" for package in PACKAGES),
-        licences=tuple(_licence(style) for style in dict.fromkeys(styles)),
-        files=pictures(),
+        licences=tuple(_read_licence(style) for style in dict.fromkeys(styles)),
+        files=render_files(),
     )
 
 
-def _definition(style: str) -> Any:
-    return json.loads((STYLES / f"{style}.json").read_text(encoding="utf-8"))
+def _read_definition(style: str) -> Any:
+    return json.loads((STYLES_FOLDER / f"{style}.json").read_text(encoding="utf-8"))
 
 
 @functools.cache
-def _style(style: str) -> Style:
-    return Style(_definition(style))
+def _load_style(style: str) -> Style:
+    return Style(_read_definition(style))
 
 
-def _licence(style: str) -> Licence:
-    meta = _definition(style)["meta"]
+def _read_licence(style: str) -> Licence:
+    meta = _read_definition(style)["meta"]
     return Licence(
         title=meta["source"]["name"],
         author=meta["creator"]["name"],

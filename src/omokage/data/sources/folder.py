@@ -1,34 +1,40 @@
-"""The user's own pictures: a folder with all below it, or a zip, which is read and never extracted."""
+"""Collect the user's own images from a folder or a zip.
+
+A zip is read in place and never extracted.
+"""
 
 from pathlib import Path
 from zipfile import is_zipfile
 
-from omokage.data import archive
-from omokage.data.pictures import EXTENSIONS, Collection, Files, in_folder, listed, tally
-from omokage.errors import Refused
+from omokage.base.errors import UserError
+from omokage.data.sources import archive
+from omokage.data.sources.collection import EXTENSIONS, Collection, Files, list_folder, read_folder, summarise_skipped
 
 
-def collect(path: Path, given: str) -> Collection:
-    """Return the pictures in the folder or zip at `path`, which the user named `given`.
+def collect(path: Path, parameter: str) -> Collection:
+    """Return the images in the folder or zip at `path` as a collection.
 
-    Raises Refused if it is missing, neither of the two, or holds no picture. Only names with a picture's extension are
-    taken, none hidden, and the others left out; whether they can be decoded is for later to see.
+    `parameter` is the value of the parameter `folder` in params.yaml. Files are selected by their extension, and hidden
+    files are skipped. Whether the files can be decoded is checked in a later stage. Raises UserError if `path` does not
+    exist, is neither a folder nor a zip, or has no images.
     """
-    kinds = " ".join(extension.removeprefix(".") for extension in EXTENSIONS)
-    what = f"folder = {given!r}"
+    extensions = " ".join(extension.removeprefix(".") for extension in EXTENSIONS)
+    description = f"folder = {parameter!r}"
     if not path.exists():
-        raise Refused(f"{what} does not exist: expected a folder or zip of pictures ({kinds})")
+        raise UserError(f"{description} does not exist: expected a folder or zip of images ({extensions})")
     if path.is_dir():
-        found, left_out = listed(path)
-        files: Files = in_folder(path)
+        images, skipped = list_folder(path)
+        files: Files = read_folder(path)
     elif is_zipfile(path):
-        listing = archive.listed(path, what)
-        found, left_out = [(name, entry.filename) for name, entry in listing.pictures], listing.left_out
-        files = archive.read(path, listing, what)
+        listing = archive.list_archive(path, description)
+        images, skipped = [(name, entry.filename) for name, entry in listing.images], listing.skipped
+        files = archive.read_archive(path, listing, description)
     else:
-        raise Refused(f"{what} is neither a folder nor a zip: expected one of them with pictures ({kinds})")
-    if not found:
-        raise Refused(
-            f"{what} holds no picture{tally(left_out)}: put some there ({kinds}), or name another folder or zip"
+        raise UserError(
+            f"{description} is neither a folder nor a zip: expected a folder or zip of images ({extensions})"
         )
-    return Collection(name=Path(given).name or "pictures", version="", licences=(), files=files)
+    if not images:
+        raise UserError(
+            f"{description} has no images{summarise_skipped(skipped)}: add some ({extensions}), or set another folder"
+        )
+    return Collection(name=Path(parameter).name or "pictures", version="", licences=(), files=files)

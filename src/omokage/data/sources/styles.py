@@ -1,17 +1,19 @@
-"""The styles in which DiceBear can draw."""
+"""The avatar styles that DiceBear provides."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import dicebear_styles
 
-from omokage.errors import Refused
+from omokage.base.errors import UserError
 
-STYLES = Path(next(iter(dicebear_styles.__path__)))
+STYLES_FOLDER = Path(next(iter(dicebear_styles.__path__)))
 
 
-def check(styles: Sequence[str]) -> None:
-    """Raise Refused for a style that DiceBear does not have."""
-    known = sorted(path.stem for path in STYLES.glob("*.json"))
-    if unknown := [style for style in styles if style not in known]:
-        raise Refused(f"avatar_styles: there is no {', '.join(unknown)}: choose among {', '.join(known)}")
+def check_styles(styles: Sequence[str]) -> None:
+    """Raise UserError if any of `styles` is not a style of DiceBear."""
+    available = sorted(path.stem for path in STYLES_FOLDER.glob("*.json"))
+    if unknown := [style for style in styles if style not in available]:
+        raise UserError(
+            f"avatar_styles: DiceBear has no style {', '.join(unknown)}: choose from {', '.join(available)}"
+        )

@@ -1,0 +1,1 @@
+"""What every stage may use: the class Job, the parameters' base class, errors, files and progress."""

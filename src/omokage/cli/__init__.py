@@ -1,0 +1,1 @@
+"""The command line interface `omokage`, with one module per command."""

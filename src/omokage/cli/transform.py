@@ -1,0 +1,112 @@
+"""`omokage transform`: edit a user's own images with the trained model."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from omokage.base.files import hash_file, write_atomically
+from omokage.cli.help_formatter import HelpFormatter
+from omokage.stamps.stamp import save_png
+
+THREADS = min(2, os.cpu_count() or 1)
+DESCRIPTION = "Edit your own images of faces with the trained model, and write a sheet with one row per image."
+
+
+def add_parser(commands: Any) -> None:
+    """Add this command to the parser."""
+    parser = commands.add_parser(
+        "transform",
+        help="edit your own images with the trained model",
+        description=DESCRIPTION,
+        formatter_class=HelpFormatter,
+    )
+    methods = parser.add_subparsers(required=True, metavar="METHOD", dest="how", title="methods")
+    vary = _add_method(methods, "vary", "add noise to images and denoise them again (SDEdit)")
+    vary.add_argument(
+        "--strength",
+        type=_parse_fraction,
+        default=0.5,
+        help="0 keeps the image, 1 starts from noise (default: %(default)s)",
+    )
+    vary.add_argument("--count", type=_parse_count, default=6, help="variations of each image (default: %(default)s)")
+    vary.add_argument(
+        "--sampler",
+        choices=["ddpm", "ddim", "dpm-solver++", "heun"],
+        default="ddpm",
+        help="the sampler that denoises (default: %(default)s)",
+    )
+    vary.add_argument("--seed", type=int, default=0, help="seed of the noise (default: %(default)s)")
+    _add_method(methods, "roundtrip", "encode images to noise by DDIM inversion, decode them, and print the error")
+    between = _add_method(methods, "between", "interpolate between two images", count=2)
+    between.add_argument(
+        "--count", type=_parse_count, default=7, help="images, including both ends (default: %(default)s)"
+    )
+    parser.set_defaults(run=run)
+
+
+def _add_method(methods: Any, name: str, summary: str, count: int | str = "+") -> argparse.ArgumentParser:
+    """Return the parser of a method, with the options that all methods have.
+
+    `count` is the number of images that the method takes; "+" means one or more.
+    """
+    parser: argparse.ArgumentParser = methods.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+    )
+    parser.add_argument("images", type=Path, nargs=count, metavar="IMAGE", help="an image of a face")
+    parser.add_argument(
+        "--steps", type=_parse_count, default=50, help="network evaluations per image (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--crop",
+        choices=["auto", "detect", "whole"],
+        default="auto",
+        help="auto: detect faces in images over 256 pixels or not square; detect: in all images; whole: in none "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=Path("results/model.safetensors"),
+        help="the trained model (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("transformed.png"), help="the sheet to write (default: %(default)s)"
+    )
+    return parser
+
+
+def _parse_fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be from 0 to 1")
+    return value
+
+
+def _parse_count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
+    return value
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the grid of edited images, print its size and the errors measured, and return the exit code."""
+    # Imported late, because these modules load torch, which other commands do not need.
+    from omokage.cli.user_images import EditRequest, compose_sheet, edit_faces, load_faces, make_stamp
+    from omokage.editing.image_editor import ImageEditor
+
+    fields = {key: value for key, value in vars(arguments).items() if key in EditRequest.__dataclass_fields__}
+    if arguments.how != "vary":
+        fields["sampler"] = "ddim"
+    request, editor = EditRequest(**fields), ImageEditor(arguments.model, arguments.steps, THREADS)
+    faces = load_faces(arguments.images, editor.image_size, arguments.crop)
+    rows, measurements = edit_faces(request, editor, faces)
+    stamp = make_stamp(request, hash_file(arguments.model), faces)
+    with write_atomically(arguments.out) as partial:
+        save_png(compose_sheet(rows), partial, stamp)
+    for name, values in measurements.items():
+        for path, value in zip(arguments.images, values, strict=True):
+            print(f"{path}: {name} {value} grey levels (of 255) after {arguments.steps} steps each way")
+    print(f"{arguments.out}: {rows.shape[0]} row(s) of {rows.shape[1]}")
+    return 0

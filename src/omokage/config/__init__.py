@@ -1,0 +1,1 @@
+"""Read, check, document and write params.yaml, and apply presets to it."""

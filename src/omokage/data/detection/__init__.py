@@ -1,0 +1,1 @@
+"""Detect the faces in each image."""

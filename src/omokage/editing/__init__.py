@@ -1,0 +1,1 @@
+"""Edit images with a trained model: SDEdit, DDIM inversion and interpolation."""

@@ -1,0 +1,1 @@
+"""Compute the scores of the samples from features and pixels."""

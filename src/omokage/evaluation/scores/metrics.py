@@ -1,0 +1,135 @@
+"""Compute all scores of the samples, each with the real-vs-real baseline (the floor).
+
+`train` and `held_out` are the splits: the training set and the held-out set.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from omokage.base.errors import UserError
+from omokage.evaluation.features.extractors import Extractor
+from omokage.evaluation.features.reference import choose_representatives, spread_indices
+from omokage.evaluation.scores import bootstrap, distances, manifold, neighbours, style
+from omokage.evaluation.scores.neighbours import NearestNeighbours
+from omokage.params.evaluate import Params
+
+
+def check_counts(samples: Tensor, reference: Mapping[str, Tensor]) -> None:
+    """Raise UserError if there are fewer than two samples or fewer than two reference features of a split."""
+    for name, images, remedy in (
+        ("samples", samples, "raise samples"),
+        ("held-out faces", reference["held_out"], "give more images, or raise held_out or reference_faces"),
+        ("training faces", reference["train"], "give more images, or lower held_out or raise reference_faces"),
+    ):
+        if len(images) < 2:
+            raise UserError(
+                f"{name}: {len(images)}, expected at least 2 to compute a distance: {remedy} in params.yaml"
+            )
+
+
+def compute_metrics(
+    p: Params,
+    extractor: Extractor,
+    samples: Tensor,
+    features: Tensor,
+    reference: Mapping[str, Tensor],
+    faces: Mapping[str, Tensor],
+) -> dict[str, Any]:
+    """Return the scores of n samples, their floors, and the settings of the scores (extractor, resizing, seed, counts).
+
+    `samples` are uint8 [n, 3, h, w] and have the `features` [n, d]. `reference` has the features of real faces by
+    split, and `faces` has the faces, uint8 [m, 3, h, w], by split. A floor is the score of n training faces against the
+    same held-out faces.
+    """
+    n = len(samples)
+    real = {
+        "features": reference["train"][spread_indices(len(reference["train"]), n)],
+        "faces": faces["train"][spread_indices(len(faces["train"]), n)],
+    }
+    return {
+        "score": distances.name_distance(extractor.name),
+        "extractor": extractor.name,
+        "resize": f"clean, bicubic, {extractor.side}",
+        "seed": p.evaluate_seed,
+        "n": n,
+        "n_reference": len(reference["held_out"]),
+        **_compute_scores(p, features, real["features"], reference["held_out"]),
+        "style": style.compare_style(samples, faces["held_out"]),
+        "style_floor": style.compare_style(real["faces"], faces["held_out"]),
+    }
+
+
+def compute_distances(p: Params, features: Tensor, held_out: Tensor) -> dict[str, float]:
+    """Return the Fréchet distance and KID of features [n, d] to those of the held-out faces [m, d]."""
+    kid = distances.compute_kid(features, held_out, p.kid_subsets, p.kid_subset_size, p.evaluate_seed)
+    return {"distance": distances.compute_frechet(features, held_out), "kid": kid}
+
+
+def _compute_scores(p: Params, features: Tensor, real: Tensor, held_out: Tensor) -> dict[str, float]:
+    """Return the scores by name, with floors (`*_floor`) and confidence intervals (`*_low`, `*_high`).
+
+    `features` [n, d] are those of the samples, `real` [n, d] of training faces, and `held_out` [m, d] of held-out
+    faces. Only `distance` and `kid` have confidence intervals.
+    """
+    scores, floors = (
+        compute_distances(p, rows, held_out) | manifold.compute_overlap(rows, held_out) for rows in (features, real)
+    )
+    counts = bootstrap.draw_resamples(len(features), p.bootstrap, p.evaluate_seed)
+    resampled = {
+        "distance": bootstrap.bootstrap_frechet(features, held_out, counts),
+        "kid": bootstrap.bootstrap_kid(features, held_out, counts),
+    }
+    table: dict[str, float] = {}
+    for key, score in scores.items():
+        table[key] = score
+        if key in resampled:
+            table[f"{key}_low"], table[f"{key}_high"] = bootstrap.compute_interval(score, resampled[key])
+        table[f"{key}_floor"] = floors[key]
+    return table
+
+
+def search_pixels(
+    samples: Tensor, faces: Mapping[str, Tensor], device: torch.device, mirrored: bool
+) -> tuple[dict[str, NearestNeighbours], dict[str, float]]:
+    """Return each sample's nearest face of each split by pixel distance, and the scores of copying.
+
+    `copy_ratio` and `copy_ratio_floor` are the median distance ratios of the samples and of the held-out faces (see
+    neighbours.compute_distance_ratios). `copied` is the share of samples that are copies. With `mirrored`, mirror
+    images of the faces are searched, too.
+    """
+
+    def search(images: Tensor, include_self: bool) -> dict[str, NearestNeighbours]:
+        train = neighbours.find_nearest_in_pixels(images, faces["train"], device, mirrored)
+        held_out = neighbours.find_nearest_in_pixels(images, faces["held_out"], device, mirrored, include_self)
+        return {"train": train, "held_out": held_out}
+
+    nearest = search(samples, include_self=True)
+    ratios = neighbours.compute_distance_ratios(**nearest)
+    floor = neighbours.compute_distance_ratios(**search(faces["held_out"], include_self=False))
+    return nearest, {
+        "copy_ratio": float(ratios.median()),
+        "copy_ratio_floor": float(floor.median()),
+        "copied": neighbours.compute_copied_share(ratios, floor),
+    }
+
+
+def search_features(
+    features: Tensor, reference: Mapping[str, Tensor], faces: Mapping[str, int]
+) -> dict[str, NearestNeighbours]:
+    """Return each sample's nearest face of each split in feature space, as `feature_train` and `feature_held_out`.
+
+    `features` [n, d] are those of the samples. `reference` has the features of some faces by split, and `faces` has the
+    number of all faces by split. Equally many faces of each split are searched. The returned indices count all faces
+    of a split.
+    """
+    n = min(map(len, reference.values()))
+    nearest = {}
+    for split, rows in reference.items():
+        searched = choose_representatives(split, len(rows), n)
+        neighbour = neighbours.find_nearest_in_features(features, rows[searched])
+        indices = choose_representatives(split, faces[split], len(rows))[searched]
+        nearest[f"feature_{split}"] = NearestNeighbours(indices[neighbour.index], neighbour.distance)
+    return nearest

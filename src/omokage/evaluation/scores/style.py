@@ -1,0 +1,39 @@
+"""Compare the style of images with that of real faces: colours, contrast, saturation and sharpness."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from omokage.data import measures
+
+BATCH = 1024
+COLOURS = ("red", "green", "blue")
+MEASURES: dict[str, Callable[[NDArray], NDArray]] = {
+    "contrast": measures.measure_contrast,
+    "saturation": measures.measure_colourfulness,
+    "sharpness": measures.measure_sharpness,
+}
+
+
+def compare_style(images: Tensor, real: Tensor) -> dict[str, float]:
+    """Return how uint8 images [n, 3, h, w] differ in style from real faces [m, 3, h, w] of the same size.
+
+    `red`, `green`, `blue`: mean of the images minus mean of the real faces, in grey levels, -255 to 255.
+    `contrast`, `saturation`, `sharpness` (see data/measures.py): mean of the images divided by mean of the real faces,
+    so 1 means equal. A divisor below 1, such as the saturation of grey faces, is replaced by 1.
+    """
+    means, real_means = _compute_means(images), _compute_means(real)
+    shifts = {name: means[name] - real_means[name] for name in COLOURS}
+    return shifts | {name: means[name] / max(real_means[name], 1.0) for name in MEASURES}
+
+
+def _compute_means(images: Tensor) -> dict[str, float]:
+    """Return the mean over the images of each colour and of each measure, by name."""
+    parts = []
+    for start in range(0, len(images), BATCH):
+        batch = images[start : start + BATCH].numpy().astype(np.float32)
+        parts.append([*batch.mean((2, 3)).T, *(measure(batch) for measure in MEASURES.values())])
+    columns = np.concatenate(parts, axis=1).astype(np.float64)
+    return dict(zip((*COLOURS, *MEASURES), columns.mean(1).tolist(), strict=True))

@@ -1,0 +1,35 @@
+"""Open the inputs of figures: CSV and JSON files, arrays of safetensors files, and the faces of a split."""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from safetensors.numpy import load_file
+
+from omokage.data import shards
+
+
+def open_inputs(locate: Callable[[str], Path]) -> Callable[[str], Any]:
+    """Return a function that returns the content of an input and caches it.
+
+    The function takes a name as in FigureSpec.inputs: `path` or `path:part`. `locate` maps a path that dvc.yaml
+    declares to the actual path.
+    """
+
+    @cache
+    def open_input(name: str) -> Any:
+        declared, _, part = name.partition(":")
+        path = locate(declared)
+        if declared == "data/faces":
+            return shards.read_faces(path, part).numpy()
+        if declared.endswith(".csv"):
+            return pd.read_csv(path)
+        if declared.endswith(".json"):
+            return json.loads(path.read_text(encoding="utf-8"))
+        arrays = load_file(path)
+        return arrays[part] if part else arrays
+
+    return open_input

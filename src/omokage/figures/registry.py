@@ -1,0 +1,80 @@
+"""List the figures, each with the function, inputs and parameters to plot it with."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from PIL import Image
+
+from omokage.figures import (
+    animation,
+    between,
+    contact,
+    data_card,
+    denoising,
+    loss,
+    neighbours,
+    noise_levels,
+    noising,
+    progress,
+    samples,
+    schedule,
+    scores,
+    study,
+    transformed,
+)
+from omokage.figures.sheet import Frames
+from omokage.figures.style import Chart
+
+SCHEDULE = ("schedule", "timesteps", "zero_snr", "log_snr_shift")
+STYLE = ("figure_style", "figure_palette", "figure_dpi")
+SAMPLES, TRANSFORMED = "results/samples.safetensors:samples", "results/transformed.safetensors"
+TRAIN, HELD_OUT = "data/faces:train", "data/faces:held_out"
+
+
+@dataclass(frozen=True)
+class FigureSpec:
+    """How to plot a figure: `plot` gets the contents of `inputs` in order, and `params` and `facts` by name.
+
+    An input is a path, or `path:part` for one array of a file or one split of the faces. `params` are parameters of the
+    stage `figures`. `facts` are values that the stage `train` wrote to its run record: the mean and std of the
+    training set.
+    """
+
+    plot: Callable[..., Image.Image | Chart | Frames]
+    inputs: tuple[str, ...] = ()
+    params: tuple[str, ...] = ()
+    facts: tuple[str, ...] = ()
+
+
+def _make_chart_specs(
+    name: str, plot: Callable[..., Chart], *inputs: str, params: tuple[str, ...] = ()
+) -> dict[str, FigureSpec]:
+    """Return the specs of a chart's two files, PNG and SVG, by file name."""
+    figure = FigureSpec(plot, inputs, (*params, *STYLE))
+    return {f"{name}.png": figure, f"{name}.svg": figure}
+
+
+FIGURES = {
+    **_make_chart_specs("loss", loss.plot, "results/loss.csv"),
+    **_make_chart_specs("noise_levels", noise_levels.plot, "results/noise_levels.csv"),
+    **_make_chart_specs("schedule", schedule.plot, params=SCHEDULE),
+    "noising.png": FigureSpec(noising.plot, (HELD_OUT,), SCHEDULE, ("mean", "std")),
+    "denoising.png": FigureSpec(denoising.plot, ("results/frames.safetensors",)),
+    "denoising.gif": FigureSpec(animation.plot, ("results/frames.safetensors",)),
+    "samples.png": FigureSpec(samples.plot, (SAMPLES, HELD_OUT), ("grid_side",)),
+    "neighbours.png": FigureSpec(neighbours.plot, ("results/neighbours.csv", SAMPLES, TRAIN, HELD_OUT)),
+    "transformed.png": FigureSpec(transformed.plot, (TRANSFORMED,)),
+    "between.png": FigureSpec(between.plot, (f"{TRANSFORMED}:between",)),
+    "contact.png": FigureSpec(contact.plot, ("data/card.safetensors",)),
+    "data_card.png": FigureSpec(data_card.plot, ("data/card.safetensors", "results/faces.json"), STYLE),
+    **_make_chart_specs("scores", scores.plot, "results/metrics.json"),
+    **_make_chart_specs("progress", progress.plot, "results/progress.csv"),
+    **_make_chart_specs("study", study.plot, "results/study.csv"),
+}
+
+
+def list_code(figure: FigureSpec, loaded: Mapping[str, str]) -> dict[str, str]:
+    """Return the modules that can change a figure, path -> sha256: all in `loaded` except those of other figures."""
+    modules = {other.plot.__module__ for other in FIGURES.values()} - {figure.plot.__module__}
+    excluded = {f"src/{module.replace('.', '/')}.py" for module in modules}
+    return {path: digest for path, digest in loaded.items() if path not in excluded}

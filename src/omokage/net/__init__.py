@@ -1,0 +1,1 @@
+"""Resumable HTTP downloads with retries."""

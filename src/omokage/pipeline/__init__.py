@@ -1,0 +1,1 @@
+"""Run the stages of dvc.yaml: read their graph, find stale stages, run one stage in isolation, and use SLURM."""

@@ -1,0 +1,87 @@
+"""The command that Snakemake runs for every job: run one stage, print its errors and set the exit code.
+
+python -m omokage.pipeline.runner STAGE --threads N [--part K/N] [--exclusive] [--log-to FILE]
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+from omokage.base.errors import Interrupted, UserError
+from omokage.pipeline import slurm
+from omokage.pipeline.run_stage import run_stage
+
+# The exit code after SIGTERM, EX_TEMPFAIL of sysexits.h: the same command, run again, resumes.
+RESUMABLE = 75
+# DVC deletes the outputs of a stage before running it, so a failed stage leaves none.
+HOW_TO_RESTORE = " (to get back the results of the last run, undo your changes and run `dvc repro`)"
+
+
+class Tee:
+    """A text stream whose text is also written to a log file. All other attributes are those of the stream."""
+
+    def __init__(self, stream: TextIO, log: TextIO) -> None:
+        self.stream, self.log = stream, log
+
+    def write(self, text: str) -> int:
+        self.log.write(text)
+        return self.stream.write(text)
+
+    def flush(self) -> None:
+        self.log.flush()
+        self.stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def main() -> int:
+    """Run the stage named on the command line and return the exit code; a UserError prints one line and returns 1."""
+    # SLURM sends SIGTERM before the time limit; Ctrl-C is turned into SIGTERM. `train` installs its own handler.
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, lambda *_: signal.raise_signal(signal.SIGTERM))
+    arguments = _parse_arguments()
+    with contextlib.ExitStack() as stack:
+        if arguments.log_to:
+            arguments.log_to.parent.mkdir(parents=True, exist_ok=True)
+            log = stack.enter_context(arguments.log_to.open("w", encoding="utf-8"))
+            stack.enter_context(contextlib.redirect_stderr(Tee(sys.stderr, log)))
+        try:
+            run_stage(Path.cwd(), arguments.stage, arguments.threads, arguments.part, arguments.exclusive)
+        except UserError as error:
+            hint = HOW_TO_RESTORE if "DVC_STAGE" in os.environ and arguments.stage != "params" else ""
+            print(f"omokage: {arguments.stage}: {error}{hint}", file=sys.stderr)
+            return 1
+        except Interrupted as error:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            print(f"omokage: {arguments.stage}: {error}", file=sys.stderr)
+            if int(os.environ.get("RANK", 0)) == 0 and slurm.requeue():
+                print(f"omokage: {arguments.stage}: SLURM job {slurm.get_job_id()} is requeued", file=sys.stderr)
+            return RESUMABLE
+        except Exception:
+            traceback.print_exc()
+            return 1
+    return 0
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="omokage.pipeline.runner", description="run one stage, sealed")
+    parser.add_argument("stage")
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--part", type=lambda text: tuple(int(number) for number in text.split("/")))
+    parser.add_argument("--exclusive", action="store_true")
+    parser.add_argument("--log-to", type=Path)
+    return parser.parse_args()
+
+
+def _interrupt(*_: object) -> None:
+    raise Interrupted("stopped: run the same command to resume")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

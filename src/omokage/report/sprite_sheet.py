@@ -1,0 +1,49 @@
+"""Pack the denoising frames into one image, from which the page plays an animation."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from safetensors.numpy import load_file
+
+from omokage.report.embedded_figure import encode_data_uri
+
+# (faces, frames) to try, in this order, until the JPEG has at most MAX_BYTES bytes.
+SIZES = ((8, 25), (8, 16), (6, 16), (6, 11), (4, 11), (4, 8), (3, 8), (2, 8), (1, 8), (1, 5))
+MAX_BYTES, JPEG_QUALITY = 200_000, 80
+
+
+@dataclass(frozen=True)
+class SpriteSheet:
+    """A JPEG with one column per timestep, descending, and two rows per face: x_t above the predicted x0.
+
+    `side` is the side length of a face in pixels.
+    """
+
+    data_uri: str
+    side: int
+    faces: int
+    timesteps: list[int]
+
+    @classmethod
+    def load(cls, path: Path) -> "SpriteSheet":
+        """Read the frames of the denoising from a safetensors file and pack them.
+
+        The file has the arrays `t` [f], and `x_t` and `x0`, uint8 [f, n, 3, side, side], of n samples.
+        """
+        arrays = load_file(path)
+        frame_count, face_count, _, side, _ = arrays["x_t"].shape
+        for max_faces, max_frames in SIZES:
+            selected = np.linspace(0, frame_count - 1, min(max_frames, frame_count)).round().astype(int)
+            faces = min(max_faces, face_count)
+            # [frame, face, x_t or x0, 3, h, w]
+            tiles = np.stack([arrays[key][selected, :faces] for key in ("x_t", "x0")], 2)
+            sheet = tiles.transpose(1, 2, 4, 0, 5, 3).reshape(faces * 2 * side, len(selected) * side, 3)
+            jpeg = io.BytesIO()
+            # Not WebP, which halves the colour resolution: this is visible where the page enlarges the faces.
+            Image.fromarray(sheet).save(jpeg, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4")
+            if len(jpeg.getvalue()) <= MAX_BYTES:
+                break
+        return cls(encode_data_uri(jpeg.getvalue(), "jpeg"), side, faces, arrays["t"][selected].tolist())

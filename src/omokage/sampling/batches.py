@@ -1,0 +1,178 @@
+"""Generate samples in batches of a fixed size, with one seed per image.
+
+The bytes of a sample do not depend on the number of samples or of jobs. Each job writes some of the batches to the
+run's work folder. The stage then collects all batches, and generates those that are missing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from omokage.base.files import write_atomically
+from omokage.base.job import Job
+from omokage.compute.device import choose_dtype, choose_memory_format, prepare_device
+from omokage.compute.seeding import make_generator
+from omokage.diffusion import posthoc_ema
+from omokage.diffusion.model import copy_with_weights, load_model
+from omokage.params.sample import Params, parse_study_entry
+from omokage.sampling.denoiser import Denoiser, make_denoiser
+from omokage.sampling.guidance import make_guided_denoiser
+from omokage.sampling.sample_sets import Label
+from omokage.sampling.samplers import SamplerStep, count_timesteps, get_sampler
+from omokage.sampling.spacing import SPACINGS
+
+# Images per batch. A GPU takes as long for a few images as for many.
+BATCH_SIZE, GPU_BATCH_SIZE = 32, 128
+# Network evaluations of a sample set above which compiling the network saves time.
+MIN_EVALUATIONS_TO_COMPILE = 100_000
+FRAME_IMAGES = 8  # images whose denoising is saved, frame by frame
+
+
+@dataclass(frozen=True)
+class SamplingConfig:
+    """The settings for one set of `count` samples.
+
+    `weights` is ema, posthoc, raw, or the step of a training snapshot. `evaluations` is the number of network
+    evaluations per image (NFE).
+    """
+
+    weights: str | int
+    sampler: str
+    evaluations: int
+    count: int
+
+    def make_label(self) -> Label:
+        """Return the label of the set (see sample_sets): the settings that differ between the sets in its file."""
+        if isinstance(self.weights, int):
+            return {"step": self.weights}
+        return {"weights": self.weights, "sampler": self.sampler, "evaluations": self.evaluations}
+
+
+def list_sample_sets(p: Params, snapshot_steps: Sequence[int]) -> dict[str, SamplingConfig]:
+    """Return the settings of all sample sets of a run, by the name of the set.
+
+    The set `samples` holds the samples of the run. There is a set `progress-STEP` for each training snapshot, and a set
+    `study-NUMBER` for each entry of the parameter `sampler_study`.
+    """
+    sets = {"samples": SamplingConfig(p.ema_kind, p.sampler, p.sample_steps, p.samples)}
+    for step in snapshot_steps:
+        sets[f"progress-{step}"] = SamplingConfig(step, p.sampler, p.sample_steps, p.progress_samples)
+    for number, entry in enumerate(p.sampler_study):
+        weights, sampler, evaluations = parse_study_entry(entry)
+        sets[f"study-{number}"] = SamplingConfig(weights or p.ema_kind, sampler, evaluations, p.samples)
+    return sets
+
+
+class BatchSampler:
+    """Generates the batches of all sample sets of a run. The model is loaded once.
+
+    The attribute `batches` lists all batches as (name of the set, number of the batch).
+    """
+
+    def __init__(self, job: Job[Params]) -> None:
+        self.p = p = job.params
+        self.device = prepare_device(job.threads)
+        self.batch_size = GPU_BATCH_SIZE if self.device.type == "cuda" else BATCH_SIZE
+        self.network, self.spec = load_model(job.input("results/model.safetensors"), self.device)
+        self.snapshots = job.input("results/snapshots.safetensors")
+        self.snapshot_steps = posthoc_ema.list_snapshot_steps(self.snapshots)
+        self.sets = list_sample_sets(p, self.snapshot_steps)
+        self.batches = [
+            (name, number)
+            for name, config in self.sets.items()
+            for number in range(-(-config.count // self.batch_size))
+        ]
+        self.dtype = choose_dtype(self.spec.precision, self.device)
+        self.work = job.work / f"{self.device.type}-{self.dtype}-{job.threads}"
+        # Only one denoiser is cached, because the batches of a set follow each other and each network takes memory.
+        self._get_denoiser = lru_cache(maxsize=1)(self._make_denoiser)
+
+    def generate(self, name: str, number: int) -> dict[str, Tensor]:
+        """Return batch `number` of the set `name`, as `samples`, uint8 [batch, 3, h, w].
+
+        If this run has generated the batch before, it is read from the work folder. The first batch of the set
+        `samples` also has f frames of the denoising of its first n images. They are the timesteps `t` [f], the noisy
+        images `x_t`, uint8 [f, n, 3, h, w], and the clean images `x0` predicted from x_t, of the same shape.
+        """
+        path = self.work / f"batch-{name}-{number:06d}.safetensors"
+        if not path.exists():
+            with write_atomically(path) as partial:
+                save_file(self._generate_batch(name, number), partial)
+        return load_file(path)
+
+    def collect(self, batches: Mapping[str, list[Tensor]], kind: str) -> tuple[list[Label], Tensor]:
+        """Return the labels and the samples, uint8 [sets, n, 3, h, w], of all sets of a kind.
+
+        `batches` maps the name of a set to its batches. The kind is progress or study.
+        """
+        names = [name for name in self.sets if name.startswith(kind) and name in batches]
+        images = [torch.cat(batches[name])[: self.sets[name].count] for name in names]
+        size = self.spec.architecture.image_size
+        empty = torch.empty(0, 0, 3, size, size, dtype=torch.uint8)
+        return [self.sets[name].make_label() for name in names], torch.stack(images) if images else empty
+
+    def _make_denoiser(self, name: str) -> Denoiser:
+        """Return the denoiser for the set `name`.
+
+        Autoguidance is not used for sets from training snapshots.
+        """
+        config, network = self.sets[name], self.network
+        if config.weights == "posthoc":
+            network = copy_with_weights(network, posthoc_ema.synthesise_ema(self.snapshots, self.p.ema_sigma_rel))
+        elif config.weights == "raw":
+            network = copy_with_weights(network, posthoc_ema.load_raw_weights(self.snapshots))
+        elif isinstance(config.weights, int):
+            network = copy_with_weights(network, self._load_snapshot(config.weights / max(self.snapshot_steps)))
+        compiled = config.count * config.evaluations >= MIN_EVALUATIONS_TO_COMPILE
+        if self.p.guidance_scale == 1 or isinstance(config.weights, int):
+            return make_denoiser(network, self.spec, self.device, compiled)
+        guiding = self._load_snapshot(self.p.guidance_snapshot)
+        return make_guided_denoiser(network, guiding, self.p.guidance_scale, self.spec, self.device, compiled)
+
+    def _load_snapshot(self, fraction: float) -> Mapping[str, Tensor]:
+        return posthoc_ema.load_nearest_snapshot(self.snapshots, fraction)
+
+    def _generate_batch(self, name: str, number: int) -> dict[str, Tensor]:
+        config, denoiser = self.sets[name], self._get_denoiser(name)
+        choose_timesteps = SPACINGS[self.p.timestep_spacing]
+        timesteps = choose_timesteps(denoiser.schedule, count_timesteps(config.sampler, config.evaluations))
+        end, has_frames = len(timesteps) - 1, (name, number) == ("samples", 0)
+        count = self.p.denoising_frames
+        frame_numbers = {round(frame * end / (count - 1)) for frame in range(count)} if has_frames else {end}
+        steps = self._denoise(denoiser, config.sampler, timesteps, number)
+        *_, last = frames = [step for i, step in enumerate(steps) if i in frame_numbers]
+        batch = {"samples": self._to_images(last.x0)}
+        if has_frames:
+            shown = slice(min(FRAME_IMAGES, config.count))
+            batch["t"] = torch.tensor([frame.t for frame in frames])
+            batch["x_t"] = torch.stack([self._to_images(frame.x_t[shown]) for frame in frames])
+            batch["x0"] = torch.stack([self._to_images(frame.x0[shown]) for frame in frames])
+        return batch
+
+    def _to_images(self, x: Tensor) -> Tensor:
+        return self.spec.to_images(x).cpu()
+
+    @torch.inference_mode()
+    def _denoise(
+        self, denoiser: Denoiser, sampler: str, timesteps: Sequence[int], number: int
+    ) -> Iterator[SamplerStep]:
+        """Yield the sampler's steps for batch `number`.
+
+        The noise of image i depends only on (sample_seed, i, step).
+        """
+        layout, size = choose_memory_format(self.device), self.spec.architecture.image_size
+        images = range(number * self.batch_size, (number + 1) * self.batch_size)
+
+        def noise(step: int) -> Tensor:
+            # The word "picture" is part of the seed: changing it would change every sample.
+            noises = [
+                torch.randn(3, size, size, generator=make_generator(self.p.sample_seed, f"picture {i}", step))
+                for i in images
+            ]
+            return torch.stack(noises).to(self.device, memory_format=layout)
+
+        yield from get_sampler(sampler, self.p.eta)(denoiser, noise(0), timesteps, lambda i: noise(i + 1))

@@ -1,0 +1,96 @@
+"""Read and write run records: results/runs/STAGE.json describes the last run of a stage.
+
+A record (short for run record) has the parameters of the stage, the sha256 of inputs, code and outputs, and the
+versions of packages. The file is a list with one object. Otherwise `dvc metrics show` would list the parameters as
+scores.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omokage.base.checkout import REMOTE
+from omokage.base.errors import UserError
+from omokage.base.files import write_text
+
+FOLDER = "results/runs/"
+Record = dict[str, Any]
+# Keys that every record has, in addition to `stage`. The value of each is an object.
+TABLES = ("params", "deps", "code", "packages", "outs")
+
+
+def record_path(stage: str) -> str:
+    """Return the path of a stage's record, relative to the checkout."""
+    return f"{FOLDER}{stage}.json"
+
+
+def parse_record(content: bytes) -> Record:
+    """Return the record in the bytes of a record file. Raises ValueError if the content is no record."""
+    try:
+        (record,) = json.loads(content)
+        if "stage" in record and all(isinstance(record[table], dict) for table in TABLES):
+            return dict(record)
+    except (TypeError, KeyError) as error:
+        raise ValueError("not a run record") from error
+    raise ValueError("not a run record")
+
+
+def read_record(path: Path) -> Record:
+    """Return the record in a file. Raises UserError if the file is not a record."""
+    try:
+        return parse_record(path.read_bytes())
+    except ValueError as error:
+        raise UserError(
+            f"{path.name} is not a valid run record: run `dvc repro -f {path.stem}` to write it again"
+        ) from error
+
+
+def list_records(inputs: Mapping[str, Path]) -> list[Record]:
+    """Return the records among the inputs of a stage, in the order of `inputs` (declared path -> actual path)."""
+    return [read_record(location) for path, location in inputs.items() if path.startswith(FOLDER)]
+
+
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a record atomically."""
+    write_text(path, json.dumps([record], indent=1, sort_keys=True) + "\n")
+
+
+def publish(record: Record) -> Record:
+    """Return a copy of a record for stamps and pages, without the path of the user's own images.
+
+    The copy has no parameter `folder`. In `deps`, the sha256 of those images is under the key `folder` instead of the
+    path. The keys `stage` and `code_deps` are also left out.
+    """
+    params = {key: value for key, value in record["params"].items() if key != "folder"}
+    deps = {"folder" if path.startswith(REMOTE) else path: digest for path, digest in record["deps"].items()}
+    return {key: value for key, value in record.items() if key not in ("stage", "code_deps")} | {
+        "params": params,
+        "deps": deps,
+    }
+
+
+def trace_runs(deps: Mapping[str, str], records: Sequence[Record]) -> dict[str, Record]:
+    """Return the published records of all runs upstream of the files `deps` (path -> sha256), by stage.
+
+    Published means as returned by `publish`. A file comes from the run that lists it in `outs`. The search continues
+    with the `deps` of that run, and ends at files that no run lists. Raises UserError if a sha256 differs from
+    the recorded one.
+    """
+    producers = {path: record for record in records for path in record["outs"]}
+    runs: dict[str, Record] = {}
+
+    def follow(deps: Mapping[str, str]) -> None:
+        for path, digest in deps.items():
+            if (record := producers.get(path)) is None:
+                continue
+            if record["outs"][path] != digest:
+                raise UserError(
+                    f"{path} differs from the file that {record_path(record['stage'])} lists: run `dvc repro`"
+                )
+            if record["stage"] not in runs:
+                runs[record["stage"]] = publish(record)
+                follow(record["deps"])
+
+    follow(deps)
+    return runs

@@ -1,0 +1,44 @@
+"""Write the loss table while training runs."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TextIO
+
+from dvclive import Live
+
+from omokage.training.trainer import Row
+
+
+class LossTable:
+    """The loss by step, as a CSV file at `path` and as DVCLive metrics in `live_folder` for `dvc exp show`.
+
+    The files are created when the first row is added. A run that fails earlier leaves the files of the previous run as
+    they are.
+    """
+
+    def __init__(self, path: Path, live_folder: Path) -> None:
+        self.path, self.folder = path, live_folder
+
+    @cached_property
+    def _file(self) -> TextIO:
+        file = self.path.open("w", newline="", encoding="utf-8")
+        file.write("step,lr,loss,held_out\n")
+        return file
+
+    @cached_property
+    def _live(self) -> Live:
+        return Live(str(self.folder), dvcyaml=None, report=None, save_dvc_exp=False)
+
+    def add(self, row: Row) -> None:
+        """Append one row and write it to disk at once, so that the user can watch the run."""
+        held_out = f"{row['held_out']:.6g}" if "held_out" in row else ""
+        self._file.write(f"{row['step']:.0f},{row['lr']:.6g},{row['loss']:.6g},{held_out}\n")
+        self._file.flush()
+        self._live.step = int(row["step"])
+        self._live.log_metric("loss", float(f"{row['loss']:.6g}"), plot=False)
+        self._live.make_summary()
+
+    def close(self) -> None:
+        """Close the file and end DVCLive."""
+        self._file.close()
+        self._live.end()

@@ -1,0 +1,71 @@
+"""Prepare a training run from its parameters and the shards of faces."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from torch import Tensor
+
+from omokage.compute.device import choose_dtype, prepare_device
+from omokage.data import shards
+from omokage.diffusion.model import ModelSpec, compute_whitening
+from omokage.diffusion.unet import Architecture
+from omokage.params.train import Params
+from omokage.training.config import ComputeConfig, TrainingConfig
+from omokage.training.loop import train
+from omokage.training.trainer import Row, TrainingResult
+from omokage.training.validation import make_held_out_probe
+
+PROBE_FACES = 96  # held-out faces on which the error in the loss table is measured
+
+
+@dataclass(frozen=True)
+class TrainingSetup:
+    """Everything that a training run needs. The training and held-out faces are uint8 [n, 3, h, w]."""
+
+    spec: ModelSpec
+    config: TrainingConfig
+    compute: ComputeConfig
+    train_faces: Tensor
+    held_out_faces: Tensor
+
+    @classmethod
+    def create(cls, params: Params, faces: Path, threads: int) -> "TrainingSetup":
+        """Read the face shards in the folder `faces`, choose the device, and return the setup."""
+        device = prepare_device(threads)
+        compute = ComputeConfig.from_environment(device, choose_dtype(params.precision, device))
+        train_faces, held_out_faces = (shards.read_faces(faces, split) for split in shards.SPLITS)
+        architecture = Architecture(
+            image_size=train_faces.shape[-1],
+            model_channels=params.model_channels,
+            channel_mult=tuple(params.channel_mult),
+            num_res_blocks=params.num_res_blocks,
+            attention_resolutions=tuple(params.attention_resolutions),
+            dropout=params.dropout,
+            patch_size=params.patch_size,
+        )
+        mean, std = compute_whitening(shards.iterate_shards(faces, "train"))
+        spec = ModelSpec(
+            architecture,
+            params.prediction,
+            params.schedule,
+            params.timesteps,
+            params.zero_snr,
+            params.log_snr_shift,
+            params.precision,
+            mean,
+            std,
+        )
+        config = TrainingConfig(**{field.name: getattr(params, field.name) for field in fields(TrainingConfig)})
+        return cls(spec, config, compute, train_faces, held_out_faces)
+
+    def train(self, work: Path, threads: int, log: Callable[[Row], None]) -> TrainingResult:
+        """Train, or resume from a checkpoint below `work`, and return the result.
+
+        `log` gets each row of the loss table. Rounding depends on the kind of device, the dtype and the number of
+        threads, so each combination has its own checkpoints.
+        """
+        folder = work / f"{self.compute.device.type}-{self.compute.dtype}-{threads}"
+        faces = self.held_out_faces[:PROBE_FACES]
+        probe = make_held_out_probe(self.spec, faces, self.compute, self.config.seed)
+        return train(self.train_faces, self.spec, self.config, self.compute, folder, log, probe)

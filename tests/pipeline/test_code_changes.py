@@ -1,0 +1,148 @@
+"""Changes of code: DVC, `omokage stale` and the table of reruns agree on what they make stale, and what they do not."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+from support.clone import ROOT, Clone
+
+from omokage.config.yaml_file import load_yaml
+from omokage.pipeline.code import is_declared, list_code
+from omokage.pipeline.dvc_lock import get_hashes, hash_dependency, read_lock
+from omokage.pipeline.graph import fill_in, locate, read_stages
+from omokage.pipeline.reruns import find_code_reruns
+from omokage.pipeline.stale import find_stale
+
+STAGES = read_stages(ROOT)
+CODE_DEPS = sorted({dep for stage in STAGES.values() for dep in stage.code})
+# What editors, desktops and Python leave next to code, as paths in a folder.
+LEFTOVERS = (".DS_Store", "loop.py~", ".loop.py.swp", "__pycache__/loop.cpython-311.pyc", "notes.txt")
+
+
+def find_changed_for_dvc(clone: Clone) -> set[str]:
+    """Return the stages that `dvc status` lists: those with a changed file among their own dependencies."""
+    with Repo(str(clone.root)) as repo:
+        return {stage.rpartition(":")[2] for stage in repo.status()}
+
+
+def find_stale_stages(clone: Clone) -> list[str]:
+    return list(find_stale(clone.root, load_yaml(clone.root / "params.yaml")))
+
+
+def choose_file(dep: str) -> str:
+    """Return a declared file, or a file of a declared folder that no stage declares alone."""
+    files = [path.relative_to(ROOT).as_posix() for path in list_code(ROOT, dep)]
+    return next(path for path in files if path == dep or path not in CODE_DEPS)
+
+
+@pytest.mark.long
+def test_a_change_in_any_room_makes_stale_what_the_table_of_reruns_says(
+    copy_clone: Callable[[], Clone], bypass_snakemake: Callable[[Clone], Clone]
+) -> None:
+    clone = bypass_snakemake(copy_clone())
+    assert find_changed_for_dvc(clone) == set() and find_stale_stages(clone) == []
+    table = find_code_reruns(STAGES)
+    assert set(table) == {*CODE_DEPS}
+    for dep, reruns in table.items():
+        changed = choose_file(dep)
+        path = clone.root / changed
+        source = path.read_text()
+        path.write_text(f"{source}\n# edited\n")
+        declaring = {name for name, stage in STAGES.items() if is_declared(changed, stage.code)}
+        assert find_changed_for_dvc(clone) == declaring, changed
+        assert find_stale_stages(clone) == reruns, changed
+        path.write_text(source)
+    assert find_changed_for_dvc(clone) == set()
+    # Figures store the hashes of their code, so here no output stays the same, and `dvc repro` skips nothing.
+    path = clone.root / "src/omokage/figures/loss.py"
+    path.write_text(f"{path.read_text()}\n# edited\n")
+    assert clone.repro() == table["src/omokage/figures"] == ["figures", "report"]
+
+
+def test_leftovers_and_init_files_next_to_code_change_nothing(copy_clone: Callable[[], Clone]) -> None:
+    clone = copy_clone()
+    for folder in {path if path.is_dir() else path.parent for path in (clone.root / dep for dep in CODE_DEPS)}:
+        for name in LEFTOVERS:
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text("nothing to run")
+        init = folder / "__init__.py"
+        init.write_text('"""Another docstring."""\n')
+    assert find_changed_for_dvc(clone) == set()
+    assert find_stale_stages(clone) == []
+    # Our hashes of all dependencies are those of DVC.
+    locked, values = read_lock(clone.root), load_yaml(clone.root / "params.yaml")
+    for name, stage in STAGES.items():
+        ours = {
+            fill_in(dep, values): hash_dependency(clone.root, dep, locate(clone.root, dep, values))
+            for dep in stage.deps
+        }
+        assert ours == get_hashes(locked[name], "deps"), name
+
+
+def test_texts_and_commands_rerun_nothing_and_new_samplers_and_figures_do_not_retrain(
+    copy_clone: Callable[[], Clone],
+) -> None:
+    clone = copy_clone()
+    for file in ("config/parameters.py", "config/other_names.py", "cli/main.py", "pipeline/run_stage.py"):
+        path = clone.root / "src/omokage" / file
+        path.write_text(f"{path.read_text()}\n# edited\n")
+    assert find_changed_for_dvc(clone) == set()
+    assert find_stale_stages(clone) == []
+    table = find_code_reruns(STAGES)
+    for room in ("figures", "sampling"):
+        module = clone.root / "src/omokage" / room / "new_module.py"
+        module.write_text('"""A new sampler or figure."""\n')
+        assert find_stale_stages(clone) == table[f"src/omokage/{room}"]
+        assert not {"faces", "train"} & {*find_stale_stages(clone), *find_changed_for_dvc(clone)}
+        module.unlink()
+
+
+def test_a_new_source_reruns_the_download_but_does_not_retrain(
+    copy_clone: Callable[[], Clone], bypass_snakemake: Callable[[Clone], Clone]
+) -> None:
+    clone = bypass_snakemake(copy_clone())
+    (clone.root / "src/omokage/data/sources/new_source.py").write_text('"""A new source."""\n')
+    # The same images as before: what depends on them alone is skipped.
+    assert clone.repro() == ["download", "figures", "report"]
+
+
+def insert_after(path: Path, line: str, addition: str) -> None:
+    text = path.read_text()
+    assert text.count(line) == 1
+    path.write_text(text.replace(line, f"{line}{addition}"))
+
+
+def test_a_new_parameter_takes_a_field_a_description_and_its_use(
+    copy_clone: Callable[[], Clone], bypass_snakemake: Callable[[Clone], Clone]
+) -> None:
+    clone = bypass_snakemake(copy_clone())
+    package = clone.root / "src/omokage"
+    insert_after(
+        package / "params/report.py",
+        "    report_title: Annotated[str, StringConstraints(min_length=1, max_length=200)]\n",
+        "    report_subtitle: str\n",
+    )
+    insert_after(
+        package / "config/parameters.py",
+        '    "report_title": Description("Omokage", "title of the report"),\n',
+        '    "report_subtitle": Description("A test", "second line of the title"),\n',
+    )
+    stage = package / "stages/report.py"
+    stage.write_text(
+        stage.read_text().replace(
+            "title=job.params.report_title", 'title=f"{job.params.report_title}: {job.params.report_subtitle}"'
+        )
+    )
+    # What `make deps` runs.
+    clone.run(sys.executable, "-m", "omokage.pipeline.declare", PYTHONPATH="src")
+    assert (clone.root / "params.yaml").read_text().endswith("\nreport_subtitle: A test  # second line of the title\n")
+    assert load_yaml(clone.root / "dvc.yaml")["stages"]["report"]["params"] == ["report_title", "report_subtitle"]
+    changed = set(clone.run("git", "diff", "--name-only").stdout.split())
+    assert changed == {
+        *("src/omokage/params/report.py", "src/omokage/config/parameters.py", "src/omokage/stages/report.py"),
+        *("params.yaml", "dvc.yaml", "README.md", "docs/reference/parameters.md"),
+    }
+    assert clone.repro() == ["params", "report"]
+    assert "Omokage: A test" in (clone.root / "results/report.md").read_text()

@@ -1,0 +1,171 @@
+"""The whole graph, run with tiny parameters by DVC and by Snakemake: same outputs, and only what a change affects."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from support.clone import ROOT, TINY_PARAMS, Clone, create_once, parse_stages_run
+from support.runs import STAGES, find_planned_stages, hash_outputs
+
+from omokage.config.yaml_file import load_yaml
+from omokage.pipeline.graph import read_stages
+from omokage.stamps.stamp import read_stamp
+
+AFFECTED_BY_LR = {"params", "train", "sample", "transform", "evaluate", "figures", "report"}
+MAX_SIZE_IN_GIT = 3_000_000  # bytes
+
+
+@pytest.fixture(autouse=True)
+def _remove_clones(tmp_path: Path) -> Iterator[None]:
+    yield
+    shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.fixture
+def copy_with_experiment(
+    clone_with_experiment: Clone, preload: Callable[[Clone], Clone], tmp_path: Path
+) -> Callable[[], Clone]:
+    """A function that returns a copy of the clone whose cache holds a run with lr=1e-3."""
+    return lambda: preload(clone_with_experiment.copy(tmp_path / "copy with experiment"))
+
+
+@pytest.mark.long
+def test_snakemake_alone_makes_the_same_outputs_and_then_has_nothing_to_do(
+    finished_clone: Clone, tmp_path: Path
+) -> None:
+    # The finished clone used the preloaded Python: this test also compares it with real interpreters.
+    clone = Clone.create(tmp_path / "clone").without_preloading()
+    clone.snakemake()
+    assert hash_outputs(clone) == hash_outputs(finished_clone)
+    assert "Nothing to be done" in clone.snakemake("--dry-run").stdout
+
+
+@pytest.mark.long
+def test_snakemake_runs_after_dvc_what_dvc_would_run(
+    copy_clone: Callable[[], Clone], copy_with_experiment: Callable[[], Clone]
+) -> None:
+    clone = copy_clone()
+    assert find_planned_stages(clone) == set()
+    clone.set_params(lr=1e-3)
+    assert find_planned_stages(clone) == AFFECTED_BY_LR
+    clone.snakemake()
+    assert find_planned_stages(clone) == set()
+    by_dvc = copy_with_experiment()
+    by_dvc.set_params(lr=1e-3)
+    assert parse_stages_restored(by_dvc.dvc("repro").stdout) == AFFECTED_BY_LR
+    assert hash_outputs(clone) == hash_outputs(by_dvc)
+    # DVC restores files with the current time, in any order: only their hashes say that they are up to date.
+    by_dvc.set_params(lr=TINY_PARAMS["lr"])
+    by_dvc.repro()
+    assert find_planned_stages(by_dvc) == set()
+
+
+def test_repro_without_a_change_runs_nothing_and_changes_nothing(copy_clone: Callable[[], Clone]) -> None:
+    clone = copy_clone()
+    before = hash_outputs(clone)
+    done = clone.dvc("repro")
+    assert "Data and pipelines are up to date." in done.stdout
+    assert parse_stages_run(done.stdout) == []
+    assert hash_outputs(clone) == before
+    assert clone.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_returning_to_an_earlier_lr_restores_its_results_without_a_run(
+    copy_with_experiment: Callable[[], Clone], finished_clone: Clone
+) -> None:
+    clone = copy_with_experiment()
+    for lr in (1e-3, load_yaml(finished_clone.root / "params.yaml")["lr"]):
+        clone.set_params(lr=lr)
+        output = clone.dvc("repro").stdout
+        assert parse_stages_run(output) == []
+        assert parse_stages_restored(output) == AFFECTED_BY_LR
+    assert hash_outputs(clone) == hash_outputs(finished_clone)
+    assert clone.run("git", "status", "--porcelain", ":!results/timings.json").stdout == ""
+
+
+def parse_stages_restored(output: str) -> set[str]:
+    """Return the stages whose results `dvc repro` reports as restored from its cache."""
+    return set(re.findall(r"Stage '(\w+)' is cached - skipping run", output))
+
+
+def test_with_cache_type_symlink_the_report_is_written_again_instead_of_restored(
+    copy_clone: Callable[[], Clone], bypass_snakemake: Callable[[Clone], Clone]
+) -> None:
+    clone = bypass_snakemake(copy_clone())
+    clone.dvc("config", "cache.type", "symlink")
+    affected = ["params", "evaluate", "figures", "report"]
+    for subsets, expected in ((4, affected), (5, affected), (4, ["report"])):
+        clone.set_params(kid_subsets=subsets)
+        assert clone.repro() == expected
+    # If DVC restored the report, it would be a symlink, and git would store it as one.
+    assert not any((clone.root / out).is_symlink() for stage in STAGES.values() for out in stage.outs_in_git)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("cache_type", "jobs"),
+    [
+        pytest.param("copy", 2, marks=pytest.mark.slow),
+        ("hardlink", 5),
+        pytest.param("symlink", 2, marks=pytest.mark.slow),
+    ],
+)
+def test_partial_work_of_a_fan_out_is_not_used_by_another_run(
+    copy_clone: Callable[[], Clone], ddim_outputs: dict[str, str], cache_type: str, jobs: int
+) -> None:
+    clone = copy_clone()
+    (clone.root / "jobs.yaml").write_text(f"sample_jobs: {jobs}\ndetect_jobs: 2\nfaces_jobs: 3\n")
+    profile = clone.root / "workflow" / "profiles" / "default" / "config.yaml"
+    profile.write_text(profile.read_text() + "configfile: jobs.yaml\n")
+    clone.dvc("config", "cache.type", cache_type)
+    clone.dvc("checkout", "--relink")
+    clone.set_params(lr=1e-3, samples=40)
+    clone.repro("sample")
+    clone.set_params(lr=TINY_PARAMS["lr"], samples=40, sampler="ddim")
+    assert clone.repro("sample") == ["params", "sample"]
+    assert hash_outputs(clone, list(ddim_outputs)) == ddim_outputs
+    work = clone.root / ".dvc" / "tmp" / "omokage"
+    assert (work / "logs" / "workspace" / f"sample-1-of-{jobs}.log").exists()
+    assert not list(work.glob("sample-*/**/batch-*"))
+
+
+@pytest.fixture(scope="module")
+def ddim_outputs(
+    tmp_path_factory: pytest.TempPathFactory, finished_clone: Clone, bypass_snakemake: Callable[[Clone], Clone]
+) -> dict[str, str]:
+    """The hashes of the outputs of `sample` for 40 samples by DDIM, from one process without earlier work."""
+
+    def create(folder: Path) -> None:
+        clone = bypass_snakemake(finished_clone.copy(folder))
+        clone.set_params(samples=40, sampler="ddim")
+        clone.repro("sample")
+
+    outputs = ["results/samples.safetensors", "results/frames.safetensors", "results/runs/sample.json"]
+    return hash_outputs(Clone(create_once(tmp_path_factory, "DDIM samples", create)), outputs)
+
+
+def test_every_figure_is_stamped_with_what_made_it_and_no_path_of_this_machine(finished_clone: Clone) -> None:
+    for figure in sorted((finished_clone.root / "results" / "figures").iterdir()):
+        stamp = json.dumps(read_stamp(figure))
+        assert str(finished_clone.root) not in stamp
+        assert '"folder": "pictures"' not in stamp
+        assert ('"lr"' in stamp) == (figure.stem not in {"schedule", "noising", "contact", "data_card"})
+    assert '"lr"' in json.dumps(read_stamp(finished_clone.root / "results" / "report.html"))
+
+
+def test_a_run_adds_little_to_git(finished_clone: Clone) -> None:
+    assert measure_outputs_in_git(finished_clone.root) < MAX_SIZE_IN_GIT
+    assert measure_outputs_in_git(ROOT) < MAX_SIZE_IN_GIT
+
+
+def measure_outputs_in_git(root: Path) -> int:
+    """Return the bytes of dvc.lock and of the outputs that git does not ignore."""
+    outs = {out for stage in read_stages(root).values() for out in stage.outs}
+    ignored = [
+        line.strip("/") for path in root.glob("*/.gitignore") for line in path.read_text().split() if line[0] == "/"
+    ]
+    files = [root / out for out in outs if Path(out).name not in ignored]
+    return sum(path.stat().st_size for path in files if path.is_file()) + (root / "dvc.lock").stat().st_size

@@ -1,0 +1,1 @@
+"""Helpers that tests share, since no test imports another test."""

@@ -1,0 +1,147 @@
+"""Example runs that the report assesses, and inputs for the stage `report`, without running a stage."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from safetensors.numpy import save_file
+
+from omokage.base.job import Job
+from omokage.params.report import Params
+from omokage.pipeline import graph
+from omokage.report.run import LossRow, NoiseLevel, Run
+from support.clone import ROOT
+from support.fixtures import UPSTREAM_STAGES, StageExample, hash_text, write_stage_record
+
+UNTRUSTED_TEXT = "<script>alert(1)</script> | *A* & [B]"
+EXAMPLE_SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 90 60"><path d="M5 55 85 5" stroke="#0173b2"/></svg>'
+)
+IDENTICAL_STYLE = {"red": 0.5, "green": 0.0, "blue": -0.5, "contrast": 1.0, "saturation": 1.0, "sharpness": 1.0}
+GOOD_RUN = Run(
+    losses=[LossRow(100 * row, 0.1 + 0.9 / row**2) for row in range(1, 41)],
+    levels=[NoiseLevel(5.0, 0.30, 0.306), NoiseLevel(0.0, 0.10, 0.101), NoiseLevel(-5.0, 0.20, 0.203)],
+    metrics={
+        "score": "Fréchet distance",
+        "extractor": "efficientnet-lite0",
+        "resize": "clean, bicubic, 224",
+        "seed": 0,
+        "n": 5000,
+        "n_reference": 5000,
+        **{"distance": 4.0, "distance_low": 3.8, "distance_high": 4.2, "distance_floor": 3.6},
+        **{"kid": 0.001, "kid_low": 0.0, "kid_high": 0.002, "kid_floor": 0.002},
+        **{"precision": 0.85, "precision_floor": 0.9, "recall": 0.85, "recall_floor": 0.9},
+        **{"density": 0.9, "density_floor": 1.0, "coverage": 0.9, "coverage_floor": 0.95},
+        **{"copied": 0.01, "copy_ratio": 0.8, "copy_ratio_floor": 0.79},
+        "style": IDENTICAL_STYLE,
+        "style_floor": IDENTICAL_STYLE,
+    },
+    faces={
+        "pictures": 50_000,
+        "kept": 50_000,
+        "train": 45_000,
+        "held_out": 5000,
+        "dropped": {},
+        "detected": 0,
+        "whole": 50_000,
+    },
+    progress=[],
+    study=[],
+    batch_size=64,
+    prediction="v",
+)
+
+
+def with_metrics(run: Run = GOOD_RUN, **metrics: Any) -> Run:
+    """Return a copy of a run with some of its metrics replaced."""
+    return replace(run, metrics={**run.metrics, **metrics})
+
+
+TINY_RUN = replace(with_metrics(distance=9.0, n=16, n_reference=16, kid_floor=-0.001), losses=[LossRow(2, 1.0)])
+
+
+def make_denoising_frames(images: int, frames: int, side: int = 16) -> dict[str, Any]:
+    """Return the arrays of results/frames.safetensors: noise that fades to one colour for each image."""
+    noise = np.random.default_rng(0).integers(0, 256, (frames, images, 3, side, side))
+    clean = 200 - 20 * np.arange(images)[:, None, None, None] + np.zeros_like(noise)
+    strength = np.linspace(1, 0, frames)[:, None, None, None, None]
+    x_t = (strength * noise + (1 - strength) * clean).astype(np.uint8)
+    return {"t": np.arange(frames)[::-1].copy(), "x_t": x_t, "x0": clean.astype(np.uint8)}
+
+
+def write_report_inputs(root: Path, title: str = f"Title {UNTRUSTED_TEXT}", run: Run = TINY_RUN) -> Job[Params]:
+    """Write the inputs of the stage `report`, with the run records of the stages upstream, and return its job."""
+    stage = graph.read_stages(ROOT)["report"]
+    for folder in ("data", "results/runs", "results/figures"):
+        (root / folder).mkdir(parents=True)
+    (root / "data/manifest.json").write_text(json.dumps(_make_manifest()))
+    _write_tables(root / "results", run)
+    save_file(make_denoising_frames(3, 5), root / "results/frames.safetensors")
+    figures = tuple(path for path in stage.data if path.startswith("results/figures/"))
+    for number, path in enumerate(figures):
+        _write_figure(root / path, number)
+    examples = dict(UPSTREAM_STAGES)
+    train_params = {**examples["train"].params, "batch_size": 4, "prediction": "v"}
+    examples["train"] = replace(examples["train"], params=train_params)
+    upstream_outs = tuple(path for example in examples.values() for path in example.outs)
+    examples["figures"] = StageExample({"grid_side": 2}, deps=upstream_outs, outs=figures)
+    for name, example in examples.items():
+        write_stage_record(root, name, example, {}, {})
+    inputs = [path for path in stage.data if (root / path).exists()]
+    return Job(
+        params=Params(report_title=title),
+        inputs={path: root / path for path in inputs},
+        outputs={path: root / path for path in ("results/report.html", "results/report.md")},
+        work=root / "work",
+        threads=1,
+        deps={path: hash_text(path) for path in inputs},
+        code={"src/omokage/stages/report.py": hash_text("report")},
+        packages={"jinja2": "3"},
+    )
+
+
+def _make_manifest() -> dict[str, Any]:
+    licence = {
+        "title": UNTRUSTED_TEXT,
+        "author": UNTRUSTED_TEXT,
+        "url": "javascript:alert(1)",
+        "licence": "CC0",
+        "licence_url": "https://a.org/(x)",
+    }
+    return {
+        "source": "folder",
+        "name": UNTRUSTED_TEXT,
+        "version": "1",
+        "licences": [licence],
+        "count": 20,
+        "pictures": [],
+    }
+
+
+def _write_tables(folder: Path, run: Run) -> None:
+    faces = {**run.faces, "dropped": {UNTRUSTED_TEXT: 2, "duplicate": 11, "blurred": 9}}
+    (folder / "faces.json").write_text(json.dumps({"faces": faces}))
+    (folder / "metrics.json").write_text(json.dumps(run.metrics))
+    _write_csv(folder / "loss.csv", [{"step": row.step, "loss": row.loss} for row in run.losses])
+    levels = [{"log_snr": row.log_snr, "train": row.train, "held_out": row.held_out} for row in run.levels]
+    _write_csv(folder / "noise_levels.csv", levels)
+    _write_csv(folder / "progress.csv", run.progress or [{"step": "5", "distance": 9.5, "kid": 0.1, "n": 4}])
+    (folder / "study.csv").write_text("weights,sampler,evaluations,distance,kid,n\n")
+
+
+def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    lines = [",".join(rows[0]), *(",".join(str(value) for value in row.values()) for row in rows), ""]
+    path.write_text("\n".join(lines))
+
+
+def _write_figure(path: Path, number: int) -> None:
+    """Write an SVG, or noise whose contrast depends on the number of the figure."""
+    if path.suffix == ".svg":
+        path.write_text(EXAMPLE_SVG)
+        return
+    noise = np.random.default_rng(number).normal(128, 9 * number, (60, 90)).clip(0, 255)
+    Image.fromarray(noise.astype(np.uint8)).convert("P").save(path)

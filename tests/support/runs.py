@@ -1,0 +1,46 @@
+"""Inspect runs of the pipeline in a clone: hash the outputs, list the planned stages, wait for messages."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from omokage.base.files import hash_tree
+from omokage.pipeline.graph import read_stages
+from omokage.provenance.history import History
+from support.clone import ROOT, Clone
+
+STAGES = read_stages(ROOT)
+OUTPUTS = sorted({out for stage in STAGES.values() for out in stage.outs})
+
+
+def hash_outputs(clone: Clone, outputs: Sequence[str] = OUTPUTS) -> dict[str, str]:
+    """Return the sha256 of each output of the clone, by path."""
+    return {out: hash_tree(clone.root / out) for out in outputs}
+
+
+def find_planned_stages(clone: Clone) -> set[str]:
+    """Return the stages that Snakemake would run, as its dry run lists them."""
+    done = clone.snakemake("--dry-run", "--quiet", "rules")
+    rules = re.findall(r"^(\w+) +1$", done.stdout + done.stderr, flags=re.MULTILINE)
+    return set(rules) - {"all", "total"}
+
+
+def wait_for(read: Callable[[], str], expected: str, seconds: float = 240, pause: float = 0.3) -> str:
+    """Call `read` every `pause` seconds until the text contains `expected`; return it, or fail after `seconds`."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if expected in (text := read()):
+            return text
+        time.sleep(pause)
+    pytest.fail(f"expected {expected!r} within {seconds} s, got: {text[-2000:]}")
+
+
+def read_from_revision(clone: Clone, path: Path, revision: str = "other") -> bytes:
+    """Return a file as git stores it in a revision, such as an experiment that is not applied."""
+    with History(clone.root) as history:
+        content = history.read(history.revision(revision), str(path))
+    assert content is not None
+    return content

@@ -1,0 +1,143 @@
+"""Image editing: with the ideal denoiser of a Gaussian, and as the stage `transform` with a trained network."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from support.gaussian import MEAN, STD, make_ideal_denoiser, repeat_noise
+from support.training import make_faces, make_spec, train_tiny
+
+from omokage.base.errors import UserError
+from omokage.base.job import Job
+from omokage.compute.device import prepare_device
+from omokage.compute.seeding import make_generator
+from omokage.data import shards
+from omokage.diffusion import model
+from omokage.diffusion.schedule import Schedule
+from omokage.editing import image_editor
+from omokage.editing.edits import apply_sdedit, decode_ddim, interpolate_images, invert_ddim, slerp
+from omokage.editing.image_editor import ImageEditor
+from omokage.params.transform import Params
+from omokage.sampling.samplers import get_sampler
+from omokage.sampling.spacing import space_log_snr, space_trailing
+from omokage.stages import transform
+
+SCHEDULE = Schedule.make("cosine", 1000)
+DENOISER = make_ideal_denoiser("v", SCHEDULE)
+IMAGES = MEAN + STD * torch.randn(50, 3, 8, 8, generator=make_generator(0, "pictures"), dtype=torch.float64)
+
+
+def test_ddim_inversion_gives_noise_and_decodes_to_the_images_more_exactly_with_more_steps() -> None:
+    errors = []
+    for count in (25, 50, 100, 200):
+        timesteps = space_log_snr(SCHEDULE, count)
+        latent = invert_ddim(DENOISER, IMAGES, timesteps)
+        errors.append(float((decode_ddim(DENOISER, latent, timesteps) - IMAGES).square().mean().sqrt()))
+    assert float(latent.mean()) == pytest.approx(0, abs=0.03)
+    assert float(latent.std()) == pytest.approx(1, abs=0.05)
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.04 * STD < errors[1]
+
+
+@pytest.mark.parametrize("name", ["ddpm", "ddim", "dpm-solver++", "heun"])
+def test_a_variation_differs_more_from_the_image_at_higher_strength(name: str) -> None:
+    timesteps = space_trailing(SCHEDULE, 50)
+
+    def noise(i: int) -> torch.Tensor:
+        return torch.randn(IMAGES.shape, generator=make_generator(1, "variation", i), dtype=torch.float64)
+
+    distances = []
+    for strength in (0.0, 0.2, 0.5, 0.8):
+        varied = apply_sdedit(DENOISER, IMAGES, strength, timesteps, get_sampler(name, 0.0), noise)
+        distances.append(float((varied - IMAGES).square().mean().sqrt()))
+    assert distances[0] == 0
+    assert distances == sorted(distances)
+    assert float(varied.std()) == pytest.approx(STD, rel=0.1)
+
+
+def test_a_variation_of_full_strength_does_not_depend_on_the_image() -> None:
+    timesteps = space_trailing(SCHEDULE, 20)
+    noise = torch.randn(IMAGES.shape, generator=make_generator(2, "x"), dtype=torch.float64)
+    first, second = (
+        apply_sdedit(DENOISER, images, 1.0, timesteps, get_sampler("ddim", 0.0), repeat_noise(noise))
+        for images in (IMAGES, -IMAGES)
+    )
+    torch.testing.assert_close(first, second, atol=0.01, rtol=0)
+
+
+def test_an_interpolation_of_two_images_starts_and_ends_with_them_and_keeps_the_contrast() -> None:
+    timesteps = space_log_snr(SCHEDULE, 200)
+    images = interpolate_images(DENOISER, IMAGES[:1], IMAGES[1:2], torch.linspace(0, 1, 5), timesteps)
+    torch.testing.assert_close(images[[0, -1]], IMAGES[:2], atol=0.1, rtol=0)
+    assert all(float(image.std()) == pytest.approx(STD, rel=0.2) for image in images)
+
+
+def test_spherical_interpolation_keeps_the_variance_of_noise() -> None:
+    start, end = (torch.randn(1, 3, 32, 32, generator=make_generator(3, "end", i), dtype=torch.float64) for i in (0, 1))
+    noises = slerp(start, end, torch.linspace(0, 1, 5))
+    torch.testing.assert_close(noises[[0, -1]], torch.cat([start, end]))
+    assert noises.std((1, 2, 3)).tolist() == pytest.approx([1.0] * 5, rel=0.05)
+
+
+def run_transform(root: Path, **changes: Any) -> Job[Params]:
+    """Train a network for four steps, run the stage with it, and return the stage's job."""
+    root.mkdir(exist_ok=True)
+    prepare_device(1)
+    model.save_model(root / "model.safetensors", train_tiny(root / "work", steps=4).network, make_spec())
+    shards.write_faces(root / "faces", "held_out", make_faces(5))
+    params: dict[str, Any] = {"transform_faces": 3, "transform_strengths": [0.0, 0.5, 1.0], "transform_steps": 6}
+    job = Job(
+        params=Params(**{**params, "transform_between": 4, "transform_seed": 0, **changes}),
+        inputs={"data/faces": root / "faces", "results/model.safetensors": root / "model.safetensors"},
+        outputs={"results/transformed.safetensors": root / "transformed.safetensors"},
+        work=root / "work",
+        threads=1,
+    )
+    transform.run(job)
+    return job
+
+
+def test_the_stage_varies_faces_by_strength_and_records_the_round_trip_errors(tmp_path: Path) -> None:
+    job = run_transform(tmp_path)
+    edits = load_file(tmp_path / "transformed.safetensors")
+    assert torch.equal(edits["faces"], make_faces(5)[:3]) and torch.equal(edits["varied"][:, 0], edits["faces"])
+    distances = (edits["varied"].float() - edits["faces"][:, None].float()).square().mean((0, 2, 3, 4))
+    assert distances[1] < distances[2]
+    errors = (edits["there_and_back"].double() - edits["faces"].double()).square().mean((1, 2, 3)).sqrt()
+    assert job.facts["round_trip_grey_levels"] == edits["errors"].tolist() == pytest.approx(errors.tolist(), abs=1e-3)
+    # `omokage transform` uses the same editor.
+    varied = ImageEditor(tmp_path / "model.safetensors", 6, 1).vary(make_faces(5)[:3], 0.5, "ddpm", 0)
+    assert torch.equal(varied, edits["varied"][:, 1])
+
+
+def test_an_editor_with_more_steps_than_the_model_has_timesteps_is_an_error(tmp_path: Path) -> None:
+    model.save_model(tmp_path / "model.safetensors", train_tiny(tmp_path / "work", steps=1).network, make_spec())
+    with pytest.raises(UserError, match="--steps 51: must be at most the model's number of timesteps, 50"):
+        ImageEditor(tmp_path / "model.safetensors", 51, 1)
+
+
+def test_edits_in_channels_last_layout_differ_only_by_rounding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_transform(tmp_path / "contiguous")
+    for module in (model, image_editor):
+        monkeypatch.setattr(module, "choose_memory_format", lambda device: torch.channels_last)
+    run_transform(tmp_path / "channels last")
+    contiguous, channels_last = (
+        load_file(tmp_path / layout / "transformed.safetensors") for layout in ("contiguous", "channels last")
+    )
+    assert contiguous.keys() == channels_last.keys()
+    for name, expected in contiguous.items():
+        assert (channels_last[name].float() - expected.float()).abs().mean() < 2
+
+
+def test_an_interpolation_of_seeds_has_the_same_ends_for_any_number_of_images(tmp_path: Path) -> None:
+    interpolations = []
+    runs: dict[str, dict[str, int]] = {"a": {}, "b": {"transform_between": 2}, "c": {"transform_seed": 1}}
+    for name, changes in runs.items():
+        run_transform(tmp_path / name, **changes)
+        interpolations.append(load_file(tmp_path / name / "transformed.safetensors")["between"])
+    assert interpolations[0].shape == (transform.PAIRS, 4, 3, 16, 16)
+    # In a batch of another size sums may be rounded differently, which can change a grey level by one.
+    assert (interpolations[0][:, [0, -1]].int() - interpolations[1].int()).abs().max() <= 1
+    assert not torch.equal(interpolations[0], interpolations[2])

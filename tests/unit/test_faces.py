@@ -1,0 +1,262 @@
+"""The stages detect and faces: decoding, detection, cropping, duplicates and the split."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import animeface
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+from safetensors.numpy import load_file
+from support.images import encode_image, random_image, read_index, run_faces
+
+from omokage.base.errors import UserError
+from omokage.data import shards
+from omokage.data.curation.curate import choose_split
+from omokage.data.curation.face_cropper import centre_square, face_square
+from omokage.data.detection import detector
+from omokage.data.detection.table import Detection
+from omokage.data.images.decode import UnusableImageError, decode_image, read_upright_size
+
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+
+
+def test_decode_turns_a_photo_upright() -> None:
+    image = Image.new("RGB", (30, 20), WHITE)
+    image.paste(RED, (0, 0, 10, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: left is up
+    upright = decode_image(encode_image(image, "JPEG", exif=exif, quality=95))
+    assert upright.size == (20, 30)
+    np.testing.assert_allclose(upright.getpixel((10, 2)), RED, atol=8)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("orientation", [*range(10), 200])
+def test_the_size_read_from_the_header_is_that_of_the_decoded_image(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encode_image(random_image(1, 54, 50), "JPEG", exif=exif)
+    assert read_upright_size(content) == decode_image(content).size
+    if orientation in range(1, 9):
+        with Image.open(io.BytesIO(content)) as image:
+            np.testing.assert_array_equal(decode_image(content), ImageOps.exif_transpose(image))
+
+
+def test_decode_ignores_damaged_exif() -> None:
+    content = encode_image(Image.new("RGB", (30, 20), RED), "JPEG", exif=b"Exif\0\0MM\0\x2a\0\0\0\x08\xff\xffjunk")
+    assert decode_image(content).size == (30, 20)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "1-bit transparency"])
+def test_decode_puts_transparent_images_over_white(mode: str) -> None:
+    image = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
+    image.paste((0, 0, 0, 255), (0, 0, 4, 8))
+    if mode == "1-bit transparency":
+        content = encode_image(image.convert("RGB").point(lambda value: value), transparency=(0, 0, 0))
+        assert decode_image(content).getpixel((6, 6)) == WHITE
+        return
+    decoded = decode_image(encode_image(image.quantize() if mode == "P" else image.convert(mode)))
+    assert (decoded.getpixel((1, 1)), decoded.getpixel((6, 6))) == ((0, 0, 0), WHITE)
+
+
+def test_decode_scales_16_bit_grey() -> None:
+    grey = np.array([[0, 257 * 100], [257 * 200, 65535]], np.uint16)
+    assert np.asarray(decode_image(encode_image(Image.fromarray(grey))))[..., 0].tolist() == [[0, 100], [200, 255]]
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
+def test_decode_reads_every_format(format: str) -> None:
+    decoded = decode_image(encode_image(Image.new("RGB", (9, 7), RED), format))
+    assert (decoded.mode, decoded.size) == ("RGB", (9, 7))
+    np.testing.assert_allclose(decoded.getpixel((4, 3)), RED, atol=3)  # type: ignore[arg-type]
+
+
+def test_decode_converts_cmyk() -> None:
+    decoded = decode_image(encode_image(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=95))
+    np.testing.assert_allclose(decoded.getpixel((4, 4)), RED, atol=8)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"not an image", "unknown format"),
+        (b"", "unknown format"),
+        (encode_image(Image.new("RGB", (8, 8)), "TIFF"), "unknown format"),
+        (encode_image(random_image(0))[:-2000], "broken"),
+        (encode_image(random_image(0), "JPEG")[:500], "broken"),
+        (encode_image(Image.new("1", (8000, 8000))), "too large"),
+        (encode_image(Image.new("1", (20000, 20000))), "too large"),
+    ],
+    ids=["text", "empty", "tiff", "png", "jpeg", "large", "bomb"],
+)
+def test_decode_gives_the_same_reason_for_the_same_unusable_bytes(content: bytes, kind: str) -> None:
+    reasons = set()
+    for _ in range(2):
+        with pytest.raises(UnusableImageError) as caught:
+            decode_image(content)
+        assert caught.value.kind == kind
+        reasons.add(str(caught.value))
+    assert len(reasons) == 1  # it contains no addresses of objects
+
+
+def test_the_detector_finds_the_test_face_at_any_size() -> None:
+    detector.check_detector()
+    drawing = detector.draw_test_face()
+    for side in (160, 400, 1600):
+        (face,) = detector.detect_faces(drawing.resize((side, side), Image.Resampling.LANCZOS))
+        assert face.x == pytest.approx(side / 2, abs=0.05 * side)
+        assert face.y == pytest.approx(0.67 * side, abs=0.07 * side)
+
+
+def test_a_detector_that_finds_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(animeface, "detect", lambda image: [])  # as under Pillow 12
+    images = {f"{seed}.png": encode_image(random_image(seed)) for seed in range(12)}
+    with pytest.raises(UserError, match="needs Pillow 11"):
+        run_faces(tmp_path, images)
+    assert run_faces(tmp_path, images, crop="whole")[2]["kept"] == 12
+
+
+def test_face_squares_stay_inside_the_image() -> None:
+    assert centre_square(50, 31) == (9, 0, 40, 31)
+    inside = Detection(x=100, y=110, side=50, likelihood=1)
+    assert face_square(inside, 0.5, 300, 200) == (50, 55, 150, 155)
+    corner = Detection(x=280, y=20, side=50, likelihood=1)
+    assert face_square(corner, 0.5, 300, 200) == (200, 0, 300, 100)
+    assert face_square(inside, 2, 300, 200) == (0, 0, 200, 200)
+
+
+def test_the_split_depends_on_the_hash_alone() -> None:
+    hashes = [f"{number:064x}" for number in range(2**256 // 1000, 2**256, 2**256 // 1000)]
+    held_out = [sha256 for sha256 in hashes if choose_split(sha256, 0.15) == "held_out"]
+    assert 0.14 < len(held_out) / len(hashes) < 0.16
+    assert set(held_out) <= {sha256 for sha256 in hashes if choose_split(sha256, 0.3) == "held_out"}
+
+
+@pytest.fixture(scope="module")
+def images() -> dict[str, bytes]:
+    """Return 20 image files with one or more faces, without a face, damaged, or duplicates of others."""
+    scene = Image.new("RGB", (400, 300), (120, 160, 200))
+    scene.paste(detector.draw_test_face(), (20, 100))
+    scene.paste(detector.draw_test_face().resize((120, 120)), (260, 20))
+    small = {f"{seed}.png": encode_image(random_image(seed)) for seed in range(12)}
+    return small | {
+        "again.bmp": encode_image(random_image(3), "BMP"),
+        "oblong.png": encode_image(random_image(20, 41, 38)),
+        "scene.png": encode_image(scene),
+        "tiny.png": encode_image(random_image(21, 20, 20)),
+        "thin.png": encode_image(random_image(22, 200, 20)),
+        "landscape.png": encode_image(Image.new("RGB", (400, 300), (120, 160, 200))),
+        "cut.png": encode_image(random_image(23))[:-2000],
+        "text.png": b"hello",
+    }
+
+
+def test_the_curation_table_has_a_decision_for_every_file(tmp_path: Path, images: dict[str, bytes]) -> None:
+    out, rows, counts = run_faces(tmp_path, images, skipped="b.txt")
+    assert {row["picture"] for row in rows} == {*images, "b.txt"}
+    reasons = {row["picture"]: row["reason"] for row in rows if row["fate"] == "dropped"}
+    assert reasons == {
+        "again.bmp": "duplicate of 3.png",
+        "b.txt": "no picture",
+        "cut.png": reasons["cut.png"],
+        "landscape.png": "no face found",
+        "text.png": "unknown format: not one of JPEG, PNG, WEBP, BMP, GIF",
+        "thin.png": "too small: 20 pixels, expected 24",
+        "tiny.png": "too small: 20 pixels, expected 24",
+    }
+    assert reasons["cut.png"].startswith("broken: ")
+    assert counts["dropped"] == dict.fromkeys(counts["dropped"], 1) | {"too small": 2}
+    assert set(counts["dropped"]) == {"broken", "duplicate", "left out", "no face found", "too small", "unknown format"}
+    assert counts["kept"] == counts["train"] + counts["held_out"] == 15
+    assert (counts["pictures"], counts["detected"], counts["whole"]) == (len(images), 2, 13)
+    scene = [row for row in rows if row["picture"] == "scene.png"]
+    assert [(row["face"], row["how"], row["width"], row["height"]) for row in scene] == [
+        ("1", "detected", "400", "300"),
+        ("2", "detected", "400", "300"),
+    ]
+    left, top, right, bottom = map(int, scene[0]["box"].split())
+    assert right - left == bottom - top
+    assert left < 320 < right
+    assert top < 100 < bottom
+    assert {row["box"] for row in rows if row["picture"] == "oblong.png"} == {"1 0 39 38"}
+    for name in ("train", "held_out"):
+        stored = shards.read_faces(out / "faces", name)
+        assert stored.shape == (counts[name], 3, 16, 16)
+        assert [int(row["row"]) for row in read_index(out) if row["split"] == name] == list(range(counts[name]))
+
+
+def test_rows_of_the_index_are_rows_of_the_shards(tmp_path: Path) -> None:
+    shades = {f"{shade:03d}.png": encode_image(Image.new("RGB", (30, 30), (shade, 0, 9))) for shade in range(100, 120)}
+    out, *_ = run_faces(tmp_path, shades)
+    for row in read_index(out):
+        face = shards.read_faces(out / "faces", row["split"])[int(row["row"])]
+        assert face[:, 5, 5].tolist() == [int(row["picture"].removesuffix(".png")), 0, 9]
+
+
+def read_files(out: Path) -> dict[str, bytes]:
+    """Return the outputs of the stages by path."""
+    files = [path for path in out.rglob("*") if path.is_file() and path.suffix != ".zip"]
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
+
+
+def test_bytes_are_the_same_for_any_number_of_processes_and_jobs(tmp_path: Path, images: dict[str, bytes]) -> None:
+    alone = read_files(run_faces(tmp_path, images)[0])
+    assert len(alone) == 8
+    assert read_files(run_faces(tmp_path, dict(reversed(images.items())), threads=2)[0]) == alone
+    for jobs in (2, 5):
+        assert read_files(run_faces(tmp_path, images, jobs=jobs)[0]) == alone
+
+
+def test_ten_kills_change_nothing(tmp_path: Path, images: dict[str, bytes]) -> None:
+    expected = run_faces(tmp_path, images)[0]
+    out = tmp_path / "killed"
+    out.mkdir()
+    for name in ("pictures.zip", "manifest.json"):
+        shutil.copy(expected / name, out)
+    tests = Path(__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": f"{tests.parent / 'src'}:{tests}"}
+    command = [sys.executable, "-m", "support.killed_stages", str(out)]
+    subprocess.run(command, check=True, env=environment, timeout=120)
+    assert read_files(out) == read_files(expected)
+
+
+def test_an_image_that_cannot_be_decoded_does_not_empty_the_data_card(tmp_path: Path) -> None:
+    images = {f"{seed}.png": encode_image(random_image(seed)) for seed in range(12)} | {
+        "cut.png": encode_image(random_image(23))[:-2000]
+    }
+    assert len(load_file(run_faces(tmp_path, images)[0] / "card.safetensors")["pictures"]) == 12
+
+
+def test_additional_images_do_not_change_the_split_of_others(tmp_path: Path) -> None:
+    old = {f"m{seed}.png": encode_image(random_image(seed)) for seed in range(20)}
+    more = old | {f"a{seed}.png": encode_image(random_image(seed)) for seed in range(15, 40)}
+    before, after = (
+        {row["sha256"]: row["split"] for row in read_index(run_faces(tmp_path, images)[0])} for images in (old, more)
+    )
+    assert before.items() <= after.items()
+    assert len(after) == 40
+
+
+def test_downscaling_does_not_alias(tmp_path: Path) -> None:
+    stripes = np.zeros((240, 240, 3), np.uint8)
+    stripes[:, ::2] = 255
+    images = {f"{seed}.png": encode_image(random_image(seed)) for seed in range(12)}
+    images["stripes.png"] = encode_image(Image.fromarray(stripes))
+    out, *_ = run_faces(tmp_path, images)
+    (row,) = (row for row in read_index(out) if row["picture"] == "stripes.png")
+    face = shards.read_faces(out / "faces", row["split"])[int(row["row"])].float()
+    assert (face - 127.5).abs().max() < 4
+
+
+def test_too_few_faces_are_an_error(tmp_path: Path) -> None:
+    images = {
+        "a.png": encode_image(random_image(0)),
+        "b.png": b"hello",
+        "c.png": encode_image(random_image(0, 10, 10)),
+    }
+    with pytest.raises(UserError, match=r"dropped: 1 too small, 1 unknown format.*crop: whole"):
+        run_faces(tmp_path, images)

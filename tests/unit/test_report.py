@@ -1,0 +1,201 @@
+"""The report's verdicts: different numbers get different words, and every sentence is short."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.report_fixtures import GOOD_RUN, IDENTICAL_STYLE, TINY_RUN, with_metrics
+
+from omokage.report import tables
+from omokage.report.assessment import judge_run, summarise_run
+from omokage.report.captions import CAPTIONS
+from omokage.report.run import LossRow, NoiseLevel, Run
+
+SNAPSHOTS = Path(__file__).parents[1] / "support" / "snapshots"
+UNDERTRAINED_RUN = replace(
+    with_metrics(distance=41.0, kid=0.05, style={**IDENTICAL_STYLE, "red": 25.2, "green": -12.7, "sharpness": 0.7}),
+    losses=[LossRow(10 * row, 1.0 - 0.012 * row) for row in range(1, 41)],
+)
+OVERFITTING_RUN = replace(
+    GOOD_RUN,
+    levels=[NoiseLevel(5.0, 0.30, 0.36), NoiseLevel(0.0, 0.10, 0.25), NoiseLevel(-5.0, 0.20, 0.30)],
+    faces={
+        **GOOD_RUN.faces,
+        **{"pictures": 900, "kept": 800, "train": 700, "dropped": {"duplicate": 90, "too_small": 10}},
+    },
+)
+
+
+def summarise_sections(run: Run) -> dict[str, str]:
+    return {heading: verdict.short for heading, verdict in judge_run(run).items()}
+
+
+def read_paragraphs(run: Run) -> str:
+    paragraphs = " ".join(paragraph for verdict in judge_run(run).values() for paragraph in verdict.paragraphs)
+    return paragraphs.replace("\u00a0", " ")
+
+
+def load_snapshot(name: str) -> Run:
+    """Return a run whose outputs were saved by support/snapshots/make.py."""
+
+    def locate(path: str) -> Path:
+        file = SNAPSHOTS / name / Path(path).name
+        return file if file.exists() else SNAPSHOTS / "good" / file.name
+
+    return Run.load(locate, batch_size=32, prediction="v")
+
+
+def with_progress(*distances: float) -> Run:
+    """Return the good run with a progress table of one row per thousand steps."""
+    rows = [
+        {"step": str(1000 * number), "pictures": "9", "distance": str(distance), "kid": "0.1", "n": "64"}
+        for number, distance in enumerate(distances, 1)
+    ]
+    return replace(GOOD_RUN, progress=rows)
+
+
+def test_four_real_runs_get_fitting_verdicts() -> None:
+    verdicts = {
+        name: summarise_sections(load_snapshot(name)) for name in ("good", "undertrained", "collapsed", "copying")
+    }
+    assert verdicts["good"] == {
+        "Sample quality": "close to real faces, and nearly as varied",
+        "Style": "slight colour drift, slightly low contrast and slightly low sharpness",
+        "Memorisation": "no more near copies than by chance",
+        "Training": "the loss fell steeply and was still falling",
+        "Problems": "none that the numbers show",
+    }
+    assert verdicts["undertrained"] == {
+        "Sample quality": "very far from real faces, and few look real",
+        "Style": "colour drift, slightly low contrast, low saturation and low sharpness",
+        "Memorisation": "no more near copies than by chance",
+        "Training": "the loss fell by more than half",
+        "Problems": "colour drift and too little training",
+    }
+    # Eight samples are repeated: if one of them is a near copy, an eighth of all samples is.
+    assert verdicts["collapsed"] == verdicts["good"] | {
+        "Sample quality": "far from real faces, and collapsed to a few images",
+        "Style": "colour drift, slightly high contrast and low sharpness",
+        "Memorisation": "some near copies",
+        "Problems": "mode collapse and colour drift",
+    }
+    assert verdicts["copying"] == verdicts["good"] | {
+        "Sample quality": "at the level of real faces, and as varied, but many are near copies",
+        "Style": "matches the data set",
+        "Memorisation": "many near copies of training faces",
+        "Problems": "memorisation",
+    }
+
+
+def test_a_good_run_gets_good_verdicts() -> None:
+    assert summarise_sections(GOOD_RUN) == {
+        "Sample quality": "at the level of real faces, and as varied",
+        "Style": "matches the data set",
+        "Memorisation": "no more near copies than by chance",
+        "Training": "the loss fell steeply",
+        "Problems": "none that the numbers show",
+    }
+    text = read_paragraphs(GOOD_RUN)
+    assert "is 4 (95 % interval 3.8 to 4.2)" in text and "1.1 times as far" in text
+    assert "That is 256,000 images" in text and "5.69 epochs" in text
+    assert "no sign of overfitting" in text
+    assert "no higher than real faces do by chance" in text
+
+
+def test_an_undertrained_run_is_advised_to_train_longer() -> None:
+    verdicts = summarise_sections(UNDERTRAINED_RUN)
+    assert verdicts["Training"] == "the loss fell little and was still falling"
+    assert verdicts["Sample quality"].startswith("very far from real faces")
+    assert verdicts["Style"] == "colour drift and low sharpness"
+    assert verdicts["Problems"] == "colour drift and too little training"
+    text = read_paragraphs(UNDERTRAINED_RUN)
+    assert "undertrained" in text and "more steps would likely help" in text
+    assert "+25.2 in red" in text
+    assert "25 times as much" in text
+
+
+def test_an_overfitting_run_is_suspected_of_copies() -> None:
+    assert summarise_sections(OVERFITTING_RUN)["Problems"] == (
+        "many images dropped, small training set and strong overfitting"
+    )
+    text = read_paragraphs(OVERFITTING_RUN)
+    assert "52 % higher" in text and "150 %" in text
+    assert "compare the samples with its training faces" in text
+    rows = [[cell.text for cell in row] for row in tables.tabulate_dropped(OVERFITTING_RUN).rows]
+    assert rows == [["duplicate", "90", "10\u00a0%"], ["too small", "10", "1.1\u00a0%"]]
+
+
+@pytest.mark.parametrize(
+    ("share", "n", "verdict"),
+    [
+        (0.02, 500, "no more"),
+        (0.05, 500, "some"),
+        (0.05, 40, "no more"),
+        (0.3, 500, "many"),
+        (0.0102, 50_000, "no more"),
+        (0.02, 50_000, "some"),
+    ],
+)
+def test_the_limit_for_near_copies_depends_on_the_number_of_samples(share: float, n: int, verdict: str) -> None:
+    assert summarise_sections(with_metrics(copied=share, n=n))["Memorisation"].startswith(verdict)
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({"recall": 0.7}, "and nearly as varied"),
+        ({"recall": 0.5}, "and less varied"),
+        ({"recall": 0.1}, "and much less varied"),
+        ({"recall": 0.1, "coverage": 0.1}, "and collapsed to a few images"),
+        ({"recall": 0.1, "coverage": 0.1, "precision": 0.2}, "and few look real"),
+    ],
+)
+def test_variety_is_judged_separately_from_fidelity(changes: dict[str, Any], verdict: str) -> None:
+    quality = summarise_sections(with_metrics(**changes))["Sample quality"]
+    assert quality == f"at the level of real faces, {verdict}"
+
+
+def test_the_score_during_training_is_described_if_it_was_computed() -> None:
+    falling, rising = read_paragraphs(with_progress(90, 50, 40)), read_paragraphs(with_progress(90, 50, 60))
+    assert "from 90 at step 1,000 to 40 at step 3,000, its lowest value" in falling
+    assert "to 60 at step 3,000, and was lowest with 50 at step 2,000" in rising
+    assert "During training" in falling and "During training" not in read_paragraphs(GOOD_RUN)
+
+
+def test_a_tiny_run_gets_no_verdict() -> None:
+    text = read_paragraphs(TINY_RUN)
+    assert summarise_sections(TINY_RUN)["Sample quality"].endswith("on too few samples to tell")
+    assert "n = 16" in text and "n = 16" in summarise_run(TINY_RUN)
+    assert "zero within its noise" in text
+    assert "That leaves 100 % of the initial loss" in text
+
+
+@pytest.mark.parametrize(("distance", "verdict"), [(5.0, "close"), (10.0, "recognisable"), (20.0, "far from")])
+def test_fidelity_depends_on_the_ratio_to_the_floor(distance: float, verdict: str) -> None:
+    assert summarise_sections(with_metrics(distance=distance))["Sample quality"].startswith(verdict)
+
+
+def test_only_inception_features_give_an_fid() -> None:
+    assert "FID" not in read_paragraphs(GOOD_RUN)
+    assert "The FID of the samples" in read_paragraphs(with_metrics(score="FID", extractor="inception"))
+
+
+def test_kid_is_not_divided_by_a_floor_close_to_zero() -> None:
+    assert "10 times as much" in read_paragraphs(with_metrics(kid=0.02, kid_floor=0.002))
+    for floor in (0.0001, -0.0001):
+        assert "zero within its noise" in read_paragraphs(with_metrics(kid=0.02, kid_floor=floor))
+
+
+def test_zero_has_no_minus_sign() -> None:
+    text = read_paragraphs(replace(GOOD_RUN, levels=[NoiseLevel(-0.04, 0.1, 0.1), NoiseLevel(4.0, 0.2, 0.2)]))
+    assert "+0.0" in text and "−0.0" not in text
+
+
+def test_every_sentence_is_short() -> None:
+    runs = [GOOD_RUN, TINY_RUN, UNDERTRAINED_RUN, OVERFITTING_RUN, with_progress(90, 50, 60)]
+    runs += [load_snapshot(name) for name in ("good", "undertrained", "collapsed", "copying")]
+    texts = [*map(read_paragraphs, runs), *map(summarise_run, runs), *CAPTIONS.values()]
+    for sentence in (sentence for text in texts for sentence in re.split(r"(?<=[.:;]) ", text)):
+        assert len(sentence.split()) <= 38, sentence

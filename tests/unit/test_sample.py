@@ -1,0 +1,102 @@
+"""The stage `sample`: its sets from snapshots and for the study equal runs with those weights and samplers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from support.clone import tiny_params
+from support.training import CPU, make_spec, train_tiny
+from torch import Tensor
+
+from omokage.base.job import Job
+from omokage.diffusion import model, posthoc_ema
+from omokage.params.sample import Params
+from omokage.sampling import batches
+from omokage.sampling.sample_sets import load_sample_sets
+from omokage.stages import sample
+
+SETS = ("samples", "frames", "progress", "study")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a model after six steps, its snapshots, and what the stage generates from them."""
+    folder = tmp_path_factory.mktemp("trained")
+    result = train_tiny(folder / "work", steps=6, lr=4e-3)
+    model.save_model(folder / "model.safetensors", result.network, make_spec())
+    posthoc_ema.save_snapshots(folder / "snapshots.safetensors", result.snapshots)
+    run_sample(folder, folder)
+    return folder
+
+
+def run_sample(trained: Path, folder: Path, weights: Mapping[str, Tensor] | None = None, **changes: Any) -> Tensor:
+    """Run the stage with the tests' parameters and `changes`, write its outputs to `folder`, and return the samples.
+
+    With `weights`, the model gets these instead of its own.
+    """
+    folder.mkdir(exist_ok=True)
+    network, spec = model.load_model(trained / "model.safetensors", CPU)
+    network = model.copy_with_weights(network, weights) if weights else network
+    model.save_model(folder / "input.safetensors", network, spec)
+    values = tiny_params(**changes)
+    params = Params.model_validate({key: values[key] for key in Params.model_fields})
+    inputs = {"results/model.safetensors": folder / "input.safetensors"}
+    inputs["results/snapshots.safetensors"] = trained / "snapshots.safetensors"
+    outputs = {f"results/{name}.safetensors": folder / name for name in SETS}
+    sample.run(Job(params, inputs, outputs, folder / "sampling", threads=1))
+    return load_file(folder / "samples")["samples"]
+
+
+def test_sets_from_snapshots_use_the_same_seeds_without_guidance(trained: Path, tmp_path: Path) -> None:
+    sets = load_sample_sets(trained / "progress")
+    steps = posthoc_ema.list_snapshot_steps(trained / "snapshots.safetensors")
+    assert [label for label, _ in sets] == [{"step": step} for step in steps] and len(steps) > 1
+    for label, samples in (sets[0], sets[-1]):
+        weights = posthoc_ema.load_nearest_snapshot(trained / "snapshots.safetensors", label["step"] / steps[-1])
+        folder = tmp_path / str(label["step"])
+        expected = run_sample(trained, folder, weights, guidance_scale=1.0, progress_samples=0)
+        assert torch.equal(samples, expected[: tiny_params()["progress_samples"]])
+        assert load_sample_sets(folder / "progress") == []
+    assert not torch.equal(sets[0][1], sets[-1][1])
+
+
+def test_samples_in_channels_last_layout_differ_only_by_rounding(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (model, batches):
+        monkeypatch.setattr(module, "choose_memory_format", lambda device: torch.channels_last)
+    samples, expected = run_sample(trained, tmp_path / "channels last"), load_file(trained / "samples")["samples"]
+    # The rounding differs in every layer and at every step.
+    assert (samples.float() - expected.float()).abs().mean() < 2
+
+
+def test_each_set_of_the_study_equals_a_run_with_its_weights_and_sampler(trained: Path, tmp_path: Path) -> None:
+    study = ["raw/ddim:3", "dpm-solver++:4", "posthoc/heun:3"]
+    samples = run_sample(trained, tmp_path / "study", sampler_study=study, progress_samples=0)
+    assert torch.equal(samples, load_file(trained / "samples")["samples"])
+    sets = load_sample_sets(tmp_path / "study" / "study")
+    assert [tuple(label.values()) for label, _ in sets] == [
+        ("raw", "ddim", 3), ("ema", "dpm-solver++", 4), ("posthoc", "heun", 3)
+    ]  # fmt: skip
+    snapshots = trained / "snapshots.safetensors"
+    weights = [
+        posthoc_ema.load_raw_weights(snapshots),
+        None,
+        posthoc_ema.synthesise_ema(snapshots, tiny_params()["ema_sigma_rel"]),
+    ]
+    for (label, set_samples), set_weights in zip(sets, weights, strict=True):
+        changes = {"sampler": label["sampler"], "sample_steps": label["evaluations"], "progress_samples": 0}
+        expected = run_sample(trained, tmp_path / label["weights"], set_weights, **changes)
+        assert torch.equal(set_samples, expected)
+
+
+def test_raw_weights_are_those_of_the_last_step(trained: Path) -> None:
+    raw = posthoc_ema.load_raw_weights(trained / "snapshots.safetensors")
+    averaged = load_file(trained / "model.safetensors")
+    assert raw.keys() == averaged.keys()
+    difference = max(float((raw[name] - averaged[name]).abs().max()) for name in raw)
+    # After six steps the EMA is close to the last step's weights, because its half-life is a tenth of the steps so far.
+    assert 0 < difference < 2e-3

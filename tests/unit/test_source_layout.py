@@ -1,0 +1,52 @@
+"""The shape of the source tree: short modules in rooms, none outside, and only docstrings in __init__.py files."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.clone import ROOT
+
+PACKAGE = ROOT / "src" / "omokage"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+LONGEST_MODULE, LONGEST_STAGE, LONGEST_FUNCTION = 250, 59, 60
+
+
+def find_functions(path: Path) -> Iterator[tuple[str, int]]:
+    """Yield the name and the number of lines of every function and method."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            assert node.end_lineno is not None
+            yield node.name, node.end_lineno - node.lineno + 1
+
+
+def test_no_module_lies_outside_a_room() -> None:
+    assert [path.name for path in PACKAGE.glob("*.py")] == ["__init__.py"]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if path.name == "__init__.py"], ids=lambda path: path.parent.name
+)
+def test_packages_init_files_hold_only_a_docstring(path: Path) -> None:
+    (statement,) = ast.parse(path.read_text(encoding="utf-8")).body
+    assert isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def test_every_folder_of_modules_is_a_package() -> None:
+    assert {path.parent for path in MODULES} == {path.parent for path in MODULES if path.name == "__init__.py"}
+
+
+def test_modules_and_functions_are_short() -> None:
+    for path in MODULES:
+        limit = LONGEST_STAGE if path.parent.name == "stages" else LONGEST_MODULE
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= limit, path
+        for name, lines in find_functions(path):
+            assert lines <= LONGEST_FUNCTION, f"{path}: {name}"
+
+
+def test_no_test_imports_another_test() -> None:
+    for path in (ROOT / "tests").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not any(part.startswith("test_") for module in modules for part in module.split(".")), path
