@@ -1,9 +1,9 @@
-"""One change at a time: train on so many pictures with some parameters changed, and score what comes of it.
+"""Ablation: train on a given number of images with some parameters changed, and score the samples.
 
-    python benchmarks/ablation.py DATA NAME --pictures 20000 [--params FILE] [KEY=VALUE ...]
+    PYTHONPATH=src .venv/bin/python benchmarks/ablation.py DATA NAME --images 20000 [--preset folder-32] [KEY=VALUE ...]
 
 DATA is the data folder of a checkout in which `dvc repro reference` has run. The row goes to results/ablation.csv. With
---threads 1 two can run beside one another; their seconds then say nothing.
+--threads 1, two runs fit on two cores, but the seconds in their rows are then not comparable.
 """
 
 import argparse
@@ -11,56 +11,63 @@ import tempfile
 from pathlib import Path
 
 import torch
-from bench import ROOT, Clock, Judge, draw, note, ours, ready_to_draw
-from ruamel.yaml import YAML
+from common import (
+    Stopwatch,
+    append_row,
+    generate_samples,
+    load_preset,
+    make_configs,
+    make_trained_denoiser,
+    parse_changes,
+    score_samples,
+)
 
-from omokage import posthoc
+from omokage.compute.device import choose_dtype, prepare_device
 from omokage.data import shards
-from omokage.device import compute_dtype, prepare
-from omokage.params import whole
-from omokage.training.loop import Machine, train
-from omokage.training.probe import loss_by_noise
+from omokage.training.config import ComputeConfig
+from omokage.training.loop import train
+from omokage.training.validation import measure_loss_by_noise_level
 
 
 def main() -> None:
-    """Run one line of the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("name")
-    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE")
-    parser.add_argument("--pictures", type=int, default=20_000)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--params", type=Path, default=ROOT / "workflow" / "presets" / "folder-32.yaml")
-    chosen = parser.parse_intermixed_args()
-    yaml = YAML(typ="safe", pure=True)
-    changes = {key: yaml.load(value) for key, _, value in (change.partition("=") for change in chosen.changes)}
-    values = {**whole.load(chosen.params), **changes}
-    p = whole.check({**values, "steps": chosen.pictures // values["batch_size"]})
-
-    device = prepare(chosen.threads)
-    faces, held_out = (shards.read(chosen.data / "faces", split) for split in ("train", "held_out"))
-    spec, recipe = ours(p, faces)
-    clock = Clock()
+    """Train, score, and append a row."""
+    args = parse_arguments()
+    changes = parse_changes(args.changes)
+    batch_size = load_preset(args.preset, changes).batch_size
+    p = load_preset(args.preset, {**changes, "steps": args.images // batch_size})
+    device = prepare_device(args.threads)
+    faces, held_out = (shards.read_faces(args.data / "faces", split) for split in ("train", "held_out"))
+    spec, config = make_configs(p, faces)
+    compute = ComputeConfig(device, choose_dtype(p.precision, device))
+    stopwatch = Stopwatch()
     with tempfile.TemporaryDirectory() as work:
-        machine = Machine(device, compute_dtype(p.precision, device))
-        trained = train(faces, spec, recipe, machine, Path(work) / "checkpoints", lambda row: None)
-        network, seconds, snapshots = trained.network, clock(), Path(work) / "snapshots.safetensors"
-        posthoc.save(snapshots, trained.snapshots)
-        ready = ready_to_draw(network, spec, snapshots, p.guidance, p.guide)
-    errors = loss_by_noise(network, spec, held_out[:128], device, 8, 0)
-    drawn = draw(ready, spec, p.sampler, p.spacing, p.sample_steps, p.samples)
-    note(
-        "ablation",
-        {
-            "name": chosen.name,
-            "changes": " ".join(chosen.changes),
-            "pictures": recipe.steps * recipe.batch_size,
-            "seconds": seconds,
-            "parameters": sum(weight.numel() for weight in network.parameters()),
-            "held_out_error": round(sum(errors) / len(errors), 4),
-            **Judge(chosen.data)(drawn),
-        },
-    )
+        result = train(faces, spec, config, compute, Path(work), lambda row: None)
+    seconds = stopwatch.seconds()
+    denoiser = make_trained_denoiser(result.network, spec, result.snapshots, p.guidance_scale, p.guidance_snapshot)
+    errors = measure_loss_by_noise_level(result.network, spec, held_out[:128], device, 8, 0)
+    samples = generate_samples(denoiser, spec, p.sampler, p.timestep_spacing, p.sample_steps, p.samples)
+    row = {
+        "name": args.name,
+        "changes": " ".join(args.changes),
+        "pictures": config.steps * config.batch_size,
+        "seconds": seconds,
+        "parameters": sum(weight.numel() for weight in result.network.parameters()),
+        "held_out_error": round(sum(errors) / len(errors), 4),
+        **score_samples(samples, args.data),
+    }
+    append_row("ablation", row)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Return the arguments of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="the data folder of a checkout after `dvc repro reference`")
+    parser.add_argument("name", help="what the row is called")
+    parser.add_argument("changes", nargs="*", metavar="KEY=VALUE", help="parameters that differ from the preset's")
+    parser.add_argument("--images", type=int, default=20_000, help="training images in all (default: %(default)s)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
+    parser.add_argument("--preset", default="folder-32", help="a preset's name (default: %(default)s)")
+    return parser.parse_intermixed_args()
 
 
 if __name__ == "__main__":

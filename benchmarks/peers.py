@@ -1,16 +1,17 @@
-"""This project and its peers: trained for as long, one after the other, and judged alike.
+"""Train this project or a peer library for a given time, and score its samples.
 
-    python benchmarks/peers.py CONTESTANT --minutes 4 [--lr 1e-3] [--on FOLDER_OR_ZIP] [--seed 0] [--samples 500]
-    python benchmarks/peers.py CONTESTANT --minutes 40 --steps 1909 --threads 1
-    python benchmarks/peers.py --table
+    PYTHONPATH=src .venv/bin/python benchmarks/peers.py LIBRARY --minutes 4 [--lr 1e-3] [--source FOLDER_OR_ZIP]
+    PYTHONPATH=src .venv/bin/python benchmarks/peers.py LIBRARY --minutes 40 --steps 1909 --threads 1
+    PYTHONPATH=src .venv/bin/python benchmarks/peers.py --table
 
-CONTESTANT is omokage, denoising-diffusion-pytorch or diffusers, which are installed into a venv of the benchmark's own;
-without --on they learn the avatars of this checkout. How many steps the minutes hold is measured before the training:
-start it on a quiet machine. Later it may be stopped and continued (SIGSTOP, SIGCONT): the speed is that of the median
-step. With --steps, as many as a quiet machine does in these minutes, it can learn beside other work (what it then draws
-says as much, its speed nothing) and, once ended, goes on where it was when the same command is run again. With peers
-that are installed already, and --data, the `data` folder of a checkout, it needs neither DVC nor the network. Every run
-appends a row to results/peers.csv; --table shows the medians of all rows and their spread.
+LIBRARY is omokage, denoising-diffusion-pytorch or diffusers; the peers are installed into a venv of the benchmark.
+Without --source they train on the avatars of this checkout. The number of steps that fit into the minutes is measured
+before the training, so start it on an idle machine. A run may be paused (SIGSTOP, SIGCONT): its speed is that of the
+median step.
+
+With --steps nothing is measured first, so other work may run at the same time; then the speed is not comparable. Such a
+run resumes after SIGTERM when the same command is run again. With --data, and the peers installed, neither DVC nor a
+network connection is needed. Every run appends a row to results/peers.csv; --table prints the medians of all rows.
 """
 
 import argparse
@@ -31,152 +32,167 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
-from bench import DEVICE, RESULTS, ROOT, Clock, Judge, faces_of, note
+from common import DEVICE, RESULTS, WORK, Stopwatch, append_row, load_preset, prepare_data, score_samples
+from torch import Tensor
 
+from omokage.base.files import hash_tree
+from omokage.compute.device import prepare_device
+from omokage.compute.seeding import make_generator
 from omokage.data import shards
-from omokage.device import prepare
-from omokage.diffusion.random import generator
-from omokage.params import whole
-from omokage.pipeline import digest
-from omokage.training import checkpoint
-from omokage.training.loop import CHECKPOINT_SECONDS, asked_to_stop
+from omokage.params.schema import Params
+from omokage.training.checkpoint import load_checkpoint, save_checkpoint
+from omokage.training.loop import CHECKPOINT_SECONDS, catch_sigterm
 
 if TYPE_CHECKING:
-    from contestants import Contestant
+    from benchmark_models import BenchmarkModel
 
-HOME = ROOT / ".dvc" / "tmp" / "benchmarks" / "peers"
-LEVELS = (-6.0, -3.0, 0.0, 3.0, 6.0)
-JUDGED = 128
+VENV = WORK / "peers"
+LOG_SNRS = (-6.0, -3.0, 0.0, 3.0, 6.0)  # noise levels at which the error in x0 is measured
+FACES_PER_LEVEL = 128
+NFE = 50
 
 
-def go_home() -> None:
-    """Go on in a venv that has this one's packages and those of peers.txt."""
-    if Path(sys.prefix) == HOME or find_spec("denoising_diffusion_pytorch"):
+def enter_venv() -> None:
+    """Continue in a venv that has this one's packages and those of peers.txt, if the peers are not installed."""
+    if Path(sys.prefix) == VENV or find_spec("denoising_diffusion_pytorch"):
         return
-    python = HOME / "bin" / "python"
+    python = VENV / "bin" / "python"
     if not python.exists():
-        venv.create(HOME)
-        site = next(HOME.glob("lib/*/site-packages"))
+        venv.create(VENV)
+        site = next(VENV.glob("lib/*/site-packages"))
         (site / "project.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
-        wanted = Path(__file__).with_suffix(".txt")
+        packages = Path(__file__).with_suffix(".txt")
         uv = Path(sys.executable).with_name("uv")
-        subprocess.run([uv, "pip", "install", "--python", python, "--no-deps", "-r", wanted], check=True)
+        subprocess.run([uv, "pip", "install", "--python", python, "--no-deps", "-r", packages], check=True)
     os.execv(python, [str(python), *sys.argv])
 
 
-def compete(asked: argparse.Namespace) -> None:
-    """Train one contestant, judge it, and note a row."""
-    from contestants import CONTESTANTS, Contestant, scales
+def run(args: argparse.Namespace) -> None:
+    """Train one library's model, score it, and append a row."""
+    from peer_libraries import MODELS
 
-    name, steps = asked.contestant, asked.steps
-    prepare(asked.threads)
-    data = asked.data or faces_of(asked.on)
-    faces, held_out = (shards.read(data / "faces", split) for split in ("train", "held_out"))
-    preset = whole.load(ROOT / "workflow" / "presets" / ("folder-32.yaml" if asked.on else "laptop.yaml"))
-    p = whole.check({**preset, "seed": asked.seed})
-    lr = asked.lr or (p.lr if name == "omokage" else 1e-4)
+    library = args.library
+    prepare_device(args.threads)
+    data = args.data or prepare_data(args.source)
+    faces, held_out = (shards.read_faces(data / "faces", split) for split in ("train", "held_out"))
+    p = load_preset("folder-32" if args.source else "laptop", {"seed": args.seed})
+    lr = args.lr or (p.lr if library == "omokage" else 1e-4)
+    steps = args.steps
     if steps is None:
-        steps = steps_within(asked.minutes, CONTESTANTS[name](faces, 100, lr, asked.seed, p).step)
-    contestant = CONTESTANTS[name](faces, steps, lr, asked.seed, p)
-    pupils = "avatars" if asked.on is None else asked.on.stem
-    code = Path(sys.modules[Contestant.__module__].__file__ or "")
-    race = [name, steps, lr, asked.threads, p.values(), digest(data / "faces"), digest(code)]
-    work = HOME.with_name("races") / sha256(json.dumps(race).encode()).hexdigest()[:16]
-    took = train(contestant, steps, work)
+        steps = count_steps(args.minutes, MODELS[library](faces, 100, lr, args.seed, p).step)
+    model = MODELS[library](faces, steps, lr, args.seed, p)
+    work = find_work_folder(args, steps, lr, p, data)
+    seconds = train(model, steps, work)
 
-    errors = {}
     with torch.inference_mode():
-        x0 = held_out[:JUDGED].to(DEVICE).float() / 127.5 - 1
-        for number, level in enumerate(LEVELS):
-            alpha, sigma = scales(level)
-            noise = torch.randn(x0.shape, generator=generator(0, "benchmark noise", number)).to(DEVICE)
-            seen = contestant.denoise(alpha * x0 + sigma * noise, level)
-            errors[f"x0_error_{level:g}"] = round(float((seen - x0).square().mean()), 5)
-            errors[f"eps_error_{level:g}"] = round(float((seen - x0).square().mean()) * math.exp(level), 5)
-        clock = Clock()
-        drawn = contestant.sample(asked.samples)
-        drawing = clock()
-    note(
-        "peers",
-        {
-            "contestant": name,
-            "faces": pupils,
-            "parameters": sum(weight.numel() for weight in contestant.network.parameters()),
-            "lr": lr,
-            "seed": asked.seed,
-            "threads": asked.threads,
-            "minutes": asked.minutes,
-            "seconds": round(sum(took), 1),
-            "pictures": steps * contestant.batch,
-            "pictures_a_second": round(contestant.batch / median(took), 1),
-            "evaluations_a_second": round(asked.samples * 50 / drawing, 1),
-            **Judge(data)(drawn),
-            **errors,
-        },
-    )
+        errors = measure_errors(model, held_out[:FACES_PER_LEVEL])
+        stopwatch = Stopwatch()
+        samples = model.sample(args.samples)
+        sampling_seconds = stopwatch.seconds()
+    row = {
+        "contestant": library,
+        "faces": "avatars" if args.source is None else args.source.stem,
+        "parameters": sum(weight.numel() for weight in model.network.parameters()),
+        "lr": lr,
+        "seed": args.seed,
+        "threads": args.threads,
+        "minutes": args.minutes,
+        "seconds": round(sum(seconds), 1),
+        "pictures": steps * model.batch_size,
+        "pictures_a_second": round(model.batch_size / median(seconds), 1),
+        "evaluations_a_second": round(args.samples * NFE / sampling_seconds, 1),
+        **score_samples(samples, data),
+        **errors,
+    }
+    append_row("peers", row)
     shutil.rmtree(work, ignore_errors=True)
 
 
-def train(contestant: "Contestant", steps: int, work: Path) -> list[float]:
-    """Take the steps, or those that a checkpoint in `work` leaves; return the seconds of each."""
-    took: list[float] = []
-    if kept := checkpoint.load(work):
-        contestant.restore(kept["contestant"])
-        took = kept["took"]
-    saved = time.monotonic()
-    with asked_to_stop() as stop:
-        while len(took) < steps:
-            began = time.monotonic()
-            contestant.step()
-            took.append(time.monotonic() - began)
-            ending = stop()
-            if ending or began - saved > CHECKPOINT_SECONDS:
-                checkpoint.save(work, len(took), {"contestant": contestant.state(), "took": took})
-                saved = time.monotonic()
-            if ending:
-                sys.exit(f"stopped after step {len(took)}: the same command, with --steps {steps}, goes on from there")
-    return took
+def find_work_folder(args: argparse.Namespace, steps: int, lr: float, p: Params, data: Path) -> Path:
+    """Return the folder of the run's checkpoints, which is named after everything that its result depends on."""
+    code = [hash_tree(Path(__file__).with_name(f"{name}.py")) for name in ("benchmark_models", "peer_libraries")]
+    identity = [args.library, steps, lr, args.threads, p.values(), hash_tree(data / "faces"), code]
+    return WORK / "peer-checkpoints" / sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
-def steps_within(minutes: float, step: Callable[[], None]) -> int:
-    """Return how many steps the time allows, which decides how the learning rate falls."""
+def train(model: "BenchmarkModel", steps: int, work: Path) -> list[float]:
+    """Train up to `steps`, from the last checkpoint in `work` if there is one; return the seconds of every step."""
+    seconds: list[float] = []
+    if state := load_checkpoint(work):
+        model.load_state_dict(state["model"])
+        seconds = state["seconds"]
+    last_save = time.monotonic()
+    with catch_sigterm() as stop:
+        while len(seconds) < steps:
+            start = time.monotonic()
+            model.step()
+            seconds.append(time.monotonic() - start)
+            is_stopping = stop()
+            if is_stopping or start - last_save > CHECKPOINT_SECONDS:
+                save_checkpoint(work, len(seconds), {"model": model.state_dict(), "seconds": seconds})
+                last_save = time.monotonic()
+            if is_stopping:
+                sys.exit(f"stopped after step {len(seconds)}: run the same command with --steps {steps} to resume")
+    return seconds
+
+
+def measure_errors(model: "BenchmarkModel", faces: Tensor) -> dict[str, float]:
+    """Return the mean squared errors in x0 and in eps on uint8 faces, at each of LOG_SNRS."""
+    from benchmark_models import alpha_and_sigma
+
+    errors = {}
+    x0 = faces.to(DEVICE).float() / 127.5 - 1
+    for number, log_snr in enumerate(LOG_SNRS):
+        alpha, sigma = alpha_and_sigma(log_snr)
+        noise = torch.randn(x0.shape, generator=make_generator(0, "benchmark noise", number)).to(DEVICE)
+        prediction = model.denoise(alpha * x0 + sigma * noise, log_snr)
+        error = float((prediction - x0).square().mean())
+        errors[f"x0_error_{log_snr:g}"] = round(error, 5)
+        errors[f"eps_error_{log_snr:g}"] = round(error * math.exp(log_snr), 5)
+    return errors
+
+
+def count_steps(minutes: float, step: Callable[[], None]) -> int:
+    """Return how many steps fit into the minutes; the schedule of the learning rate depends on it."""
     for number in range(12):
-        if number == 2:  # the first ones are slower
-            began = time.monotonic()
+        if number == 2:  # the first steps are slower
+            start = time.monotonic()
         step()
-    return round(minutes * 60 / (time.monotonic() - began) * 10)
+    return round(minutes * 60 / (time.monotonic() - start) * 10)
 
 
-def table() -> None:
-    """Print the median of each contestant's runs, and how far they lie apart."""
+def print_table() -> None:
+    """Print the median of each library's runs, and the spread of their distances."""
     runs = pd.read_csv(RESULTS / "peers.csv")
     grouped = runs.groupby(["machine", "faces", "minutes", "contestant", "lr"])
-    shown = grouped[["pictures_a_second", "evaluations_a_second", "distance", "floor"]].median()
-    shown["spread"] = grouped["distance"].max() - grouped["distance"].min()
-    print(shown.assign(runs=grouped.size()).round(1).to_string())
+    table = grouped[["pictures_a_second", "evaluations_a_second", "distance", "floor"]].median()
+    table["spread"] = grouped["distance"].max() - grouped["distance"].min()
+    print(table.assign(runs=grouped.size()).round(1).to_string())
 
 
 def main() -> None:
-    """Run one line of the table, or show it."""
+    """Make one run, or print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("contestant", nargs="?", choices=["omokage", "denoising-diffusion-pytorch", "diffusers"])
-    parser.add_argument("--minutes", type=float, default=4)
-    parser.add_argument("--steps", type=int, help="of training; without it, as many as the minutes hold")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--lr", type=float, help="without it, that of our preset or of the peers' examples")
-    parser.add_argument("--on", type=Path, help="folder or zip of pictures")
-    parser.add_argument("--data", type=Path, help="where they are prepared already, after `dvc repro reference`")
+    parser.add_argument("library", nargs="?", choices=["omokage", "denoising-diffusion-pytorch", "diffusers"])
+    parser.add_argument("--minutes", type=float, default=4, help="of training (default: %(default)s)")
+    parser.add_argument("--steps", type=int, help="training steps (default: as many as fit into the minutes)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
+    parser.add_argument(
+        "--lr", type=float, help="learning rate (default: our preset's, or that of the peers' examples)"
+    )
+    parser.add_argument("--source", type=Path, help="folder or zip of images (default: the avatars)")
+    parser.add_argument("--data", type=Path, help="data folder of a checkout after `dvc repro reference`")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--samples", type=int, default=500)
-    parser.add_argument("--table", action="store_true")
-    chosen = parser.parse_args()
-    if chosen.table:
-        table()
-    elif chosen.contestant is None:
-        parser.error("name a contestant, or ask for the --table")
+    parser.add_argument("--samples", type=int, default=500, help="number of samples to score (default: %(default)s)")
+    parser.add_argument("--table", action="store_true", help="print the medians of all rows")
+    args = parser.parse_args()
+    if args.table:
+        print_table()
+    elif args.library is None:
+        parser.error("name a library, or ask for the --table")
     else:
-        go_home()
-        compete(chosen)
+        enter_venv()
+        run(args)
 
 
 if __name__ == "__main__":

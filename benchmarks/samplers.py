@@ -1,9 +1,9 @@
-"""Distance against the number of network evaluations, for every sampler, from one trained model.
+"""Measure the Fréchet distance against the number of network evaluations, for every sampler, from one trained model.
 
-    python benchmarks/samplers.py CHECKOUT [--pictures 500] [--evaluations 4 10 20 50]
+    PYTHONPATH=src .venv/bin/python benchmarks/samplers.py CHECKOUT [--samples 500] [--evaluations 4 10 20 50]
 
-CHECKOUT is one in which `dvc repro` has run. Rows go to results/samplers.csv; results/samplers.png is drawn from the
-same model's. Where there is guidance, half of the evaluations are the earlier network's.
+CHECKOUT is a checkout in which `dvc repro` has run. Rows go to results/samplers.csv; results/samplers.png plots those
+of the same model. With autoguidance, half of the evaluations are those of the guiding model.
 """
 
 import argparse
@@ -12,14 +12,16 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
-from bench import RESULTS, Clock, Judge, draw, note, ready_to_draw
+from common import RESULTS, Stopwatch, append_row, generate_samples, load_denoiser, score_samples
+from matplotlib.axes import Axes
 from matplotlib.ticker import NullLocator, ScalarFormatter
 
-from omokage import model, provenance
-from omokage.device import prepare
+from omokage.base.files import hash_file
+from omokage.compute.device import prepare_device
+from omokage.diffusion.model import load_model
 
-# Sampler, spacing and guidance.
-WAYS = [
+# Sampler, timestep spacing and guidance scale.
+CONFIGS = [
     ("ddpm", "trailing", 1),
     ("ddpm", "trailing", 2),
     ("ddpm-large", "trailing", 1),
@@ -29,62 +31,69 @@ WAYS = [
     ("dpm-solver++", "log-snr", 1),
     ("heun", "trailing", 1),
 ]
-GUIDE = 0.5
+GUIDANCE_SNAPSHOT = 0.5
 
 
 def main() -> None:
-    """Draw, score and note, then draw the figure."""
+    """Sample, score and append rows, then plot them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=Path)
-    parser.add_argument("--pictures", type=int, default=500)
-    parser.add_argument("--evaluations", type=int, nargs="+", default=[4, 10, 20, 50])
-    parser.add_argument("--only", nargs="+", help="these samplers")
-    chosen = parser.parse_args()
-    device = prepare(threads=2)
-    results, judge = chosen.checkout / "results", Judge(chosen.checkout / "data")
-    network, spec = model.load(results / "model.safetensors", device)
-    name = provenance.sha256(results / "model.safetensors")[:8]
-    for evaluations in chosen.evaluations:
-        for sampler, spacing, guidance in WAYS:
-            if chosen.only and sampler not in chosen.only:
+    parser.add_argument("--samples", type=int, default=500, help="samples per row (default: %(default)s)")
+    parser.add_argument("--evaluations", type=int, nargs="+", default=[4, 10, 20, 50], help="NFE")
+    parser.add_argument("--only", nargs="+", help="measure these samplers only")
+    args = parser.parse_args()
+    device = prepare_device(threads=2)
+    results = args.checkout / "results"
+    network, spec = load_model(results / "model.safetensors", device)
+    model = hash_file(results / "model.safetensors")[:8]
+    for evaluations in args.evaluations:
+        for sampler, spacing, scale in CONFIGS:
+            if args.only and sampler not in args.only:
                 continue
-            ready = ready_to_draw(network, spec, results / "snapshots.safetensors", guidance, GUIDE)
-            each, clock = evaluations // guidance, Clock()
-            drawn = draw(ready, spec, sampler, spacing, each, chosen.pictures)
+            denoiser = load_denoiser(network, spec, results / "snapshots.safetensors", scale, GUIDANCE_SNAPSHOT)
+            steps, stopwatch = evaluations // scale, Stopwatch()
+            samples = generate_samples(denoiser, spec, sampler, spacing, steps, args.samples)
             row = {
-                "model": name,
+                "model": model,
                 "sampler": sampler,
                 "spacing": spacing,
-                "guidance": guidance,
-                "evaluations": each * guidance,
+                "guidance": scale,
+                "evaluations": steps * scale,
+                "seconds": stopwatch.seconds(),
+                **score_samples(samples, args.checkout / "data"),
             }
-            note("samplers", {**row, "seconds": clock(), **judge(drawn)})
-    figure(name)
+            append_row("samplers", row)
+    plot(model)
 
 
-def figure(name: str) -> None:
-    """Draw the rows of one model in results/samplers.csv: one line a sampler, one panel for each number of pictures."""
+def plot(model: str) -> None:
+    """Plot the rows of one model in results/samplers.csv: a panel per number of samples, a line per sampler."""
     table = pd.read_csv(RESULTS / "samplers.csv", dtype={"model": str})
-    table = table[table.model == name].copy()
-    table["way"] = table.sampler + ", " + table.spacing.where(table.guidance == 1, "guided")
+    table = table[table.model == model].copy()
+    table["label"] = table.sampler + ", " + table.spacing.where(table.guidance == 1, "guided")
     sns.set_theme(style="whitegrid", palette="colorblind")
     counts = sorted(table.n.unique())
-    drawing, panels = plt.subplots(
-        1, len(counts), figsize=(1.8 + 4.6 * len(counts), 4), squeeze=False, layout="constrained"
-    )
+    size = (1.8 + 4.6 * len(counts), 4)
+    figure, panels = plt.subplots(1, len(counts), figsize=size, squeeze=False, layout="constrained")
     for axes, n in zip(panels[0], counts, strict=True):
-        some = table[table.n == n]
-        sns.lineplot(some, x="evaluations", y="distance", hue="way", style="way", markers=True, ax=axes)
-        axes.legend().remove()
-        axes.set_xscale("log")
-        axes.set_xticks(sorted(some.evaluations.unique()), minor=False)
-        axes.xaxis.set_major_formatter(ScalarFormatter())
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.axhline(some.floor.iloc[0], color="0.6", linestyle=":")
-        axes.set(title=f"n = {n}", xlabel="network evaluations a picture", ylabel="Fréchet distance")
-    panels[0][-1].text(axes.get_xlim()[1], some.floor.iloc[0], " real faces", va="center", color="0.4")
-    drawing.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
-    drawing.savefig(RESULTS / "samplers.png", dpi=110, metadata={"Software": None})
+        plot_panel(axes, table[table.n == n])
+        axes.set_title(f"n = {n}")
+    floor = table[table.n == counts[-1]].floor.iloc[0]
+    panels[0][-1].text(axes.get_xlim()[1], floor, " real-vs-real", va="center", color="0.4")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False)
+    figure.savefig(RESULTS / "samplers.png", dpi=110, metadata={"Software": None})
+
+
+def plot_panel(axes: Axes, table: pd.DataFrame) -> None:
+    """Plot distance against NFE, one line for each label, and the floor as a dotted line."""
+    sns.lineplot(table, x="evaluations", y="distance", hue="label", style="label", markers=True, ax=axes)
+    axes.legend().remove()
+    axes.set_xscale("log")
+    axes.set_xticks(sorted(table.evaluations.unique()), minor=False)
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.axhline(table.floor.iloc[0], color="0.6", linestyle=":")
+    axes.set(xlabel="network evaluations per image (NFE)", ylabel="Fréchet distance")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,64 @@
+"""Collect and plot a study of schedule, prediction and learning rate on the avatars, made with `dvc exp run`.
+
+    dvc exp run --queue --name study -S schedule=cosine,sigmoid -S prediction=v,eps -S lr=1e-3,4e-3 \\
+        -S batch_size=32 -S steps=400 -S samples=200 -S progress_samples=0
+    dvc queue start    # until `dvc queue status` says Success eight times
+    dvc exp show --csv | PYTHONPATH=src .venv/bin/python benchmarks/hyperparameter_study.py
+
+Experiments exist only in the clone that ran them, so the table is saved as results/study.csv, with a plot in
+results/study.png.
+"""
+
+import argparse
+import sys
+
+import pandas as pd
+from common import RESULTS
+from matplotlib.axes import Axes
+
+from omokage.figures.style import open_figure
+
+PARAMETERS = ["schedule", "prediction", "lr", "steps", "samples"]
+SCORES = ["distance", "distance_low", "distance_high", "distance_floor", "kid", "precision", "recall", "train.seconds"]
+
+
+def main() -> None:
+    """Write the table of the experiments whose name begins with `study`, and plot it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args()
+    # DVC puts a metric's file before its name if a parameter has the same name.
+    experiments = pd.read_csv(sys.stdin).rename(columns=lambda name: name.removeprefix("results/metrics.json:"))
+    table = experiments[experiments["Experiment"].str.startswith("study", na=False)][
+        ["Experiment", *PARAMETERS, *SCORES]
+    ]
+    table = table.sort_values("distance").round(4)
+    table.to_csv(RESULTS / "study.csv", index=False, lineterminator="\n")
+    plot(table)
+
+
+def plot(table: pd.DataFrame) -> None:
+    """Plot distance against learning rate, a panel for each prediction and a line for each schedule."""
+    with open_figure("whitegrid", "colorblind", 110, (7.0, 3.6), columns=2, sharey=True) as figure:
+        for axes, (prediction, rows) in zip(figure.panels, table.groupby("prediction"), strict=True):
+            for number, (schedule, line) in enumerate(rows.sort_values("lr").groupby("schedule")):
+                intervals = [line["distance"] - line["distance_low"], line["distance_high"] - line["distance"]]
+                style = {"color": figure.colours[number], "marker": "os"[number], "capsize": 4}
+                axes.errorbar(line["lr"], line["distance"], yerr=intervals, label=schedule, **style)
+            axes.axhline(table["distance_floor"].iloc[0], color="0.5", linestyle=":")
+            axes.set_title(f"prediction {prediction}")
+            set_rate_axis(axes, sorted(set(table["lr"])))
+        figure.panels[0].set_ylabel("Fréchet distance (dotted: floor)")
+        figure.panels[0].legend(title="schedule")
+        figure.render_image().quantize(64).save(RESULTS / "study.png", optimize=True)
+
+
+def set_rate_axis(axes: Axes, rates: list[float]) -> None:
+    """Give the horizontal axis a logarithmic scale with a tick for each learning rate."""
+    axes.set_xscale("log")
+    axes.set_xticks(rates, labels=[f"{rate:g}" for rate in rates], minor=False)
+    axes.minorticks_off()
+    axes.set_xlabel("lr")
+
+
+if __name__ == "__main__":
+    main()
