@@ -16,7 +16,6 @@ from common import (
     append_row,
     generate_samples,
     load_preset,
-    make_configs,
     make_trained_denoiser,
     parse_changes,
     score_samples,
@@ -26,6 +25,7 @@ from omokage.compute.device import choose_dtype, prepare_device
 from omokage.data import shards
 from omokage.training.config import ComputeConfig
 from omokage.training.loop import train
+from omokage.training.setup import make_configs
 from omokage.training.validation import measure_loss_by_noise_level
 
 

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
-from common import DEVICE, generate_samples, make_configs, make_trained_denoiser
+from common import DEVICE, generate_samples, make_trained_denoiser
 from torch import Tensor, nn
 
 from omokage.compute.device import choose_dtype
@@ -17,6 +17,7 @@ from omokage.diffusion.objective import predict_x0
 from omokage.params.schema import Params
 from omokage.sampling.denoiser import make_denoiser
 from omokage.training.config import ComputeConfig
+from omokage.training.setup import make_configs
 from omokage.training.trainer import Trainer
 
 DTYPE = choose_dtype("auto", DEVICE)

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -24,8 +23,8 @@ from omokage.config.params_file import check_params, default_params, render_para
 from omokage.config.presets import read_presets
 from omokage.config.yaml_file import parse_yaml
 from omokage.diffusion import posthoc_ema
-from omokage.diffusion.model import ModelSpec, compute_whitening
-from omokage.diffusion.unet import Architecture, UNet
+from omokage.diffusion.model import ModelSpec
+from omokage.diffusion.unet import UNet
 from omokage.evaluation.features.extractors import EXTRACTORS
 from omokage.evaluation.features.reference import read_features, spread_indices
 from omokage.evaluation.scores import distances
@@ -34,7 +33,6 @@ from omokage.sampling.denoiser import Denoiser, make_denoiser
 from omokage.sampling.guidance import make_guided_denoiser
 from omokage.sampling.samplers import count_timesteps, get_sampler
 from omokage.sampling.spacing import SPACINGS
-from omokage.training.config import TrainingConfig
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -93,32 +91,6 @@ def score_samples(samples: Tensor, data: Path) -> dict[str, float | int]:
         "floor": round(distances.compute_frechet(train[spread_indices(len(train), n)], held_out), 1),
         "n": n,
     }
-
-
-def make_configs(params: Params, faces: Tensor) -> tuple[ModelSpec, TrainingConfig]:
-    """Return the model's spec and the training's hyperparameters for uint8 faces [n, 3, h, w]."""
-    mean, std = compute_whitening([faces])
-    architecture = Architecture(
-        image_size=faces.shape[-1],
-        model_channels=params.model_channels,
-        channel_mult=tuple(params.channel_mult),
-        num_res_blocks=params.num_res_blocks,
-        attention_resolutions=tuple(params.attention_resolutions),
-        dropout=params.dropout,
-        patch_size=params.patch_size,
-    )
-    spec = ModelSpec(
-        architecture,
-        params.prediction,
-        params.schedule,
-        params.timesteps,
-        params.zero_snr,
-        params.log_snr_shift,
-        params.precision,
-        mean,
-        std,
-    )
-    return spec, TrainingConfig(**{field.name: getattr(params, field.name) for field in fields(TrainingConfig)})
 
 
 def load_denoiser(network: UNet, spec: ModelSpec, snapshots: Path, scale: float, fraction: float) -> Denoiser:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from common import append_row, load_preset, make_configs
+from common import append_row, load_preset
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
@@ -23,6 +23,7 @@ from torchvision.transforms.functional import to_pil_image
 
 from omokage.data import shards
 from omokage.training.batches import Batches
+from omokage.training.setup import make_configs
 
 Epoch = Callable[[], Iterator[Tensor]]
 

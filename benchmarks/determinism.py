@@ -20,7 +20,7 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from common import load_preset, make_configs
+from common import load_preset
 from torch import Tensor
 
 from omokage.base.errors import Interrupted
@@ -34,6 +34,7 @@ from omokage.params.schema import Params
 from omokage.sampling import batches
 from omokage.training import loop, trainer
 from omokage.training.config import ComputeConfig
+from omokage.training.setup import make_configs
 
 THREADS = 4
 SMALL = {"channel_mult": [1, 2], "num_res_blocks": 1, "attention_resolutions": [8]}

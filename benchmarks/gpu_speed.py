@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import DEVICE, append_row, load_preset, make_configs, parse_changes, time_call, time_step
+from common import DEVICE, append_row, load_preset, parse_changes, time_call, time_step
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -23,6 +23,7 @@ from omokage.compute.device import choose_dtype, choose_memory_format, compile_n
 from omokage.data import shards
 from omokage.params.schema import Params
 from omokage.training.config import ComputeConfig
+from omokage.training.setup import make_configs
 from omokage.training.trainer import Trainer
 
 PRESET = "pixiv-64"

@@ -126,5 +126,5 @@ def test_random_numbers_probes_and_snapshots_do_not_change_the_weights(
 def test_a_checkpoint_of_another_model_is_an_error_that_names_the_difference(tmp_path: Path) -> None:
     trainer = Trainer(make_faces(), make_spec(prediction="x0"), make_config(), COMPUTE)
     save_checkpoint(tmp_path, 1, trainer.state_dict())
-    with pytest.raises(UserError, match=r"checkpoint is of another model \(prediction is x0, expected v\)"):
+    with pytest.raises(UserError, match=r"checkpoint belongs to a different model \(prediction is x0, expected v\)"):
         train_tiny(tmp_path)

@@ -177,9 +177,7 @@ def _has_same_code(runs: Sequence[Run], stage: str) -> bool:
 
 
 def _differing_keys(runs: Sequence[Run], stages: Iterable[str], part: str) -> list[str]:
-    """For each of `stages`, compare one part (such as `outs`) of its run record between `runs`.
-
-    Return the keys whose values differ, sorted."""
+    """Return the sorted keys of one part of the stages' records, such as `outs`, whose values differ between runs."""
     found: set[str] = set()
     for stage in stages:
         tables = [run.records.get(stage, {}).get(part, {}) for run in runs]

@@ -143,7 +143,7 @@ def _check_fields(description: type[Architecture] | type[ModelSpec], values: Map
 def copy_with_weights(network: UNet, weights: Mapping[str, Tensor], source: str = "the snapshot") -> UNet:
     """Return a copy of the network with `weights` as its weights.
 
-    Raises UserError if the weights are of another architecture. `source` is the origin of the weights, for the message.
+    `source` is the origin of the weights, for messages. Raises UserError if they belong to a different architecture.
     """
     expected, given = (
         {key: tuple(value.shape) for key, value in tensors.items()} for tensors in (network.state_dict(), weights)
@@ -151,8 +151,8 @@ def copy_with_weights(network: UNet, weights: Mapping[str, Tensor], source: str 
     if different := [key for key in sorted(expected.keys() | given.keys()) if expected.get(key) != given.get(key)]:
         key = different[0]
         raise UserError(
-            f"the weights of {source} are of another architecture: {len(different)} tensors differ, first {key}: "
-            f"expected shape {expected.get(key, 'none')}, got {given.get(key, 'none')}: {REMEDY}"
+            f"the weights of {source} belong to a different architecture: {len(different)} tensors differ, first "
+            f"{key}: expected shape {expected.get(key, 'none')}, got {given.get(key, 'none')}: {REMEDY}"
         )
     copied = copy.deepcopy(network)
     copied.load_state_dict(weights)

@@ -17,6 +17,33 @@ from omokage.training.trainer import Row, TrainingResult
 from omokage.training.validation import make_held_out_probe
 
 PROBE_FACES = 96  # held-out faces on which the error in the loss table is measured
+CHUNK_FACES = 1000  # faces whose pixels are summed at once, as 64-bit integers
+
+
+def make_configs(params: Params, faces: Tensor) -> tuple[ModelSpec, TrainingConfig]:
+    """Return the model's spec and the training's hyperparameters for the training faces, uint8 [n, 3, h, w]."""
+    architecture = Architecture(
+        image_size=faces.shape[-1],
+        model_channels=params.model_channels,
+        channel_mult=tuple(params.channel_mult),
+        num_res_blocks=params.num_res_blocks,
+        attention_resolutions=tuple(params.attention_resolutions),
+        dropout=params.dropout,
+        patch_size=params.patch_size,
+    )
+    mean, std = compute_whitening(faces.split(CHUNK_FACES))
+    spec = ModelSpec(
+        architecture,
+        params.prediction,
+        params.schedule,
+        params.timesteps,
+        params.zero_snr,
+        params.log_snr_shift,
+        params.precision,
+        mean,
+        std,
+    )
+    return spec, TrainingConfig(**{field.name: getattr(params, field.name) for field in fields(TrainingConfig)})
 
 
 @dataclass(frozen=True)
@@ -35,28 +62,7 @@ class TrainingSetup:
         device = prepare_device(threads)
         compute = ComputeConfig.from_environment(device, choose_dtype(params.precision, device))
         train_faces, held_out_faces = (shards.read_faces(faces, split) for split in shards.SPLITS)
-        architecture = Architecture(
-            image_size=train_faces.shape[-1],
-            model_channels=params.model_channels,
-            channel_mult=tuple(params.channel_mult),
-            num_res_blocks=params.num_res_blocks,
-            attention_resolutions=tuple(params.attention_resolutions),
-            dropout=params.dropout,
-            patch_size=params.patch_size,
-        )
-        mean, std = compute_whitening(shards.iterate_shards(faces, "train"))
-        spec = ModelSpec(
-            architecture,
-            params.prediction,
-            params.schedule,
-            params.timesteps,
-            params.zero_snr,
-            params.log_snr_shift,
-            params.precision,
-            mean,
-            std,
-        )
-        config = TrainingConfig(**{field.name: getattr(params, field.name) for field in fields(TrainingConfig)})
+        spec, config = make_configs(params, train_faces)
         return cls(spec, config, compute, train_faces, held_out_faces)
 
     def train(self, work: Path, threads: int, log: Callable[[Row], None]) -> TrainingResult:

@@ -198,7 +198,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from the state in a checkpoint. Raises UserError if the state belongs to another model."""
+        """Continue from the state in a checkpoint. Raises UserError if the state belongs to a different model."""
         spec = asdict(self.spec)
         if different := [
             f"{key} is {state['spec'].get(key)}, expected {spec[key]}"
@@ -206,7 +206,8 @@ class Trainer:
             if state["spec"].get(key) != spec[key]
         ]:
             raise UserError(
-                f"the checkpoint is of another model ({'; '.join(different)}): remove it to train from the beginning"
+                f"the checkpoint belongs to a different model ({'; '.join(different)}): remove it to train from "
+                "the beginning"
             )
         self.step, self.rows, self.loss_sum = state["step"], state["rows"], state["loss_sum"].to(self.compute.device)
         self.snapshots = [posthoc_ema.Snapshot(**snapshot) for snapshot in state["snapshots"]]

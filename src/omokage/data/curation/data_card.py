@@ -81,7 +81,7 @@ def _collect_examples(
     records: Sequence[FaceRecord],
     decisions: Sequence[CurationDecision],
 ) -> tuple[list[NDArray[np.uint8]], list[list[int]]]:
-    """Return thumbnails of example images, and the face boxes in them: the arrays `pictures` and `boxes` of a card.
+    """Return the arrays `pictures` and `boxes` of a card: thumbnails of example images, and the face boxes in them.
 
     `rows_by_image` maps the name of each image to the indices of its faces in `records`.
     """

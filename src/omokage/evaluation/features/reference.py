@@ -35,7 +35,7 @@ def write_features(path: Path, features: Tensor, extractor: Extractor) -> None:
 def read_features(path: Path, extractor: Extractor) -> Tensor:
     """Return the features, float32 [n, d], in a file that write_features wrote.
 
-    Raises UserError if the file holds the features of another extractor or of other weights.
+    Raises UserError if the file holds the features of a different extractor or of different weights.
     """
     with safe_open(path, framework="pt") as file:
         recorded = (file.metadata() or {}).get("omokage")

@@ -22,7 +22,7 @@ CHUNK = 4096  # faces whose pixels are compared at once
 
 @dataclass(frozen=True)
 class NearestNeighbours:
-    """For each of n images, the index of its nearest neighbour, int64 [n], and the distance to it, float64 [n]."""
+    """The nearest face to each of n images: its index in the set of faces, int64 [n], and its distance, float64 [n]."""
 
     index: Tensor
     distance: Tensor
