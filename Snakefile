@@ -1,16 +1,5 @@
-# How and where the stages of dvc.yaml run. DVC passes `--config stage=NAME`; then only that stage has a rule, so no
-# other stage can run without DVC. Without `--config stage`, every stage has a rule.
-from snakemake.utils import min_version
-
-min_version("9.0")
+# The workflow is in workflow/; this file lets `snakemake` find it. An include does not set the default target.
+include: "workflow/Snakefile"
 
 
-include: "workflow/rules/common.smk"
-include: "workflow/rules/train.smk"
-include: "workflow/rules/stages.smk"
-
-
-rule all:
-    default_target: True
-    input:
-        [pipeline.marker(name) for name in pipeline.names],
+workflow.default_target = "all"

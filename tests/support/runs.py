@@ -21,9 +21,9 @@ def hash_outputs(clone: Clone, outputs: Sequence[str] = OUTPUTS) -> dict[str, st
     return {out: hash_tree(clone.root / out) for out in outputs}
 
 
-def find_planned_stages(clone: Clone) -> set[str]:
-    """Return the stages that Snakemake would run, as its dry run lists them."""
-    done = clone.snakemake("--dry-run", "--quiet", "rules")
+def find_planned_stages(clone: Clone, *arguments: str) -> set[str]:
+    """Return the stages that `snakemake` would run with these arguments, as its dry run lists them."""
+    done = clone.snakemake("--dry-run", *arguments, "--quiet", "rules")
     rules = re.findall(r"^(\w+) +1$", done.stdout + done.stderr, flags=re.MULTILINE)
     return set(rules) - {"all", "total"}
 

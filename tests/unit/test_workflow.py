@@ -1,4 +1,4 @@
-"""What the Snakefile asks of `pipeline.workflow`: which stages run, their markers, inputs, numbers and logs."""
+"""What the Snakefile asks of `pipeline.workflow`: which stages run, their inputs and outputs, numbers and logs."""
 
 import shutil
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ from support.clone import ROOT
 from omokage.base.errors import UserError
 from omokage.config.params_file import default_params, render_params
 from omokage.pipeline import slurm, workflow
-from omokage.pipeline.graph import find_upstream
-from omokage.pipeline.workflow import LOG_LINES, THREADS, Workflow
+from omokage.pipeline.snakemake_options import Options
+from omokage.pipeline.workflow import LOG_LINES, NUMBERS, THREADS, Workflow
 
 REASONS = {"figures": ["parameter figure_dpi changed"], "report": ["stage figures will run"]}
 
@@ -24,11 +24,12 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy2(ROOT / name, tmp_path)
     for variable in ("OMOKAGE_THREADS", "DVC_EXP_NAME"):
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def create(root: Path, is_main: bool = True, **config: Any) -> Workflow:
-    return Workflow(root, config, is_main)
+def create(root: Path, is_main: bool = True, options: Options | None = None, **config: Any) -> Workflow:
+    return Workflow(root, config, is_main, options or Options())
 
 
 def set_stale(monkeypatch: pytest.MonkeyPatch, reasons: dict[str, list[str]]) -> None:
@@ -50,18 +51,18 @@ def set_slurm_jobs(monkeypatch: pytest.MonkeyPatch, has_jobs: bool) -> list[list
 
 def test_the_whole_graph_runs_what_is_stale(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pipeline = create(checkout)
-    pipeline.decide(dry_run=False)
+    pipeline.decide()
     assert pipeline.to_run == set(pipeline.names) == set(pipeline.stages)
     assert pipeline.stale["train"][0] == "has not run yet"
     set_stale(monkeypatch, REASONS)
-    pipeline.decide(dry_run=False)
+    pipeline.decide()
     assert pipeline.to_run == {"figures", "report"} and pipeline.stale == REASONS
 
 
 def test_a_stage_that_dvc_runs_always_runs(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     set_stale(monkeypatch, {})
     pipeline = create(checkout, stage="sample")
-    pipeline.decide(dry_run=False)
+    pipeline.decide()
     assert pipeline.to_run == {"sample"} and pipeline.names == ["sample"]
 
 
@@ -72,17 +73,17 @@ def test_results_of_an_earlier_runs_slurm_job_are_used_if_they_fit(
     set_stale(monkeypatch, REASONS if is_stale else {})
     calls = set_slurm_jobs(monkeypatch, has_jobs=True)
     pipeline = create(checkout, stage="figures")
-    pipeline.decide(dry_run=False)
+    pipeline.decide()
     assert calls == [["figures"]]
     assert pipeline.to_run == ({"figures"} if is_stale else set())
     message = "omokage: figures: the results of the earlier run fit and are used\n"
     assert capsys.readouterr().err == ("" if is_stale else message)
 
 
-def test_a_dry_run_and_the_process_of_a_job_wait_for_nothing(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_question_and_the_process_of_a_job_wait_for_nothing(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = set_slurm_jobs(monkeypatch, has_jobs=True)
-    create(checkout).decide(dry_run=True)
-    create(checkout, is_main=False).decide(dry_run=False)
+    create(checkout, options=Options(runs_jobs=False)).decide()
+    create(checkout, is_main=False).decide()
     assert calls == []
 
 
@@ -96,77 +97,95 @@ def test_a_refusal_is_printed_where_snakemake_is_quiet(
     assert capsys.readouterr().err == ("omokage: too bad\n" if stage else "")
 
 
-def test_an_unknown_stage_and_a_path_with_braces_are_refused(checkout: Path) -> None:
+def test_an_unknown_stage_and_a_path_with_braces_are_refused(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"^omokage: stage = 'trian': expected one of params, download, "):
         create(checkout, stage="trian")
     braces = checkout / "{a}"
     braces.mkdir()
     shutil.copy2(checkout / "dvc.yaml", braces)
+    monkeypatch.chdir(braces)
     with pytest.raises(UserError, match="expected a path without braces"):
         create(braces)
+
+
+def test_another_folder_and_touch_are_refused(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"^omokage: --touch: hashes, not times, decide what is up to date"):
+        create(checkout, options=Options(touch=True))
+    monkeypatch.chdir(checkout.parent)
+    with pytest.raises(UserError, match=f"^omokage: Snakemake must be run in the checkout: run `cd {checkout}` first"):
+        create(checkout)
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("lr", "^omokage: lr is a parameter: set it in params.yaml, or run `dvc exp run -S lr=1`$"),
+        ("sample_job", "^omokage: the configuration has the unknown key sample_job: did you mean sample_jobs\\?$"),
+        ("colour", f"^omokage: the configuration has the unknown key colour: expected one of {', '.join(NUMBERS)}$"),
+    ],
+)
+def test_keys_of_the_configuration_that_nothing_reads_are_refused(checkout: Path, key: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Workflow(checkout, {key: 1})
 
 
 def test_invalid_parameters_are_refused_before_any_job(checkout: Path) -> None:
     (checkout / "params.yaml").write_text(render_params({**default_params(), "lr": "fast"}))
     with pytest.raises(UserError, match=r"^omokage: params\.yaml: lr = 'fast'"):
-        create(checkout).decide(dry_run=False)
+        create(checkout).decide()
     (checkout / "params.yaml").unlink()
     with pytest.raises(UserError, match=r"^omokage: params\.yaml cannot be read"):
-        create(checkout).decide(dry_run=False)
+        create(checkout).decide()
 
 
 def test_numbers_of_a_configfile_are_whole_and_large_enough(checkout: Path) -> None:
     pipeline = create(checkout, sample_jobs=3, gpus="0", train_nodes=0, detect_jobs="two", faces_jobs=1.5)
     assert pipeline.read_number("sample_jobs") == 3
-    assert pipeline.read_number("gpus", default=2, minimum=0) == 0
+    assert pipeline.read_number("gpus") == 0
     assert pipeline.read_number("train_processes") == 1
-    assert pipeline.read_number("micro_batch", default=7) == 7
     for key, value in (("train_nodes", "0"), ("detect_jobs", "'two'"), ("faces_jobs", "1.5")):
         with pytest.raises(UserError, match=f"{key} = {value}: expected a whole number of at least 1"):
             pipeline.read_number(key)
 
 
-def test_fewer_cores_than_threads_are_refused(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pipeline = create(checkout)
-    assert pipeline.threads == THREADS
-    pipeline.check_cores(None)
-    pipeline.check_cores(THREADS)
-    with pytest.raises(UserError, match=f"--cores {THREADS - 1}: expected at least {THREADS}"):
-        pipeline.check_cores(THREADS - 1)
-    monkeypatch.setenv("OMOKAGE_THREADS", "1")
-    pipeline.check_cores(1)
-
-
-def test_a_marker_exists_if_and_only_if_the_stage_need_not_run(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    set_stale(monkeypatch, REASONS)
-    pipeline = create(checkout)
-    for leftover in (pipeline.marker("report"), ".snakemake/parts/sample-0-of-2", ".snakemake/incomplete/x"):
-        (checkout / leftover).parent.mkdir(parents=True, exist_ok=True)
-        (checkout / leftover).touch()
-    pipeline.decide(dry_run=False)
-    pipeline.write_markers()
-    existing = {name for name in pipeline.stages if (checkout / pipeline.marker(name)).exists()}
-    assert existing == set(pipeline.stages) - {"figures", "report"}
-    # Of equal age and older than any output, so that Snakemake finds nothing to be newer than anything else.
-    assert {(checkout / pipeline.marker(name)).stat().st_mtime for name in existing} == {1}
-    assert not (checkout / ".snakemake" / "parts").exists()
-    assert not (checkout / ".snakemake" / "incomplete").exists()
-
-
-def test_a_stage_depends_on_the_markers_of_the_stages_before_it(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
+def test_with_fewer_cores_than_threads_a_run_warns(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    create(checkout).decide(cores=THREADS)
+    create(checkout, options=Options(runs_jobs=False)).decide(cores=THREADS - 1)
+    monkeypatch.setenv("OMOKAGE_THREADS", "1")
+    create(checkout).decide(cores=1)
+    assert capsys.readouterr().err == ""
+    monkeypatch.delenv("OMOKAGE_THREADS")
+    create(checkout).decide(cores=1)
+    assert capsys.readouterr().err == "omokage: 1 core for 2 threads: slower, with the same results as on more cores\n"
+
+
+def test_before_jobs_run_leftovers_of_earlier_runs_are_removed(checkout: Path) -> None:
+    leftovers = [checkout / ".snakemake" / name for name in ("parts/sample-0-of-2", "incomplete/x", "incomplete/y/z")]
+    for leftover in leftovers:
+        leftover.parent.mkdir(parents=True, exist_ok=True)
+        leftover.touch()
+    create(checkout, options=Options(runs_jobs=False)).decide()
+    create(checkout, is_main=False).decide()
+    assert all(leftover.exists() for leftover in leftovers)
+    create(checkout).decide()
+    assert not any(leftover.exists() for leftover in leftovers)
+    assert (checkout / ".snakemake" / "incomplete").is_dir()
+
+
+def test_a_stage_reads_and_writes_the_files_in_dvc_yaml(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_stale(monkeypatch, {})
     pipeline = create(checkout)
-    pipeline.decide(dry_run=False)
-    upstream = find_upstream(pipeline.stages, "evaluate")
-    assert pipeline.find_inputs("evaluate") == [pipeline.marker(name) for name in upstream]
-    assert pipeline.marker("sample") in pipeline.find_inputs("evaluate")
-    assert create(checkout, stage="evaluate").find_inputs("evaluate") == []
+    pipeline.decide()
+    assert pipeline.find_inputs("faces") == ["data/pictures.zip", "data/detections.csv"]
+    assert "data/faces/index.csv" in pipeline.find_outputs("faces")
+    assert "results/loss.csv" in pipeline.find_outputs("train")
+    assert pipeline.find_inputs("download") == ["data/checked.txt"]
     # `params` alone is stale: `download`, which depends on it, must not rerun.
     set_stale(monkeypatch, {"params": ["parameter lr changed"]})
-    pipeline.decide(dry_run=False)
+    pipeline.decide()
     assert pipeline.find_inputs("download") == []
-    assert pipeline.find_inputs("detect") == [pipeline.marker("download")]
 
 
 def test_only_a_stage_that_fans_out_has_markers_of_parts(checkout: Path) -> None:
@@ -199,8 +218,7 @@ def test_logs_of_jobs_on_other_nodes_are_printed_under_dvc(checkout: Path, capsy
 def test_a_new_run_of_a_stage_removes_its_logs_and_no_others(checkout: Path) -> None:
     pipeline = create(checkout, stage="sample")
     write_logs(pipeline)
-    pipeline.decide(dry_run=False)
-    pipeline.write_markers()
+    pipeline.decide()
     assert sorted(path.name for path in pipeline.logs.iterdir()) == ["sample.tsv", "train.log"]
 
 
@@ -211,5 +229,6 @@ def test_each_experiment_has_its_own_folder_of_logs_in_the_main_checkout(
     temporary = checkout / ".dvc" / "tmp" / "exps" / "tmpabc"
     temporary.mkdir(parents=True)
     shutil.copy2(checkout / "dvc.yaml", temporary)
+    monkeypatch.chdir(temporary)
     monkeypatch.setenv("DVC_EXP_NAME", "size-2")
     assert create(temporary).logs == checkout / ".dvc" / "tmp" / "omokage" / "logs" / "size-2"

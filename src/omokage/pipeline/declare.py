@@ -3,7 +3,8 @@
     python -m omokage.pipeline.declare
 
 writes the `params` of every stage in dvc.yaml, the package lists in workflow/packages, the comments and missing
-parameters of params.yaml, docs/reference/parameters.md, and the README's tables of which change reruns which stage.
+parameters of params.yaml, docs/reference/parameters.md, the captions in workflow/report, and the README's tables of
+which change reruns which stage.
 """
 
 import re
@@ -17,6 +18,7 @@ from omokage.params.schema import PARTS
 from omokage.pipeline.graph import read_stages
 from omokage.pipeline.imports import find_distributions, find_imports
 from omokage.pipeline.reruns import render_code_table, render_table
+from omokage.pipeline.snakemake_report import render_captions
 
 BEGIN, END = "<!-- {name}: written by `make deps` -->", "<!-- end of {name} -->"
 
@@ -58,13 +60,15 @@ def rewrite_readme(root: Path) -> str:
 
 
 def declare(root: Path) -> None:
-    """Rewrite the derived parts of dvc.yaml, workflow/packages, params.yaml, the parameter reference and the README."""
+    """Rewrite all files, or parts of files, that are derived."""
     pipeline = root / "dvc.yaml"
     write_text(pipeline, rewrite_dvc_yaml(pipeline.read_text(encoding="utf-8")))
     for name, stage in read_stages(root).items():
         write_text(root / stage.packages, render_packages(root, name))
     rewrite_params(root / "params.yaml")
     write_text(root / reference.PATH, reference.render_reference())
+    for path, caption in render_captions().items():
+        write_text(root / path, caption)
     write_text(root / "README.md", rewrite_readme(root))
 
 

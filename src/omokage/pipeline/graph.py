@@ -19,10 +19,11 @@ class Stage:
 
     `params` is None if the stage depends on all parameters. `outs_in_git` are the outputs with `cache: false`, which
     git stores. `skips_run_cache` is true if such an output is neither a metric nor a plot, since DVC then saves no run
-    of the stage to its run-cache.
+    of the stage to its run-cache. `description` is a phrase.
     """
 
     name: str
+    description: str
     params: tuple[str, ...] | None
     deps: tuple[str, ...]
     outs: tuple[str, ...]
@@ -69,6 +70,7 @@ def _read_stage(name: str, entry: Mapping[str, Any]) -> Stage:
     outs = plain | metrics | plots
     return Stage(
         name=name,
+        description=entry.get("desc", ""),
         params=None if any(isinstance(param, dict) for param in params) else tuple(params),
         deps=tuple(entry.get("deps", [])),
         outs=tuple(outs),

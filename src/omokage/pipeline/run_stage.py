@@ -24,6 +24,7 @@ from omokage.base.job import Job
 from omokage.pipeline.file_lock import hold_lock
 from omokage.pipeline.graph import Stage, read_stages
 from omokage.pipeline.prepare import prepare_job
+from omokage.pipeline.rule_files import copy_linked_outputs
 from omokage.pipeline.seal import check_seal, hide_loaded_modules
 from omokage.pipeline.stale import find_record
 from omokage.stamps.records import write_record
@@ -80,6 +81,7 @@ def _run_whole(root: Path, stage: Stage, job: Job[Any], module: Any, live: Seque
             print(f"omokage: {name}: the results of that run fit and are used", file=sys.stderr)
             return
         with _lock_device(root, name) if exclusive else contextlib.nullcontext():
+            copy_linked_outputs(root, stage)
             started = time.monotonic()
             before = {path: _identify(path) for path in job.outputs.values()}
             try:

@@ -1,10 +1,8 @@
-"""The Snakefile's logic: read the configuration, find the stages that must run, and manage marker files and logs.
+"""The Snakefile's logic: read the configuration, decide which stages must run, and manage logs."""
 
-Snakemake sees one marker file per stage. The marker exists only while the stage's outputs match the parameters, code
-and inputs. Hashes decide this (`pipeline.stale`), not modification times, which mean nothing after `dvc checkout`.
-"""
-
+import difflib
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -15,39 +13,69 @@ from typing import Any, NoReturn
 from omokage.base.checkout import work_folder
 from omokage.base.environment import read_positive
 from omokage.base.errors import UserError
+from omokage.base.files import remove
 from omokage.config.params_file import check_params
 from omokage.config.yaml_file import load_yaml
-from omokage.pipeline import slurm
-from omokage.pipeline.graph import Stage, find_upstream, read_stages
+from omokage.params.schema import Params
+from omokage.pipeline import rule_files, slurm
+from omokage.pipeline.graph import Stage, read_stages
+from omokage.pipeline.snakemake_options import Options
 from omokage.pipeline.stale import find_stale
 
 # CPU threads of each stage. The number changes the last bits of sums, so all profiles use the same; OMOKAGE_THREADS
 # overrides it.
 THREADS = 2
 LOG_LINES = 20  # number of lines, from the end of a log, that `print_logs` prints
+# The numbers in a profile's configfile, each with its default and its minimum. workflow/profiles/slurm describes them.
+NUMBERS = {
+    "gpus": (0, 0),
+    "share_device": (0, 0),
+    "detect_jobs": (1, 1),
+    "faces_jobs": (1, 1),
+    "sample_jobs": (1, 1),
+    "train_nodes": (1, 1),
+    "train_processes": (1, 1),
+    "micro_batch": (0, 1),
+}
 
 
 @dataclass
 class Workflow:
     """The pipeline as one run of Snakemake sees it: all stages, or the one named by `--config stage=NAME`.
 
-    `config` is Snakemake's configuration. `is_main` is false in the processes that Snakemake starts for single jobs.
-    `decide` sets `to_run`, the stages to run, and `stale`, the reasons by stage.
+    `config` is Snakemake's configuration, and `options` is what the user asked for. `is_main` is false in the processes
+    that Snakemake starts for single jobs. `decide` sets `to_run`, the stages to run, and `stale`, the reasons by stage.
     """
 
     root: Path
     config: Mapping[str, Any]
-    is_main: bool
+    is_main: bool = True
+    options: Options = field(default_factory=Options)
     stages: dict[str, Stage] = field(init=False)
     to_run: set[str] = field(init=False, default_factory=set)
     stale: dict[str, list[str]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.options.touch:
+            self.refuse("--touch: hashes, not times, decide what is up to date: run `dvc commit` to accept files as is")
+        if Path.cwd().resolve() != self.root.resolve():
+            self.refuse(f"Snakemake must be run in the checkout: run `cd {shlex.quote(str(self.root))}` first")
+        self._check_config()
         self.stages = read_stages(self.root)
         if self.single_stage and self.single_stage not in self.stages:
             self.refuse(f"stage = {self.single_stage!r}: expected one of {', '.join(self.stages)}")
         if set("{}") & set(str(self.logs)):
             self.refuse(f"{self.logs}: expected a path without braces, which Snakemake takes for wildcards")
+
+    def _check_config(self) -> None:
+        """Raise UserError for a key of the configuration that nothing reads."""
+        for key, value in self.config.items():
+            if key in Params.model_fields:
+                self.refuse(f"{key} is a parameter: set it in params.yaml, or run `dvc exp run -S {key}={value}`")
+            if key not in (*NUMBERS, "stage"):
+                similar = difflib.get_close_matches(str(key), NUMBERS, n=1)
+                hint = f"did you mean {similar[0]}?" if similar else f"expected one of {', '.join(NUMBERS)}"
+                self.refuse(f"the configuration has the unknown key {key}: {hint}")
 
     @property
     def single_stage(self) -> str | None:
@@ -56,7 +84,7 @@ class Workflow:
 
     @property
     def names(self) -> list[str]:
-        """The stages that get a rule: only the stage that DVC runs if DVC started Snakemake, otherwise all stages."""
+        """The stages that get a rule. If DVC runs a stage, this is only that stage; otherwise it is all stages."""
         return [self.single_stage] if self.single_stage else list(self.stages)
 
     @property
@@ -78,23 +106,22 @@ class Workflow:
             print(f"omokage: {message}", file=sys.stderr)
         raise UserError(f"omokage: {message}")
 
-    def read_number(self, key: str, default: int = 1, minimum: int = 1) -> int:
-        """Return the whole number under `key` in the configuration; raise UserError unless it is at least `minimum`."""
+    def read_number(self, key: str) -> int:
+        """Return the whole number under `key` in the configuration; raise UserError if it is below the minimum."""
+        default, minimum = NUMBERS[key]
         value = self.config.get(key, default)
-        if not str(value).isdecimal() or int(value) < minimum:
+        if key in self.config and (not str(value).isdecimal() or int(value) < minimum):
             self.refuse(f"{key} = {value!r}: expected a whole number of at least {minimum}")
         return int(value)
 
-    def check_cores(self, cores: int | None) -> None:
-        """Raise UserError if Snakemake may use fewer cores than a stage has threads."""
-        if cores is not None and cores < self.threads:
-            self.refuse(
-                f"--cores {cores}: expected at least {self.threads}, since fewer threads change the last bits of sums"
-            )
+    def decide(self, cores: int | None = None) -> None:
+        """Decide which stages must run, and write their triggers; before jobs run, prepare for them.
 
-    def decide(self, dry_run: bool) -> None:
-        """Decide which stages must run. Unless this is a dry run, first wait for SLURM jobs of an earlier run."""
-        has_waited = self.is_main and not dry_run and slurm.wait_for_jobs(self.root, self.names)
+        Jobs run only if the options say so: then first wait for SLURM jobs of an earlier run, and warn if Snakemake may
+        use fewer `cores` than a stage has threads.
+        """
+        runs_jobs = self.is_main and self.options.runs_jobs
+        has_waited = runs_jobs and slurm.wait_for_jobs(self.root, self.names)
         if self.single_stage is None:
             self.stale = self._find_stale()
             self.to_run = set(self.stale)
@@ -102,6 +129,10 @@ class Workflow:
             print(f"omokage: {self.single_stage}: the results of the earlier run fit and are used", file=sys.stderr)
         else:
             self.to_run = {self.single_stage}
+        if runs_jobs:
+            self._prepare_for_jobs(cores)
+        if self.is_main:
+            rule_files.write_triggers(self.root, [self.stages[name] for name in self.names], self.to_run)
 
     def _find_stale(self) -> dict[str, list[str]]:
         try:
@@ -110,10 +141,6 @@ class Workflow:
             return find_stale(self.root, values)
         except (UserError, OSError) as error:
             self.refuse(error)
-
-    def marker(self, stage: str) -> str:
-        """Return the path of a stage's marker file, which stands for all outputs of the stage in Snakemake's graph."""
-        return f".snakemake/done/{stage}"
 
     def part_markers(self, stage: str) -> list[str]:
         """Return the marker files of the jobs into which a stage is split; empty if the stage is one job.
@@ -124,29 +151,36 @@ class Workflow:
         return [f".snakemake/parts/{stage}-{part}-of-{count}" for part in range(count) if count > 1]
 
     def find_inputs(self, stage: str) -> list[str]:
-        """Return the marker files of the stages that `stage` depends on; empty if DVC runs this stage alone."""
-        upstream = [] if self.single_stage else find_upstream(self.stages, stage)
-        if stage not in self.stale:
-            # Snakemake would rerun the stage because `params` runs, although the output of `params` is a constant.
-            upstream = [name for name in upstream if name not in self.stale]
-        return [self.marker(name) for name in upstream]
+        """Return the files that `stage` reads and other stages write.
 
-    def write_markers(self) -> None:
-        """Create the markers of stages that need not run; remove the other markers and leftovers of earlier runs."""
+        Snakemake would run an up-to-date stage because one before it runs. That stage can only be `params`, whose
+        output is a constant, so this input is left out.
+        """
+        inputs = rule_files.find_inputs(self.stages, stage)
+        return [path for path, maker in inputs.items() if stage in self.to_run or maker not in self.to_run]
+
+    def find_outputs(self, stage: str) -> list[str]:
+        """Return the files by which Snakemake knows the outputs of a stage."""
+        return [rule_files.find_file(out) for out in self.stages[stage].outs]
+
+    def clamp_times(self) -> None:
+        """Set the times of files of the stages to run that lie in the future to now."""
+        rule_files.clamp_times(self.root, [self.stages[name] for name in self.to_run])
+
+    def _prepare_for_jobs(self, cores: int | None) -> None:
+        """Warn if there are few cores, and remove leftovers of earlier runs."""
+        if cores is not None and cores < self.threads:
+            print(
+                f"omokage: {cores} core for {self.threads} threads: slower, with the same results as on more cores",
+                file=sys.stderr,
+            )
         shutil.rmtree(self.root / ".snakemake" / "parts", ignore_errors=True)
-        # Snakemake would rerun any stage that failed before, even if its outputs are now up to date.
-        shutil.rmtree(self.root / ".snakemake" / "incomplete", ignore_errors=True)
-        for name in self.stages:
-            marker = self.root / self.marker(name)
-            marker.parent.mkdir(parents=True, exist_ok=True)
-            if name in self.to_run:
-                marker.unlink(missing_ok=True)
-            else:
-                marker.touch()
-                os.utime(marker, (1, 1))
-        if self.single_stage and self.to_run:
-            for path in self.find_logs(self.single_stage):
-                path.unlink(missing_ok=True)
+        # Snakemake would rerun any stage that failed before, even if its outputs are now up to date. The folder itself
+        # stays: without it, Snakemake believes that an old version wrote its other files.
+        for path in (self.root / ".snakemake" / "incomplete").glob("*"):
+            remove(path)
+        for path in self.find_logs(self.single_stage) if self.single_stage and self.to_run else ():
+            path.unlink(missing_ok=True)
 
     def find_logs(self, stage: str) -> list[Path]:
         """Return the existing logs of a stage and of the jobs into which it is split."""
