@@ -91,8 +91,15 @@ class Training:
 
     def pause(self) -> None:
         """Stop the training, which takes only seconds. SLURM continues it whenever it signals the job."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Continue the training after `pause`."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
         (process,) = re.findall(r"process (\d+) on ", (self.work / "train.lock").read_text())
-        os.kill(int(process), signal.SIGSTOP)
+        os.kill(int(process), number)
 
 
 @pytest.mark.long
@@ -174,6 +181,36 @@ def test_no_fault_of_a_job_or_its_controller_loses_work_or_trains_twice(
     assert "the results of the earlier run fit and are used" in controller.read_output()
     assert len(cluster.list_jobs(clone)) == 2
     assert hash_outputs(clone, TRAINING_OUTPUTS) == hash_outputs(uninterrupted_training, TRAINING_OUTPUTS)
+
+
+@pytest.mark.long
+def test_the_controller_may_be_a_job_itself_and_the_next_one_of_an_array_takes_over(
+    cluster: Cluster, copy_clone: Callable[[], Clone], uninterrupted_training: Clone
+) -> None:
+    clone = make_interruptible(copy_clone())
+    environment = {"HOME": str(clone.root), **cluster.configure(clone, gpus="0")}
+    training = Training(cluster, clone)
+
+    def submit(*options: str) -> str:
+        command = f"--wrap={sys.executable} -m dvc repro"
+        folder = f"--chdir={clone.root}"
+        return cluster.run("sbatch", "--parsable", "--output=%x.log", folder, *options, command, **environment).strip()
+
+    array = submit("--array=1-2%1", "--job-name=array", "--cpus-per-task=2", "--mem-per-cpu=1000")
+    training.wait_for_checkpoint()
+    training.pause()
+    # As the time limit of the first controller would. Its job for the training goes on.
+    cluster.run("scancel", f"{array}_1")
+    output = clone.root / "array.log"
+    job_id = training.describe_job()["JobId"]
+    wait_for(output.read_text, f"waiting for SLURM job {job_id} (rule_train, RUNNING)")
+    training.resume()
+    wait_for(output.read_text, "Use `dvc push`")
+    assert "train: the results of the earlier run fit and are used" in output.read_text()
+    assert hash_outputs(clone, TRAINING_OUTPUTS) == hash_outputs(uninterrupted_training, TRAINING_OUTPUTS)
+    assert "Data and pipelines are up to date" in clone.dvc("status").stdout
+    submit("--wait", "--job-name=again", "--mem=1000")
+    assert "Data and pipelines are up to date" in (clone.root / "again.log").read_text()
 
 
 @pytest.mark.long

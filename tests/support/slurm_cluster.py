@@ -61,10 +61,15 @@ class Cluster:
         self.folder = folder
         self.clones: list[Clone] = []
 
-    def run(self, command: str, *arguments: str) -> str:
-        """Run one of SLURM's commands and return its output."""
+    def run(self, command: str, *arguments: str, **environment: str) -> str:
+        """Run one of SLURM's commands, in this environment or that of the tests, and return its output."""
         done = subprocess.run(
-            [str(self.folder / "bin" / command), *arguments], capture_output=True, text=True, check=True, timeout=60
+            [str(self.folder / "bin" / command), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=240,
+            env=environment or None,
         )
         return done.stdout
 
