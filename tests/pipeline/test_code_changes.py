@@ -18,7 +18,14 @@ from omokage.pipeline.stale import find_stale
 STAGES = read_stages(ROOT)
 CODE_DEPS = sorted({dep for stage in STAGES.values() for dep in stage.code})
 # What editors, desktops and Python leave next to code, as paths in a folder.
-LEFTOVERS = (".DS_Store", "loop.py~", ".loop.py.swp", "__pycache__/loop.cpython-311.pyc", "notes.txt")
+LEFTOVERS = (
+    ".DS_Store",
+    "loop.py~",
+    ".loop.py.swp",
+    "__pycache__/loop.cpython-311.pyc",
+    "notes.txt",
+    ".ipynb_checkpoints/loop.py",
+)
 
 
 def find_changed_for_dvc(clone: Clone) -> set[str]:

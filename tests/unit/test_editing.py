@@ -114,7 +114,7 @@ def test_the_stage_varies_faces_by_strength_and_records_the_round_trip_errors(tm
 
 def test_an_editor_with_more_steps_than_the_model_has_timesteps_is_an_error(tmp_path: Path) -> None:
     model.save_model(tmp_path / "model.safetensors", train_tiny(tmp_path / "work", steps=1).network, make_spec())
-    with pytest.raises(UserError, match="--steps 51: must be at most the model's number of timesteps, 50"):
+    with pytest.raises(UserError, match="51 steps: expected at most 50, the model's number of timesteps"):
         ImageEditor(tmp_path / "model.safetensors", 51, 1)
 
 

@@ -79,7 +79,7 @@ def test_using_presets_writes_params_yaml_with_its_comments(checkout: Path) -> N
 def test_using_a_preset_never_overwrites_edits(checkout: Path) -> None:
     edited = render_params({**default_params(), "lr": 0.5})
     (checkout / "params.yaml").write_text(edited)
-    with pytest.raises(UserError, match=r"^params\.yaml holds edits, which the preset pixiv-64 would overwrite"):
+    with pytest.raises(UserError, match=r"^params\.yaml holds edits, which pixiv-64 would overwrite"):
         use_presets(checkout, ["pixiv-64"])
     assert (checkout / "params.yaml").read_text() == edited
 
@@ -110,6 +110,8 @@ def test_lists_that_dvc_has_rewritten_are_no_edits(checkout: Path) -> None:
         ("purpose: a\ntime: b\nhardware: c\ncombines: pixiv\n", f"{FOLDER}/mine.yaml: expected a list for combines"),
         ("purpose: a\ntime: b\nhardware: c\nparams: [lr]\n", f"{FOLDER}/mine.yaml: expected a list for combines"),
         ("purpose: a\ntime: b\nhardware: c\nparams: {width: 8}\n", "width was renamed to model_channels"),
+        ("purpose: a\ntime: b\nhardware: c\nparam: {lr: 1e-3}\n", f"{FOLDER}/mine.yaml: unknown key param: expected "),
+        ("purpose: a\ntime: b\nhardware: c\ncombines: [pixiv-64]\n", "pixiv-64 combines presets itself: list those"),
     ],
 )
 def test_an_invalid_preset_file_is_refused(checkout: Path, text: str, message: str) -> None:

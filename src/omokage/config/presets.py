@@ -16,6 +16,7 @@ from omokage.config.params_file import check_params, default_params, render_para
 from omokage.config.yaml_file import load_yaml
 
 FOLDER = "workflow/presets"
+KEYS = ("purpose", "time", "hardware", "combines", "params")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ def read_presets(root: Path) -> dict[str, Preset]:
 
 def _read_preset(name: str, files: Mapping[str, Mapping[str, Any]]) -> Preset:
     file, path = files[name], f"{FOLDER}/{name}.yaml"
+    if unknown := sorted(map(str, file.keys() - set(KEYS))):
+        raise UserError(f"{path}: unknown key {', '.join(unknown)}: expected {', '.join(KEYS)}")
     if missing := [key for key in ("purpose", "time", "hardware") if not isinstance(file.get(key), str)]:
         raise UserError(f"{path}: expected a text for {', '.join(missing)}")
     combines, own = file.get("combines") or [], file.get("params") or {}
@@ -48,9 +51,12 @@ def _read_preset(name: str, files: Mapping[str, Mapping[str, Any]]) -> Preset:
         raise UserError(f"{path}: expected a list for combines, and `key: value` lines for params")
     if unknown := [part for part in combines if part not in files]:
         raise UserError(f"{path}: combines = {combines}: there is no preset {', '.join(map(str, unknown))}")
+    if nested := [part for part in combines if files[part].get("combines")]:
+        raise UserError(f"{path}: combines = {combines}: {nested[0]} combines presets itself: list those instead")
     params: dict[str, Any] = {}
-    for part in (*combines, name):
-        params |= files[part].get("params") or {}
+    for part in combines:
+        params |= _read_preset(part, files).params
+    params |= own
     check_params(default_params() | params, path)
     return Preset(name, file["purpose"], file["time"], file["hardware"], tuple(combines), params)
 
@@ -81,7 +87,7 @@ def use_presets(root: Path, names: Sequence[str], committed: Mapping[str, Any] |
     unedited = [default_params() | combine_presets(presets, pair) for pair in product(presets, repeat=2)]
     if current is not None and current not in unedited and current != committed:
         raise UserError(
-            f"params.yaml holds edits, which the preset {' '.join(names)} would overwrite: keep them with "
+            f"params.yaml holds edits, which {' + '.join(names)} would overwrite: keep them with "
             "`cp params.yaml mine.yaml`, then run `git checkout -- params.yaml` and try again"
         )
     write_text(target, render_params(params))

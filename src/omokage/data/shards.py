@@ -11,8 +11,8 @@ SPLITS = ("train", "held_out")
 FACES_PER_SHARD = 8192
 
 
-def write_faces(folder: Path, split: str, faces: Iterable[Tensor]) -> int:
-    """Write the faces of a split, uint8 [3, h, w] each, to shards in `folder`; return the number of faces.
+def write_faces(folder: Path, split: str, faces: Iterable[Tensor]) -> None:
+    """Write the faces of a split, uint8 [3, h, w] each, to shards in `folder`.
 
     The shards are named SPLIT-00000.safetensors and so on.
     """
@@ -33,7 +33,6 @@ def write_faces(folder: Path, split: str, faces: Iterable[Tensor]) -> int:
         if len(shard) == FACES_PER_SHARD:
             flush()
     flush()
-    return count
 
 
 def iterate_shards(folder: Path, split: str) -> Iterator[Tensor]:

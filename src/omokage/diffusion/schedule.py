@@ -29,14 +29,16 @@ def compute_cosine_schedule(timesteps: int) -> Tensor:
     return _multiply_ratios(f)
 
 
-def compute_sigmoid_schedule(timesteps: int, start: float = -3.0, end: float = 3.0, tau: float = 1.0) -> Tensor:
+def compute_sigmoid_schedule(timesteps: int) -> Tensor:
     """Return alphas_cumprod of the sigmoid schedule (Jabri et al. 2022; Chen 2023, algorithm 1).
 
-    It is a section of the logistic function, from `start` / `tau` to `end` / `tau`, rescaled to fall from 1 to 0.
+    It is the section of the logistic function from -3 to 3, rescaled to fall from 1 to 0: start, end and tau of
+    algorithm 1 are -3, 3 and 1.
     """
+    start, end = -3.0, 3.0
     t = torch.linspace(0, 1, timesteps + 1, dtype=torch.float64)
-    first, last = (torch.sigmoid(torch.tensor(edge / tau, dtype=torch.float64)) for edge in (start, end))
-    f = (last - torch.sigmoid((t * (end - start) + start) / tau)) / (last - first)
+    first, last = (torch.sigmoid(torch.tensor(edge, dtype=torch.float64)) for edge in (start, end))
+    f = (last - torch.sigmoid(t * (end - start) + start)) / (last - first)
     return _multiply_ratios(f)
 
 

@@ -27,12 +27,12 @@ class ImageEditor:
 
     def __init__(self, path: Path, steps: int, threads: int) -> None:
         if not path.is_file():
-            raise UserError(f"{path}: there is no model: train one with `make`, or set --model to the path of a model")
+            raise UserError(f"{path}: there is no model: train one with `make`, or name another file")
         self.steps, self.device = steps, prepare_device(threads)
         network, self.spec = load_model(path, self.device)
         self.denoiser = make_denoiser(network, self.spec, self.device)
         if steps > self.spec.timesteps:
-            raise UserError(f"--steps {steps}: must be at most the model's number of timesteps, {self.spec.timesteps}")
+            raise UserError(f"{steps} steps: expected at most {self.spec.timesteps}, the model's number of timesteps")
 
     @property
     def image_size(self) -> int:

@@ -1,4 +1,4 @@
-"""Plot some source images with the boxes of the detected faces, to check that the right faces are cropped."""
+"""Plot some source images with their crops marked, to check that the right faces are cropped."""
 
 from functools import partial
 

@@ -14,12 +14,13 @@ def list_code(root: Path, dep: str) -> list[Path]:
     """Return the code files, sorted, in `dep`: a file or folder under src/ that a stage declares in its deps."""
     declared = root / dep
     files = [declared] if declared.is_file() else declared.rglob("*")
-    return sorted(path for path in files if _counts(path))
+    return sorted(path for path in files if _counts(path.relative_to(root)) and path.is_file())
 
 
 def _counts(path: Path) -> bool:
-    is_code = path.suffix in SUFFIXES and path.name != EXEMPT and not path.name.startswith(".")
-    return is_code and path.is_file()
+    """Return whether `.dvcignore` admits the file at `path`, which is relative to the checkout."""
+    is_hidden = any(part.startswith(".") for part in path.parts)
+    return path.suffix in SUFFIXES and path.name != EXEMPT and not is_hidden
 
 
 def hash_code(root: Path, dep: str) -> str:

@@ -86,9 +86,8 @@ def tabulate_dropped(run: Run) -> Table:
     """Return a table of the number of dropped faces by reason."""
     images = run.faces["pictures"]
     rows = [
-        [Cell(reason.replace("_", " ")), _make_number_cell(count), Cell(format_percent(count / images), count / images)]
+        [Cell(reason), _make_number_cell(count), Cell(format_percent(count / images), count / images)]
         for reason, count in sorted(run.faces["dropped"].items())
-        if count
     ]
     return Table("Dropped faces", ["reason", "faces", "share of all images"], rows)
 

@@ -52,12 +52,13 @@ def train(
                 row = trainer.make_row(probe)
                 log(row)
                 bar.set_postfix_str(f"loss {row['loss']:.4f}", refresh=False)
-            if is_interrupted() or time.monotonic() - last_saved > interval:
+            must_stop = is_interrupted()
+            if must_stop or time.monotonic() - last_saved > interval:
                 trainer.check_divergence()
                 if compute.group.rank == 0:
                     save_checkpoint(work, trainer.step, trainer.state_dict())
                 last_saved = time.monotonic()
-            if is_interrupted():
+            if must_stop:
                 raise Interrupted(f"stopped after step {trainer.step}: run the same command to resume")
     return TrainingResult(trainer.ema.model, trainer.snapshots)
 

@@ -1,6 +1,6 @@
 """Collect the arrays for the data card, a figure that describes the data set.
 
-The data card shows example images with face boxes, kept and dropped faces, image sizes and colours.
+The data card shows example images with their crops, kept and dropped faces, image sizes and colours.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ def build_data_card(
     """Return the arrays for the data card. The examples are spread evenly over the data set.
 
     - `pictures`, uint8 [n, 3, SIDE, SIDE]: images searched by the detector, or other images if it searched none
-    - `boxes`, int16 [m, 6]: one face box in `pictures` per row, as the index of the image, left, top, right, bottom,
+    - `boxes`, int16 [m, 6]: one crop in `pictures` per row, as the index of the image, left, top, right, bottom,
       and 1 if the face was kept, else 0
     - `dropped`, uint8 [k, 3, SIDE, SIDE]: images of dropped faces
     - `kinds`, uint8 [k, 32]: the kind of the decision to drop each of them, encoded by text_arrays
@@ -81,7 +81,7 @@ def _collect_examples(
     records: Sequence[FaceRecord],
     decisions: Sequence[CurationDecision],
 ) -> tuple[list[NDArray[np.uint8]], list[list[int]]]:
-    """Return the arrays `pictures` and `boxes` of a card: thumbnails of example images, and the face boxes in them.
+    """Return the arrays `pictures` and `boxes` of a card: thumbnails of example images, and the crops in them.
 
     `rows_by_image` maps the name of each image to the indices of its faces in `records`.
     """
