@@ -11,6 +11,7 @@ from support.clone import TINY_PARAMS, Clone
 from support.runs import STAGES, find_planned_stages, hash_outputs
 
 from omokage.pipeline.graph import find_upstream
+from omokage.pipeline.reruns import find_reruns
 from omokage.pipeline.rule_files import find_file
 from omokage.pipeline.snakemake_report import CATEGORIES
 
@@ -36,7 +37,8 @@ def test_a_dry_run_lists_what_hashes_call_stale(clone: Clone) -> None:
     assert find_planned_stages(clone, "results/loss.csv") == set()
     assert find_planned_stages(clone, "--until", "figures") == {"figures"}
     assert find_planned_stages(clone, "--until", "sample") == set()
-    assert find_planned_stages(clone, "--forcerun", "train") == {"train", *STALE}
+    assert find_planned_stages(clone, "--forcerun", "sample") == {"sample", "evaluate", *STALE}
+    assert find_planned_stages(clone, "--forcerun", "results/loss.csv") == set(find_reruns(STAGES)["lr"])
     assert find_planned_stages(clone, "--forceall") == set(STAGES)
     assert hash_outputs(clone) == outputs
 

@@ -65,8 +65,8 @@ RESOURCES = {
 
 def inputs(stage):
     """Return the stage's inputs: its trigger, by which it runs or not, and files whose times then do not matter."""
-    must_run = stage in pipeline.to_run
-    return [trigger_path(stage), *(path if must_run else ancient(path) for path in pipeline.find_inputs(stage))]
+    may_run = pipeline.may_run(stage)
+    return [trigger_path(stage), *(path if may_run else ancient(path) for path in pipeline.find_inputs(stage))]
 
 
 def outputs(stage):

@@ -1,7 +1,7 @@
 """Read dvc.yaml: the stages, their dependencies and outputs, and the paths of those files."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,19 @@ def _is_in_git(options: Mapping[str, Any]) -> bool:
 def find_upstream(stages: Mapping[str, Stage], name: str) -> list[str]:
     """Return the stages whose outputs `name` depends on, in the order of dvc.yaml."""
     return [stage.name for stage in stages.values() if set(stage.outs) & set(stages[name].deps)]
+
+
+def find_with_downstream(stages: Mapping[str, Stage], names: Collection[str]) -> list[str]:
+    """Return the stages `names` and all stages downstream of them, in the order of dvc.yaml.
+
+    No stage counts as downstream of `params`, whose output is a constant.
+    """
+    found: list[str] = []
+    for name in stages:
+        upstream = {*find_upstream(stages, name)} - {"params"}
+        if name in names or upstream & {*found}:
+            found.append(name)
+    return found
 
 
 def locate(root: Path, path: str, values: Mapping[str, Any]) -> Path:

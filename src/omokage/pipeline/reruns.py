@@ -1,9 +1,9 @@
 """Find which stages a change of each parameter, file or folder reruns, according to dvc.yaml."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from omokage.pipeline.code import is_declared
-from omokage.pipeline.graph import CODE, Stage, find_upstream
+from omokage.pipeline.graph import CODE, Stage, find_with_downstream
 
 BULLET = "●"
 
@@ -16,7 +16,7 @@ def find_reruns(stages: Mapping[str, Stage]) -> dict[str, list[str]]:
     """
     keys = dict.fromkeys(key for stage in stages.values() for key in stage.params or ())
     return {
-        key: _find_affected(stages, {name for name, stage in stages.items() if key in (stage.params or (key,))})
+        key: find_with_downstream(stages, {name for name, stage in stages.items() if key in (stage.params or (key,))})
         for key in keys
     }
 
@@ -29,19 +29,9 @@ def find_code_reruns(stages: Mapping[str, Stage]) -> dict[str, list[str]]:
     """
     deps = dict.fromkeys(dep for stage in stages.values() for dep in stage.code)
     return {
-        dep: _find_affected(stages, {name for name, stage in stages.items() if is_declared(dep, stage.code)})
+        dep: find_with_downstream(stages, {name for name, stage in stages.items() if is_declared(dep, stage.code)})
         for dep in deps
     }
-
-
-def _find_affected(stages: Mapping[str, Stage], declaring: Collection[str]) -> list[str]:
-    """Return the `declaring` stages and all stages downstream of them, in the order of dvc.yaml."""
-    affected: list[str] = []
-    for name in stages:
-        upstream = {*find_upstream(stages, name)} - {"params"}
-        if name in declaring or upstream & {*affected}:
-            affected.append(name)
-    return affected
 
 
 def render_table(stages: Mapping[str, Stage]) -> str:

@@ -37,11 +37,16 @@ QUERIES = (
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked Snakemake for: to run jobs, to mark files as up to date (`--touch`), to pack an archive."""
+    """What the user asked Snakemake for.
+
+    These are to run jobs, to mark files as up to date (`--touch`), to pack an archive, and to run certain rules, or the
+    rules of certain files, whether or not they are up to date (`--forcerun`).
+    """
 
     runs_jobs: bool = True
     touch: bool = False
     archive: bool = False
+    forcerun: frozenset[str] = frozenset()
 
 
 def read_options(command_line: Sequence[str] = sys.argv) -> Options:
@@ -50,4 +55,9 @@ def read_options(command_line: Sequence[str] = sys.argv) -> Options:
         return Options()
     options, _ = get_argument_parser().parse_known_args(command_line[1:])
     is_query = any(getattr(options, name, None) not in (None, False) for name in QUERIES)
-    return Options(runs_jobs=not is_query, touch=options.touch, archive=options.archive is not None)
+    return Options(
+        runs_jobs=not is_query,
+        touch=options.touch,
+        archive=options.archive is not None,
+        forcerun=frozenset(options.forcerun or ()),
+    )

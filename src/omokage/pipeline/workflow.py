@@ -18,7 +18,7 @@ from omokage.config.params_file import check_params
 from omokage.config.yaml_file import load_yaml
 from omokage.params.schema import Params
 from omokage.pipeline import rule_files, slurm
-from omokage.pipeline.graph import Stage, read_stages
+from omokage.pipeline.graph import Stage, find_with_downstream, read_stages
 from omokage.pipeline.snakemake_options import Options
 from omokage.pipeline.stale import find_stale
 
@@ -157,7 +157,12 @@ class Workflow:
         output is a constant, so this input is left out.
         """
         inputs = rule_files.find_inputs(self.stages, stage)
-        return [path for path, maker in inputs.items() if stage in self.to_run or maker not in self.to_run]
+        return [path for path, maker in inputs.items() if self.may_run(stage) or maker not in self.to_run]
+
+    def may_run(self, stage: str) -> bool:
+        """Return whether a stage must run, or is downstream of a stage that `--forcerun` names."""
+        forced = {name for name in self.names if {name, *self.find_outputs(name)} & self.options.forcerun}
+        return stage in self.to_run or stage in find_with_downstream(self.stages, forced)
 
     def find_outputs(self, stage: str) -> list[str]:
         """Return the files by which Snakemake knows the outputs of a stage."""
