@@ -31,6 +31,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:8] = [items[number] for number in (0, 7, 1, 6, 2, 5, 3, 4) if number < len(items)]
 
 
+@pytest.fixture(scope="module")
+def use_one_thread() -> None:
+    """Compute with one thread, also if an earlier test of this process has asked torch for more."""
+    # Imported late, because torch reads OMP_NUM_THREADS when it is loaded.
+    import torch
+
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def preload(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Clone], Clone]:
     """Return a function that makes a clone use the preloaded Python, which starts faster (see support/preloaded.py)."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from support.clone import ROOT, Clone
+from support.clone import PYTHON_PATH, ROOT, Clone
 from support.training import CPU, compute_relative_distance, make_spec, train_tiny
 from torch import Tensor
 
@@ -37,10 +37,9 @@ def test_torchrun_trains_the_same_model(
 ) -> None:
     model = tmp_path / "model.safetensors"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    python_path = f"{ROOT / 'src'}{os.pathsep}{ROOT / 'tests'}"
     done = subprocess.run(
         [*torchrun, str(SCRIPT), str(model), str(micro_batch)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": python_path},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": PYTHON_PATH},
         capture_output=True,
         text=True,
         check=False,
@@ -60,9 +59,7 @@ def test_gradients_of_the_parts_of_a_batch_add_up_to_those_of_the_batch(
 
 def test_a_profile_can_train_in_several_processes(copy_clone: Callable[[], Clone], finished_clone: Clone) -> None:
     clone = copy_clone().without_preloading()
-    (clone.root / "several.yaml").write_text("train_processes: 2\nmicro_batch: 3\n")
-    profile = clone.root / "workflow" / "profiles" / "default" / "config.yaml"
-    profile.write_text(profile.read_text() + "configfile: several.yaml\n")
+    clone.configure_profile(train_processes=2, micro_batch=3)
     clone.snakemake("--forcerun", "train", "--", "train")
     losses = [
         [float(line.split(",")[2]) for line in (place / "results" / "loss.csv").read_text().split()[1:]]

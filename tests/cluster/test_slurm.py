@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from support import slurm_cluster
 from support.clone import ROOT, TRAINING_OUTPUTS, Clone, make_interruptible, skip_unless_installed
 from support.runs import STAGES, hash_outputs, wait_for
+from support.sessions import output_path, start_repro_train
 from support.slurm_cluster import Cluster
 from support.training import compute_relative_distance
 
@@ -27,36 +28,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     skip_unless_installed((*slurm_cluster.DAEMONS, *slurm_cluster.COMMANDS), "slurm-wlm and munge", slurm_cluster.PATH)
     with slurm_cluster.start_cluster(tmp_path_factory.mktemp("slurm")) as cluster:
         yield cluster
-
-
-class Controller:
-    """`dvc repro train` in a clone, in a session of its own, which can be killed without the jobs."""
-
-    def __init__(self, clone: Clone, environment: dict[str, str]) -> None:
-        self.output_path = clone.root / "output"
-        with self.output_path.open("w") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "dvc", "repro", "train"],
-                cwd=clone.root,
-                env={"HOME": str(clone.root), **environment},
-                start_new_session=True,
-                stdout=output,
-                stderr=output,
-            )
-
-    def wait(self) -> int:
-        """Wait until it has ended, and return the exit code."""
-        return self.process.wait(timeout=240)
-
-    def read_output(self) -> str:
-        """Return what it has printed."""
-        return self.output_path.read_text()
-
-    def kill(self) -> None:
-        """Kill it and its children at once, as a power cut on the login node does."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
 
 
 class Training:
@@ -134,21 +105,17 @@ def test_no_fault_of_a_job_or_its_controller_loses_work_or_trains_twice(
 ) -> None:
     clone = make_interruptible(copy_clone())
     environment = cluster.configure(clone, gpus="0")
-    training = Training(cluster, clone)
+    training, output = Training(cluster, clone), output_path(clone)
 
-    controller = Controller(clone, environment)
-    try:
+    with start_repro_train(clone, environment) as controller:
         training.wait_for_checkpoint()
         cluster.run("scancel", training.describe_job()["JobId"])
-        assert controller.wait() != 0
-    finally:
-        controller.kill()
+        assert controller.wait(timeout=240) != 0
     assert training.describe_job()["JobState"] == "CANCELLED"
-    assert "run the same command to resume" in controller.read_output()
+    assert "run the same command to resume" in output.read_text()
     assert not list(clone.root.glob("*/**/.partial-*"))
 
-    controller = Controller(clone, environment)
-    try:
+    with start_repro_train(clone, environment):
         training.wait_for_checkpoint()
         training.pause()
         # The profile's `--signal` sends SIGTERM two minutes before the limit; SLURM checks limits twice a minute.
@@ -166,19 +133,14 @@ def test_no_fault_of_a_job_or_its_controller_loses_work_or_trains_twice(
         training.pause()
         # A suspended job surely outlives its controller.
         cluster.run("scontrol", "suspend", training.describe_job()["JobId"])
-    finally:
-        controller.kill()
     assert training.describe_job()["JobState"] == "SUSPENDED"
 
-    controller = Controller(clone, environment)
-    try:
+    with start_repro_train(clone, environment) as controller:
         job_id = training.describe_job()["JobId"]
-        wait_for(controller.read_output, f"waiting for SLURM job {job_id} (rule_train, SUSPENDED)")
+        wait_for(output.read_text, f"waiting for SLURM job {job_id} (rule_train, SUSPENDED)")
         cluster.run("scontrol", "resume", job_id)
-        assert controller.wait() == 0, controller.read_output()
-    finally:
-        controller.kill()
-    assert "the results of the earlier run fit and are used" in controller.read_output()
+        assert controller.wait(timeout=240) == 0, output.read_text()
+    assert "the results of the earlier run fit and are used" in output.read_text()
     assert len(cluster.list_jobs(clone)) == 2
     assert hash_outputs(clone, TRAINING_OUTPUTS) == hash_outputs(uninterrupted_training, TRAINING_OUTPUTS)
 

@@ -1,21 +1,20 @@
 """Changes of code: DVC, `omokage stale` and the table of reruns agree on what they make stale, and what they do not."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
 from support.clone import ROOT, Clone
+from support.runs import STAGES
 
 from omokage.config.yaml_file import load_yaml
 from omokage.pipeline.code import is_declared, list_code
 from omokage.pipeline.dvc_lock import get_hashes, hash_dependency, read_lock
-from omokage.pipeline.graph import fill_in, locate, read_stages
+from omokage.pipeline.graph import fill_in, locate
 from omokage.pipeline.reruns import find_code_reruns
 from omokage.pipeline.stale import find_stale
 
-STAGES = read_stages(ROOT)
 CODE_DEPS = sorted({dep for stage in STAGES.values() for dep in stage.code})
 # What editors, desktops and Python leave next to code, as paths in a folder.
 LEFTOVERS = (
@@ -45,7 +44,7 @@ def choose_file(dep: str) -> str:
 
 
 @pytest.mark.long
-def test_a_change_in_any_room_makes_stale_what_the_table_of_reruns_says(
+def test_a_change_in_any_folder_makes_stale_what_the_table_of_reruns_says(
     copy_clone: Callable[[], Clone], bypass_snakemake: Callable[[Clone], Clone]
 ) -> None:
     clone = bypass_snakemake(copy_clone())
@@ -98,10 +97,10 @@ def test_texts_and_commands_rerun_nothing_and_new_samplers_and_figures_do_not_re
     assert find_changed_for_dvc(clone) == set()
     assert find_stale_stages(clone) == []
     table = find_code_reruns(STAGES)
-    for room in ("figures", "sampling"):
-        module = clone.root / "src/omokage" / room / "new_module.py"
+    for folder in ("figures", "sampling"):
+        module = clone.root / "src/omokage" / folder / "new_module.py"
         module.write_text('"""A new sampler or figure."""\n')
-        assert find_stale_stages(clone) == table[f"src/omokage/{room}"]
+        assert find_stale_stages(clone) == table[f"src/omokage/{folder}"]
         assert not {"faces", "train"} & {*find_stale_stages(clone), *find_changed_for_dvc(clone)}
         module.unlink()
 
@@ -142,8 +141,7 @@ def test_a_new_parameter_takes_a_field_a_description_and_its_use(
             "title=job.params.report_title", 'title=f"{job.params.report_title}: {job.params.report_subtitle}"'
         )
     )
-    # What `make deps` runs.
-    clone.run(sys.executable, "-m", "omokage.pipeline.declare", PYTHONPATH="src")
+    clone.run_deps()
     assert (clone.root / "params.yaml").read_text().endswith("\nreport_subtitle: A test  # second line of the title\n")
     assert load_yaml(clone.root / "dvc.yaml")["stages"]["report"]["params"] == ["report_title", "report_subtitle"]
     changed = set(clone.run("git", "diff", "--name-only").stdout.split())

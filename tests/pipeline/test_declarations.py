@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pytest
 from support.clone import ROOT, Clone
+from support.runs import STAGES
 
-from omokage.base.files import hash_tree
 from omokage.config import reference
 from omokage.config.yaml_file import load_yaml
 from omokage.pipeline.code import EXEMPT, SUFFIXES, is_declared
 from omokage.pipeline.declare import render_packages, rewrite_dvc_yaml, rewrite_readme
-from omokage.pipeline.graph import find_upstream, read_stages
+from omokage.pipeline.graph import find_upstream
 from omokage.pipeline.imports import find_imports
 
-STAGES = read_stages(ROOT)
 MAX_CODE_DEPS, MAX_LINES = 10, 350
 
 
@@ -70,18 +69,6 @@ def test_every_stage_has_the_same_command_and_a_record() -> None:
         assert declared[name]["cmd"] == f"sh workflow/stage {name}"
         assert stage.record in stage.outs
         assert not any(isinstance(out, dict) for out in declared[name].get("outs", [])) or name == "report"
-
-
-def test_the_hash_of_a_folder_depends_on_names_and_contents(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "x").write_text("1")
-    first = hash_tree(tmp_path)
-    (tmp_path / "a" / "x").write_text("2")
-    second = hash_tree(tmp_path)
-    (tmp_path / "a" / "x").rename(tmp_path / "a" / "y")
-    third = hash_tree(tmp_path)
-    (tmp_path / "a" / "y").unlink()
-    assert len({first, second, third, hash_tree(tmp_path)}) == 4
 
 
 def read_dvc_edges() -> set[tuple[str, str]]:

@@ -5,8 +5,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -15,6 +14,7 @@ import pytest
 from support.clone import TRAINING_OUTPUTS, Clone, make_interruptible, parse_stages_run
 from support.images import write_random_images
 from support.runs import STAGES, hash_outputs, wait_for
+from support.sessions import kill_session, start_repro_train
 
 from omokage.base.files import hash_tree
 from omokage.config.yaml_file import load_yaml
@@ -36,30 +36,6 @@ def wait_for_queue(clone: Clone) -> str:
         return "" if re.search("Queued|Running", status) else f"finished: {status}"
 
     return wait_for(read_final_status, "finished", pause=2)
-
-
-@contextmanager
-def start_repro_train(clone: Clone) -> Iterator[subprocess.Popen[bytes]]:
-    """Start `dvc repro train` in a session of its own with a minimal environment; kill it in the end."""
-    run = subprocess.Popen(
-        [sys.executable, "-m", "dvc", "repro", "train"],
-        cwd=clone.root,
-        env={"PATH": "/usr/bin:/bin", "HOME": str(clone.root), **clone.settings(), "OMOKAGE_PYTHON": sys.executable},
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield run
-    finally:
-        kill_session(run)
-
-
-def kill_session(process: subprocess.Popen[bytes]) -> None:
-    """Kill a process and all its children at once, as a power cut does, unless it has ended."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 @pytest.mark.parametrize("lr", ["1e-4", pytest.param("1e-5", marks=pytest.mark.slow)])

@@ -9,15 +9,9 @@ from pathlib import Path
 
 import pytest
 from support.clone import Clone, create_once, skip_unless_installed
-from support.faults import (
-    FAULTS,
-    FaultMissedError,
-    find_processes,
-    output_path,
-    repro_until_success,
-    start_repro,
-)
+from support.faults import cause_fault, find_processes, repro_until_success, start_repro
 from support.runs import hash_outputs, wait_for
+from support.sessions import output_path
 
 CHANGE = {"kid_subsets": 4}  # reruns evaluate, figures and report
 SECONDS = 12.0  # that these take, about
@@ -45,16 +39,13 @@ def test_repro_after_a_fault_makes_the_same_outputs(
 ) -> None:
     program, package = PROGRAMS[name]
     skip_unless_installed([program], package)
-    for seed in range(5):
+
+    def make_clone() -> Clone:
         clone = copy_clone()
         clone.set_params(**CHANGE)
-        try:
-            FAULTS[name](clone, random.Random(seed), SECONDS)
-            break
-        except FaultMissedError:
-            continue
-    else:
-        pytest.fail("the fault had no effect in five runs")
+        return clone
+
+    clone, _ = cause_fault(name, make_clone, random.Random(0), SECONDS)
     repro_until_success(clone)
     assert hash_outputs(clone) == expected_outputs
     assert clone.repro() == []

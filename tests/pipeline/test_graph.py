@@ -117,9 +117,7 @@ def test_partial_work_of_a_fan_out_is_not_used_by_another_run(
     copy_clone: Callable[[], Clone], ddim_outputs: dict[str, str], cache_type: str, jobs: int
 ) -> None:
     clone = copy_clone()
-    (clone.root / "jobs.yaml").write_text(f"sample_jobs: {jobs}\ndetect_jobs: 2\nfaces_jobs: 3\n")
-    profile = clone.root / "workflow" / "profiles" / "default" / "config.yaml"
-    profile.write_text(profile.read_text() + "configfile: jobs.yaml\n")
+    clone.configure_profile(sample_jobs=jobs, detect_jobs=2, faces_jobs=3)
     clone.dvc("config", "cache.type", cache_type)
     clone.dvc("checkout", "--relink")
     clone.set_params(lr=1e-3, samples=40)

@@ -1,6 +1,5 @@
 """The version of a package is part of the key of the stages that use it, and of no others."""
 
-import sys
 from collections.abc import Callable
 from importlib import metadata
 
@@ -22,8 +21,7 @@ def pretend_to_install(clone: Clone, name: str, version: str) -> None:
     folder.joinpath("METADATA").write_text(
         described.replace(f"\nVersion: {metadata.version(name)}\n", f"\nVersion: {version}\n")
     )
-    # What `make deps` runs.
-    clone.run(sys.executable, "-m", "omokage.pipeline.declare", PYTHONPATH="src")
+    clone.run_deps()
 
 
 @pytest.mark.long

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from support.clone import Clone
-from support.evaluation import StandInExtractor
+from support.evaluation import save_stand_in_weights
 from support.images import write_random_images
 from support.runs import STAGES
 
 from omokage.config.yaml_file import load_yaml
+from omokage.evaluation.features.extractors import INCEPTION_FILE
 from omokage.params.schema import Params
 from omokage.pipeline.reruns import find_reruns
 
@@ -169,7 +169,7 @@ def test_repro_reruns_what_the_table_says_for_every_parameter(
     for folder in ("pictures", "others"):
         write_random_images(clone.root / folder, 24)
     (clone.root / "weights").mkdir()
-    torch.jit.script(StandInExtractor()).save(clone.root / "weights" / "inception-2015-12-05.pt")
+    save_stand_in_weights(clone.root / "weights" / INCEPTION_FILE)
     clone.set_params(
         attention_resolutions=[], extractor="inception", figure_dpi=40, loss_weighting="simple", progress_samples=0
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.clone import ROOT, create_once
+from support.clone import PYTHON_PATH, create_once
 from support.interrupted_training import INTERRUPTED
 from support.training import COMPUTE, have_same_weights, make_config, make_faces, make_spec, train_tiny
 
@@ -42,7 +42,7 @@ def interrupt_trainings(folder: Path) -> None:
     """Interrupt and resume a training at every point; write the exit codes and the messages to the folder."""
     folder.mkdir()
     command = [sys.executable, "-m", "support.interrupted_training", str(folder), "never", *KILL_POINTS, "term:4"]
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT / 'tests'}"}
+    environment = {**os.environ, "PYTHONPATH": PYTHON_PATH}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (folder / "exit_codes.json").write_text(done.stdout)

@@ -16,17 +16,17 @@ from zipfile import ZipFile
 import pytest
 from support.clone import ROOT, Clone
 from support.kaggle_server import make_environment, serve
+from support.runs import STAGES
 
 from omokage.base.errors import UserError
 from omokage.config import validation
 from omokage.data.detection import detector
 from omokage.params.sample import Params
 from omokage.pipeline.code import EXEMPT, is_declared, list_code
-from omokage.pipeline.graph import Stage, read_stages
+from omokage.pipeline.graph import Stage
 from omokage.pipeline.seal import check_seal, hide_loaded_modules
 from omokage.stamps.records import read_record
 
-STAGES = read_stages(ROOT)
 SAMPLERS = get_args(Params.model_fields["sampler"].annotation)
 
 # Prints the arguments of a stage's job as JSON.

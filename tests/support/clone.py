@@ -15,6 +15,8 @@ from omokage.config.params_file import render_params
 from omokage.config.yaml_file import load_yaml
 
 ROOT = Path(__file__).parents[2]
+# With this PYTHONPATH, another process can import the project's modules and those of tests/support.
+PYTHON_PATH = f"{ROOT / 'src'}{os.pathsep}{ROOT / 'tests'}"
 
 # The smallest parameters with which every stage still does all of its work.
 TINY_PARAMS: dict[str, Any] = {
@@ -148,6 +150,10 @@ class Clone:
         done = self.run(self.python, "-c", code, *arguments, check=True, PYTHONPATH="src", **environment)
         return done.stdout.splitlines()[-1]
 
+    def run_deps(self) -> None:
+        """Run what `make deps` runs: update everything that is derived from the schema and the imports."""
+        self.run(sys.executable, "-m", "omokage.pipeline.declare", PYTHONPATH="src")
+
     def commit(self, message: str) -> None:
         """Commit everything that git does not ignore."""
         self.run("git", "add", "-A")
@@ -160,6 +166,13 @@ class Clone:
     def set_params(self, **changes: Any) -> None:
         """Change parameters in params.yaml."""
         self.write_params({**load_yaml(self.root / "params.yaml"), **changes})
+
+    def configure_profile(self, **values: int) -> None:
+        """Give the default profile a configfile with these values, such as sample_jobs=2; call it once for a clone."""
+        text = "".join(f"{key}: {value}\n" for key, value in values.items())
+        (self.root / "settings.yaml").write_text(text, encoding="utf-8")
+        with (self.root / "workflow" / "profiles" / "default" / "config.yaml").open("a", encoding="utf-8") as profile:
+            profile.write("configfile: settings.yaml\n")
 
     def repro(self, *stages: str) -> list[str]:
         """Run `dvc repro` and return the stages that it ran, in order; stages restored from the cache do not count."""

@@ -18,7 +18,6 @@ from omokage.params.reference import Params as ReferenceParams
 from omokage.sampling.sample_sets import Label, save_sample_sets
 from omokage.stages import evaluate, reference
 
-CPU = torch.device("cpu")
 LITE = "efficientnet-lite0"
 TABLES = ("neighbours.csv", "progress.csv", "study.csv")
 

@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from support.clone import Clone
+from support.sessions import output_path, start_session
 
 Fault = Callable[[Clone, random.Random, float], str]
 
@@ -49,21 +50,7 @@ class FaultMissedError(Exception):
 def start_repro(clone: Clone, *wrapper: str) -> subprocess.Popen[bytes]:
     """Start `dvc repro` in a new session, without preloading; `wrapper` is a command to put before `dvc repro`."""
     clone.without_preloading()
-    with output_path(clone).open("a") as output:
-        return subprocess.Popen(
-            [*wrapper, sys.executable, "-m", "dvc", "repro"],
-            cwd=clone.root,
-            env=clone.build_environment(),
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-
-
-def output_path(clone: Clone) -> Path:
-    """Return the file that receives the output of every `start_repro`."""
-    return clone.root / ".dvc" / "tmp" / "output"
+    return start_session(clone, [*wrapper, sys.executable, "-m", "dvc", "repro"], clone.build_environment())
 
 
 def find_process(run: subprocess.Popen[bytes], level: str) -> psutil.Process | None:
@@ -212,6 +199,23 @@ FAULTS: dict[str, Fault] = {
     "read-only cache": make_cache_read_only,
     "clock set back": set_clock_back,
 }
+
+
+def cause_fault(
+    name: str, make_clone: Callable[[], Clone], generator: random.Random, seconds: float
+) -> tuple[Clone, str]:
+    """Disturb a run in a new clone, again if the fault had no effect; return the clone and what the fault did.
+
+    `seconds` is the time that an undisturbed run takes. Raises FaultMissedError after five runs without an effect.
+    """
+    for _ in range(5):
+        clone = make_clone()
+        try:
+            return clone, FAULTS[name](clone, generator, seconds)
+        except FaultMissedError as error:
+            print(f"{name}: {error}; trying again", file=sys.stderr)
+            shutil.rmtree(clone.root)
+    raise FaultMissedError(f"{name}: the fault had no effect in five runs")
 
 
 def find_processes(clone: Clone) -> list[psutil.Process]:

@@ -6,13 +6,13 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from support.clone import Clone
 from support.faults import find_processes
+from support.runs import wait_for
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 COMMANDS = ("sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
@@ -121,11 +121,11 @@ def start_cluster(folder: Path) -> Iterator[Cluster]:
             stack.callback(process.wait)
             stack.callback(process.terminate)
             if daemon[0] == "munged":
-                _wait_until(lambda: (folder / "munge.socket").exists())
+                wait_for(lambda: str((folder / "munge.socket").exists()), "True", START_TIMEOUT)
         cluster = Cluster(folder)
         stack.callback(cluster.kill_leftovers)
         stack.callback(cluster.run, "scancel", "--signal=KILL", "--full", "--user", _user_name())
-        _wait_until(lambda: set(_read_node_states(cluster)) == {"idle"})
+        wait_for(lambda: str(_read_node_states(cluster)), "{'idle'}", START_TIMEOUT)
         yield cluster
 
 
@@ -151,19 +151,12 @@ def _write_commands(folder: Path) -> None:
         (folder / "bin" / command).chmod(0o755)
 
 
-def _read_node_states(cluster: Cluster) -> list[str]:
+def _read_node_states(cluster: Cluster) -> set[str]:
     """Return the states of the nodes; none while SLURM does not answer yet."""
     try:
-        return cluster.run("sinfo", "--noheader", "--Node", "--format=%T").split()
+        return set(cluster.run("sinfo", "--noheader", "--Node", "--format=%T").split())
     except subprocess.CalledProcessError:
-        return []
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + START_TIMEOUT
-    while not condition():
-        assert time.monotonic() < end, "SLURM has not started: see its logs"
-        time.sleep(0.2)
+        return set()
 
 
 def _user_name() -> str:

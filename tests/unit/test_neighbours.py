@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from support.training import CPU
 from torch import Tensor
 
 from omokage.evaluation.scores.neighbours import (
@@ -12,12 +13,7 @@ from omokage.evaluation.scores.neighbours import (
     find_nearest_in_pixels,
 )
 
-CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def use_one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("use_one_thread")
 
 
 def make_faces(count: int, seed: int) -> Tensor:

@@ -1,14 +1,20 @@
 """A thousand corrupted params.yaml: each is accepted with every value in its range, or refused in one readable line."""
 
+import math
+import operator
 import re
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.clone import ROOT
 
 from omokage.base.errors import UserError
 from omokage.config.params_file import check_params
+from omokage.config.reference import PATH as REFERENCE
 from omokage.config.yaml_file import load_yaml
 
 # Without the comments, on which the YAML parser spends half of its time.
@@ -42,6 +48,10 @@ def replace_value(draw: st.DrawFn, lines: list[str], number: int) -> None:
     lines[number] = f"{lines[number].partition(':')[0]}: {draw(VALUES)}\n"
 
 
+def replace_digits(draw: st.DrawFn, lines: list[str], number: int) -> None:
+    lines[number] = re.sub(r"\d", lambda _: str(draw(st.integers(0, 9))), lines[number])
+
+
 def replace_key(draw: st.DrawFn, lines: list[str], number: int) -> None:
     lines[number] = f"{draw(VALUES)}:{lines[number].partition(':')[2]}"
 
@@ -69,24 +79,50 @@ def insert_text(draw: st.DrawFn, lines: list[str], number: int) -> None:
 
 # The more often a fault is listed, the more often it is drawn.
 FAULTS = (
-    *(replace_value, replace_value, replace_value),
+    *(replace_value, replace_value, replace_value, replace_digits, replace_digits, replace_digits),
     *(replace_key, remove_line, repeat_line, indent_line, truncate_line, insert_text),
 )
 
 
-@settings(
-    max_examples=1000, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(text=corrupted_files())
-def test_a_corrupted_file_is_accepted_within_the_ranges_or_refused_in_one_line(tmp_path: Path, text: bytes) -> None:
-    file = tmp_path / "params.yaml"
-    file.write_bytes(text)
-    try:
-        params = check_params(load_yaml(file))
-    except UserError as error:
-        event("refused")
-        message = str(error)
-        assert message.isprintable() and len(message) < 20_000, message[:500]
-    else:
-        event("accepted")
-        assert check_params(params.values()) == params
+# The ranges that the reference of parameters promises, in rows such as | `lr` | `0.006` | number, > 0, ≤ 1 | ... |
+RANGES = {
+    row[1]: re.findall(r"([<>≤≥]) (\S+?)(?:,|$)", row[2])
+    for row in re.finditer(
+        r"^\| `(\w+)`[^|]* \| [^|]* \| ((?:integer|number)[^|]*) \|",
+        (ROOT / REFERENCE).read_text(encoding="utf-8"),
+        flags=re.MULTILINE,
+    )
+}
+COMPARISONS = {"<": operator.lt, ">": operator.gt, "≤": operator.le, "≥": operator.ge}
+
+
+def find_numbers_out_of_range(values: Mapping[str, Any]) -> list[str]:
+    """Return the parameters that are no finite number, or outside the range that the reference promises."""
+    return [
+        key
+        for key, limits in RANGES.items()
+        if not math.isfinite(values[key])
+        or not all(COMPARISONS[sign](values[key], float(limit)) for sign, limit in limits)
+    ]
+
+
+def test_a_corrupted_file_is_accepted_within_the_ranges_or_refused_in_one_line(tmp_path: Path) -> None:
+    file, outcomes = tmp_path / "params.yaml", Counter[str]()
+
+    @settings(max_examples=1000, deadline=None, derandomize=True)
+    @given(text=corrupted_files())
+    def check_file(text: bytes) -> None:
+        file.write_bytes(text)
+        try:
+            values = check_params(load_yaml(file)).values()
+        except UserError as error:
+            outcomes["refused"] += 1
+            message = str(error)
+            assert message.isprintable() and len(message) < 20_000, message[:500]
+        else:
+            outcomes["accepted"] += 1
+            assert find_numbers_out_of_range(values) == []
+
+    check_file()
+    assert len(RANGES) > 40
+    assert min(outcomes["accepted"], outcomes["refused"]) > 50, outcomes

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 from safetensors.numpy import save_file
-from support.clone import ROOT
+from support.clone import PYTHON_PATH
 from support.fixtures import UPSTREAM_STAGES
 from support.html_parsers import Elements, ParamsFile
 from support.report_fixtures import EXAMPLE_SVG, TINY_RUN, UNTRUSTED_TEXT, write_report_inputs
@@ -114,7 +114,7 @@ def test_two_processes_write_the_same_bytes(job: Job[Params], tmp_path: Path) ->
         "from support.report_fixtures import write_report_inputs; report.run(write_report_inputs(Path(sys.argv[1])))"
     )
     environment = {
-        "PYTHONPATH": f"{ROOT / 'src'}:{ROOT / 'tests'}",
+        "PYTHONPATH": PYTHON_PATH,
         "HOME": os.environ["HOME"],
         "PYTHONHASHSEED": "7",
     }

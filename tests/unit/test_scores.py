@@ -10,10 +10,7 @@ from omokage.evaluation.scores import bootstrap, distances
 from omokage.evaluation.scores.manifold import DENSITY_K, PRECISION_K, compute_overlap
 from omokage.evaluation.scores.style import compare_style
 
-
-@pytest.fixture(scope="module", autouse=True)
-def use_one_thread() -> None:
-    torch.set_num_threads(1)
+pytestmark = pytest.mark.usefixtures("use_one_thread")
 
 
 def make_gaussian(n: int, d: int, seed: int, shift: float = 0.0) -> Tensor:

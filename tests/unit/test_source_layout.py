@@ -1,4 +1,4 @@
-"""The shape of the source tree: short modules in rooms, none outside, and only docstrings in __init__.py files."""
+"""The shape of the source tree: short modules in folders, none outside, and only docstrings in __init__.py files."""
 
 import ast
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def find_functions(path: Path) -> Iterator[tuple[str, int]]:
             yield node.name, node.end_lineno - node.lineno + 1
 
 
-def test_no_module_lies_outside_a_room() -> None:
+def test_no_module_lies_outside_a_folder() -> None:
     assert [path.name for path in PACKAGE.glob("*.py")] == ["__init__.py"]
 
 
