@@ -14,15 +14,16 @@ import torch
 from common import (
     Stopwatch,
     append_row,
+    count_weights,
     generate_samples,
     load_preset,
     make_trained_denoiser,
     parse_changes,
+    read_splits,
     score_samples,
 )
 
 from omokage.compute.device import choose_dtype, prepare_device
-from omokage.data import shards
 from omokage.training.config import ComputeConfig
 from omokage.training.loop import train
 from omokage.training.setup import make_configs
@@ -36,7 +37,7 @@ def main() -> None:
     batch_size = load_preset(args.preset, changes).batch_size
     p = load_preset(args.preset, {**changes, "steps": args.images // batch_size})
     device = prepare_device(args.threads)
-    faces, held_out = (shards.read_faces(args.data / "faces", split) for split in ("train", "held_out"))
+    faces, held_out = read_splits(args.data)
     spec, config = make_configs(p, faces)
     compute = ComputeConfig(device, choose_dtype(p.precision, device))
     stopwatch = Stopwatch()
@@ -51,7 +52,7 @@ def main() -> None:
         "changes": " ".join(args.changes),
         "pictures": config.steps * config.batch_size,
         "seconds": seconds,
-        "parameters": sum(weight.numel() for weight in result.network.parameters()),
+        "parameters": count_weights(result.network),
         "held_out_error": round(sum(errors) / len(errors), 4),
         **score_samples(samples, args.data),
     }

@@ -15,13 +15,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from omokage.compute import device
 from omokage.compute.seeding import make_generator
 from omokage.config.params_file import check_params, default_params, render_params
 from omokage.config.presets import read_presets
 from omokage.config.yaml_file import parse_yaml
+from omokage.data import shards
 from omokage.diffusion import posthoc_ema
 from omokage.diffusion.model import ModelSpec
 from omokage.diffusion.unet import UNet
@@ -74,6 +75,16 @@ def prepare_data(source: Path | None) -> Path:
         env={**os.environ, "OMOKAGE_PYTHON": sys.executable},
     )
     return checkout / "data"
+
+
+def read_splits(data: Path) -> tuple[Tensor, Tensor]:
+    """Return the training set and the held-out set, uint8 [n, 3, h, w] each, of the data folder of a checkout."""
+    return shards.read_faces(data / "faces", "train"), shards.read_faces(data / "faces", "held_out")
+
+
+def count_weights(network: nn.Module) -> int:
+    """Return the number of a network's weights."""
+    return sum(weight.numel() for weight in network.parameters())
 
 
 def score_samples(samples: Tensor, data: Path) -> dict[str, float | int]:

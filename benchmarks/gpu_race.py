@@ -1,9 +1,9 @@
 """Train for a given time on a GPU, and measure the Fréchet distance at several moments of the training.
 
-    PYTHONPATH=src python benchmarks/gpu_race.py NAME --data DIR [--seconds 240] [--change KEY=VALUE ...]
+    PYTHONPATH=src .venv/bin/python benchmarks/gpu_race.py NAME --data DIR [--seconds 240] [--change KEY=VALUE ...]
         [--moments 0.5 1] [--guidance 1 2] [--samples 1000] [--grid FILE.png]
 
-DIR is the data folder of a checkout whose faces have 64 pixels, after `dvc repro reference`; neither DVC nor a network
+DIR is the data folder of a checkout with faces of 64 pixels, after `dvc repro reference`; neither DVC nor a network
 connection is needed. Rows go to results/gpu_race.csv. A moment is a fraction of the training; at each, samples are
 generated with every guidance scale that --guidance names. --grid also saves the first 64 samples of each row.
 """
@@ -17,10 +17,12 @@ from common import (
     DEVICE,
     Stopwatch,
     append_row,
+    count_weights,
     generate_samples,
     load_preset,
     make_trained_denoiser,
     parse_changes,
+    read_splits,
     score_samples,
     time_call,
     time_step,
@@ -28,7 +30,6 @@ from common import (
 from gpu_speed import PRESET, advance_to, create_trainer
 from torch import Tensor
 
-from omokage.data import shards
 from omokage.figures.sheet import tile_images
 from omokage.params.schema import Params
 from omokage.training.trainer import Trainer
@@ -39,7 +40,7 @@ def race(args: argparse.Namespace) -> None:
     """Train for about the given seconds; at each moment, score samples of every guidance scale and append a row."""
     changes = parse_changes(args.change)
     p = load_preset(PRESET, changes)
-    faces, held_out = (shards.read_faces(args.data / "faces", split) for split in ("train", "held_out"))
+    faces, held_out = read_splits(args.data)
     steps = round(args.seconds / time_step(create_trainer(p, faces).advance, warmup=10))
     trainer, seconds = create_trainer(p.model_copy(update={"steps": steps}), faces), 0.0
     for moment in args.moments:
@@ -53,7 +54,7 @@ def race(args: argparse.Namespace) -> None:
                 "torch": torch.__version__,
                 "name": args.name,
                 "changes": " ".join(f"{key}={value}" for key, value in changes.items()),
-                "parameters": sum(weight.numel() for weight in trainer.network.parameters()),
+                "parameters": count_weights(trainer.network),
                 "seconds": round(seconds, 1),
                 "steps": trainer.step,
                 "of": steps,

@@ -1,11 +1,12 @@
 """Measure training and evaluation speed on a GPU, for this project and its peer libraries.
 
-    PYTHONPATH=src python benchmarks/gpu_speed.py compare --data DIR [--of omokage:itself diffusers:compiled ...]
-    PYTHONPATH=src python benchmarks/gpu_speed.py profile --data DIR [--change KEY=VALUE ...]
+    PYTHONPATH=src .venv/bin/python benchmarks/gpu_speed.py compare --data DIR [--of omokage:itself ...]
+    PYTHONPATH=src .venv/bin/python benchmarks/gpu_speed.py profile --data DIR [--change KEY=VALUE ...]
 
-DIR is the data folder of a checkout whose faces have 64 pixels, after `dvc repro reference`; neither DVC nor a network
-connection is needed. `compare` appends rows to results/gpu_speed.csv. `profile` prints where the time of a training
-step goes, on the GPU and on the host.
+DIR is the data folder of a checkout with faces of 64 pixels, after `dvc repro reference`. `compare` appends rows to
+results/gpu_speed.csv. It first installs the peer libraries into a venv of the benchmark, unless they are installed.
+Otherwise neither DVC nor a network connection is needed. `profile` prints where the time of a training step goes, on
+the GPU and on the host.
 """
 
 import argparse
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import DEVICE, append_row, load_preset, parse_changes, time_call, time_step
+from common import DEVICE, append_row, count_weights, load_preset, parse_changes, time_call, time_step
+from peers import enter_venv
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -76,7 +78,7 @@ def compare(data: Path, runs: list[str]) -> None:
             "torch": torch.__version__,
             "contestant": library,
             "how": mode,
-            "parameters": sum(weight.numel() for weight in network.parameters()),
+            "parameters": count_weights(network),
             "batch": model.batch_size,
             "pictures_a_second": round(images_per_second),
             **measure_evaluations(evaluate, layout, DTYPE),
@@ -152,6 +154,7 @@ def main() -> None:
         command.add_argument("--data", type=Path, required=True)
     args = parser.parse_args()
     if args.command == "compare":
+        enter_venv()
         compare(args.data, args.of)
     else:
         profile(args.data, parse_changes(args.change))

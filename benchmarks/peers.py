@@ -11,7 +11,8 @@ median step.
 
 With --steps nothing is measured first, so other work may run at the same time; then the speed is not comparable. Such a
 run resumes after SIGTERM when the same command is run again. With --data, and the peers installed, neither DVC nor a
-network connection is needed. Every run appends a row to results/peers.csv; --table prints the medians of all rows.
+network connection is needed; images other than avatars are then named after the folder of their checkout. Every run
+appends a row to results/peers.csv; --table prints the medians of all rows.
 """
 
 import argparse
@@ -28,28 +29,36 @@ from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import torch
-from common import DEVICE, RESULTS, WORK, Stopwatch, append_row, load_preset, prepare_data, score_samples
+from benchmark_models import NFE, BenchmarkModel, alpha_and_sigma
+from common import (
+    DEVICE,
+    RESULTS,
+    ROOT,
+    WORK,
+    Stopwatch,
+    append_row,
+    count_weights,
+    load_preset,
+    prepare_data,
+    read_splits,
+    score_samples,
+)
 from torch import Tensor
 
 from omokage.base.files import hash_tree
 from omokage.compute.device import prepare_device
 from omokage.compute.seeding import make_generator
-from omokage.data import shards
 from omokage.params.schema import Params
+from omokage.pipeline.code import hash_code
 from omokage.training.checkpoint import load_checkpoint, save_checkpoint
 from omokage.training.loop import CHECKPOINT_SECONDS, catch_sigterm
-
-if TYPE_CHECKING:
-    from benchmark_models import BenchmarkModel
 
 VENV = WORK / "peers"
 LOG_SNRS = (-6.0, -3.0, 0.0, 3.0, 6.0)  # noise levels at which the error in x0 is measured
 FACES_PER_LEVEL = 128
-NFE = 50
 
 
 def enter_venv() -> None:
@@ -74,8 +83,9 @@ def run(args: argparse.Namespace) -> None:
     library = args.library
     prepare_device(args.threads)
     data = args.data or prepare_data(args.source)
-    faces, held_out = (shards.read_faces(data / "faces", split) for split in ("train", "held_out"))
-    p = load_preset("folder-32" if args.source else "laptop", {"seed": args.seed})
+    faces, held_out = read_splits(data)
+    uses_avatars = json.loads((data / "manifest.json").read_text(encoding="utf-8"))["source"] == "avatars"
+    p = load_preset("laptop" if uses_avatars else "folder-32", {"seed": args.seed})
     lr = args.lr or (p.lr if library == "omokage" else 1e-4)
     steps = args.steps
     if steps is None:
@@ -91,8 +101,8 @@ def run(args: argparse.Namespace) -> None:
         sampling_seconds = stopwatch.seconds()
     row = {
         "contestant": library,
-        "faces": "avatars" if args.source is None else args.source.stem,
-        "parameters": sum(weight.numel() for weight in model.network.parameters()),
+        "faces": "avatars" if uses_avatars else data.resolve().parent.name,
+        "parameters": count_weights(model.network),
         "lr": lr,
         "seed": args.seed,
         "threads": args.threads,
@@ -109,13 +119,15 @@ def run(args: argparse.Namespace) -> None:
 
 
 def find_work_folder(args: argparse.Namespace, steps: int, lr: float, p: Params, data: Path) -> Path:
-    """Return the folder of the run's checkpoints, which is named after everything that its result depends on."""
-    code = [hash_tree(Path(__file__).with_name(f"{name}.py")) for name in ("benchmark_models", "peer_libraries")]
+    """Return the folder of the run's checkpoints, which is named after the hash of its arguments, data and code."""
+    scripts = ("common", "benchmark_models", "peer_libraries")
+    code = [hash_tree(Path(__file__).with_name(f"{name}.py")) for name in scripts]
+    code.append(hash_code(ROOT, "src"))
     identity = [args.library, steps, lr, args.threads, p.values(), hash_tree(data / "faces"), code]
     return WORK / "peer-checkpoints" / sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
-def train(model: "BenchmarkModel", steps: int, work: Path) -> list[float]:
+def train(model: BenchmarkModel, steps: int, work: Path) -> list[float]:
     """Train up to `steps`, from the last checkpoint in `work` if there is one; return the seconds of every step."""
     seconds: list[float] = []
     if state := load_checkpoint(work):
@@ -136,10 +148,8 @@ def train(model: "BenchmarkModel", steps: int, work: Path) -> list[float]:
     return seconds
 
 
-def measure_errors(model: "BenchmarkModel", faces: Tensor) -> dict[str, float]:
+def measure_errors(model: BenchmarkModel, faces: Tensor) -> dict[str, float]:
     """Return the mean squared errors in x0 and in eps on uint8 faces, at each of LOG_SNRS."""
-    from benchmark_models import alpha_and_sigma
-
     errors = {}
     x0 = faces.to(DEVICE).float() / 127.5 - 1
     for number, log_snr in enumerate(LOG_SNRS):
@@ -180,8 +190,9 @@ def main() -> None:
     parser.add_argument(
         "--lr", type=float, help="learning rate (default: our preset's, or that of the peers' examples)"
     )
-    parser.add_argument("--source", type=Path, help="folder or zip of images (default: the avatars)")
-    parser.add_argument("--data", type=Path, help="data folder of a checkout after `dvc repro reference`")
+    images = parser.add_mutually_exclusive_group()
+    images.add_argument("--source", type=Path, help="folder or zip of images (default: the avatars)")
+    images.add_argument("--data", type=Path, help="data folder of a checkout after `dvc repro reference`")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=500, help="number of samples to score (default: %(default)s)")
     parser.add_argument("--table", action="store_true", help="print the medians of all rows")
