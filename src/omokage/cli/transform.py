@@ -61,8 +61,8 @@ def _add_method(methods: Any, name: str, summary: str, count: int | str = "+") -
         "--crop",
         choices=["auto", "detect", "whole"],
         default="auto",
-        help="auto: detect faces in images over 256 pixels or not square; detect: in all images; whole: in none "
-        "(default: %(default)s)",
+        help="auto: detect faces in images over 256 pixels, or with one side more than 10 %% longer than the other; "
+        "detect: in all images; whole: in none (default: %(default)s)",
     )
     parser.add_argument(
         "--model",

@@ -39,7 +39,8 @@ DESCRIPTIONS: dict[str, Description] = {
     "kaggle_version": Description(1, "used with source: kaggle; version of the data set"),
     "crop": Description(
         "auto",
-        "images in which faces are detected: auto (those over 256 pixels or not square), detect (all) or whole (none)",
+        "images in which faces are detected: auto (those over 256 pixels, or with one side more than 10 % longer than "
+        "the other), detect (all) or whole (none)",
     ),
     "image_size": Description(32, "side length of the training images and samples in pixels"),
     "crop_margin": Description(0.3, "margin on each side of a detected face, as a fraction of the face's side length"),
@@ -72,7 +73,8 @@ DESCRIPTIONS: dict[str, Description] = {
         "(see README)",
     ),
     "reference_faces": Description(
-        500, "maximum number of held-out faces, and also of training faces, whose features are computed for the scores"
+        500,
+        "the features for the scores are computed from at most this many held-out faces, and as many training faces",
     ),
     "schedule": Description("cosine", "noise schedule"),
     "timesteps": Description(1000, "number of noise levels in the schedule (T)"),

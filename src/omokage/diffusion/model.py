@@ -113,7 +113,7 @@ def load_model(path: Path, device: torch.device) -> tuple[UNet, ModelSpec]:
 
 
 def _parse_spec(header: str, name: str) -> ModelSpec:
-    """Return the spec that `header`, the JSON in the header of the file `name`, describes.
+    """Parse `header`, the JSON text from the header of the file `name`, and return the model spec.
 
     Raises UserError if fields are missing or unknown.
     """

@@ -23,9 +23,10 @@ Frames = tuple[list[Image.Image], list[int]]
 
 
 def resize_to_tile(image: Images, side: int = TILE_SIDE) -> Image.Image:
-    """Return an image [3, h, w] with sides of about `side` pixels.
+    """Return `image`, a uint8 array of shape [3, h, w], as a Pillow image about `side` pixels wide.
 
-    A larger image is shrunk to `side` pixels. A smaller image is enlarged by an integer factor (nearest neighbour).
+    A wider image is shrunk to `side` x `side` pixels. Any other image is enlarged without smoothing by an integer
+    factor: the one nearest to `side` / w.
     """
     tile = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
     if tile.width > side:

@@ -108,7 +108,10 @@ def find_with_downstream(stages: Mapping[str, Stage], names: Collection[str]) ->
 def locate(root: Path, path: str, values: Mapping[str, Any]) -> Path:
     """Return where `path`, as declared in dvc.yaml, lies on this machine.
 
-    The user's own images (remote://checkout/...) lie in the main checkout, everything else in `root`.
+    `root` is the checkout in which the stage runs: the user's clone, or the temporary copy in which DVC runs an
+    experiment. Most paths lie in `root`. The user's own images (remote://checkout/...) always lie in the main checkout,
+    the user's clone, because DVC does not copy them. `values` are the parameter values that replace `${...}` in such a
+    path.
     """
     if not path.startswith(REMOTE):
         return root / path

@@ -72,7 +72,11 @@ def _check_threads(threads: int) -> None:
 
 
 def _run_whole(root: Path, stage: Stage, job: Job[Any], module: Any, live: Sequence[str], exclusive: bool) -> None:
-    """Run a stage under its locks, and write the time it took; remove its outputs if it fails."""
+    """Run a stage under its locks, and write its seconds to results/timings.json; remove its outputs if it fails.
+
+    `live` are the outputs that the stage writes in place while it runs, such as the loss table. With `exclusive`, the
+    stage waits until no other exclusive run uses this machine (see `run_stage`).
+    """
     name = stage.name
     workspace_lock = local_folder(root) / f"{name}.lock"
     # The first lock protects the outputs in this workspace, the second partial work, which experiments may share.

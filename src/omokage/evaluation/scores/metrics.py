@@ -119,11 +119,14 @@ def search_pixels(
 def search_features(
     features: Tensor, reference: Mapping[str, Tensor], faces: Mapping[str, int]
 ) -> dict[str, NearestNeighbours]:
-    """Return each sample's nearest face of each split in feature space, as `feature_train` and `feature_held_out`.
+    """Return the face of each split that is nearest to each sample in feature space.
 
-    `features` [n, d] are those of the samples. `reference` has the features of some faces by split, and `faces` has the
-    number of all faces by split. Equally many faces of each split are searched. The returned indices count all faces
-    of a split.
+    `features` [n, d] are the features of the n samples. `reference` maps a split to the features [m, d] of those of its
+    faces that the stage `reference` has chosen. `faces` maps a split to the number of all its faces. The same number of
+    faces is searched in both splits.
+
+    The result has the keys `feature_train` and `feature_held_out`. An index in it is the position of a face among all
+    faces of its split.
     """
     n = min(map(len, reference.values()))
     nearest = {}
