@@ -91,8 +91,8 @@ def check_repository() -> None:
     if done.returncode:
         reason = done.stderr.decode("utf-8", "replace").partition("\n")[0]
         raise InstallationError(
-            f"DVC needs a git repository here ({reason}): get the project with `git clone` instead of as a ZIP file, or run "
-            '`git init && git add --all && git commit --message "Start"`'
+            f"DVC needs a git repository here ({reason}): get the project with `git clone`, not as a ZIP file, or "
+            'run `git init && git add --all && git commit --message "Start"`'
         )
 
 

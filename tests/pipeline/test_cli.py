@@ -110,6 +110,6 @@ def test_an_error_is_one_line(
     finished_clone: Clone, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     model = ["--model", str(finished_clone.root / "results" / "model.safetensors")]
-    assert main(["transform", "vary", "--steps", "4", *model, *arguments]) == 1
+    assert main(["transform", "vary", "--steps", "4", *model, *arguments]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and message in lines[0]

@@ -41,7 +41,7 @@ def test_a_page_shows_the_runs_in_columns(
     files = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert files == ["page-curves.png", "page-samples.png", "page-scores.png", "page.html"]
     assert capsys.readouterr().out.split() == [
-        str(tmp_path / "a" / name) for name in ("page.html", "page-samples.png", "page-scores.png", "page-curves.png")
+        str(tmp_path / "a" / name) for name in ("page.html", "page-curves.png", "page-scores.png", "page-samples.png")
     ]
     html = (tmp_path / "a" / "page.html").read_text()
     elements = Elements(html)

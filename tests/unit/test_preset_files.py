@@ -138,5 +138,7 @@ def test_the_command_lists_shows_and_uses_presets(
     assert main(["presets", "use", "folder", "cpu-32"]) == 0
     assert capsys.readouterr().out == "params.yaml: folder + cpu-32; `dvc repro` runs it\n"
     assert load_yaml(checkout / "params.yaml")["source"] == "folder"
-    assert main(["presets", "use", "nope"]) == 1
+    assert main(["presets", "use", "nope"]) == 2
     assert capsys.readouterr().err == f"omokage: there is no preset 'nope': choose from {', '.join(PRESETS)}\n"
+    assert main(["presets", "use", "pixiv-46"]) == 2
+    assert capsys.readouterr().err == "omokage: there is no preset 'pixiv-46': did you mean pixiv-64?\n"

@@ -7,6 +7,7 @@ from typing import Any
 
 from omokage.base.files import hash_file, write_atomically
 from omokage.cli.help_formatter import HelpFormatter
+from omokage.cli.output_file import add_output_options, check_output
 from omokage.stamps.stamp import save_png
 
 THREADS = min(2, os.cpu_count() or 1)
@@ -70,9 +71,7 @@ def _add_method(methods: Any, name: str, summary: str, count: int | str = "+") -
         default=Path("results/model.safetensors"),
         help="the trained model (default: %(default)s)",
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path("transformed.png"), help="the sheet to write (default: %(default)s)"
-    )
+    add_output_options(parser, "transformed.png", "sheet, a PNG file,")
     return parser
 
 
@@ -92,6 +91,7 @@ def _parse_count(text: str) -> int:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the grid of edited images, print its size and the errors measured, and return the exit code."""
+    out = check_output(arguments.out, ".png", [*arguments.images, arguments.model], arguments.force)
     # Imported late, because these modules load torch, which other commands do not need.
     from omokage.cli.user_images import EditRequest, compose_sheet, edit_faces, load_faces, make_stamp
     from omokage.editing.image_editor import ImageEditor
@@ -103,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     faces = load_faces(arguments.images, editor.image_size, arguments.crop)
     rows, measurements = edit_faces(request, editor, faces)
     stamp = make_stamp(request, hash_file(arguments.model), faces)
-    with write_atomically(arguments.out) as partial:
+    with write_atomically(out) as partial:
         save_png(compose_sheet(rows), partial, stamp)
     for name, values in measurements.items():
         for path, value in zip(arguments.images, values, strict=True):

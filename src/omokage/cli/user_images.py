@@ -45,7 +45,8 @@ def load_faces(paths: Sequence[Path], side: int, crop: str) -> Tensor:
     cropper, faces = FaceCropper(side, margin=0.3, min_likelihood=0.8, max_faces=1, min_side=16), []
     for path in paths:
         if not path.is_file():
-            raise UserError(f"{path}: there is no such file: expected an image, such as PNG or JPEG")
+            problem = "is not a file" if path.exists() else "there is no such file"
+            raise UserError(f"{path}: {problem}: expected an image, such as PNG or JPEG")
         content = path.read_bytes()
         face = cropper(analyse_image(path.name, content, crop), content)[0]
         if face.pixels is None:

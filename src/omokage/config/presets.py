@@ -13,6 +13,7 @@ from typing import Any
 from omokage.base.errors import UserError
 from omokage.base.files import write_text
 from omokage.config.params_file import check_params, default_params, render_params
+from omokage.config.similar import find_similar
 from omokage.config.yaml_file import load_yaml
 
 FOLDER = "workflow/presets"
@@ -66,7 +67,9 @@ def combine_presets(presets: Mapping[str, Preset], names: Sequence[str]) -> dict
     params: dict[str, Any] = {}
     for name in names:
         if name not in presets:
-            raise UserError(f"there is no preset {name!r}: choose from {', '.join(presets)}")
+            similar = find_similar(name, presets)
+            hint = f"did you mean {similar}?" if similar else f"choose from {', '.join(presets)}"
+            raise UserError(f"there is no preset {name!r}: {hint}")
         params |= presets[name].params
     return params
 

@@ -1,6 +1,5 @@
 """Check parameters against the schema. A problem's message is one line: the key, its value and what was expected."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -10,6 +9,7 @@ from omokage.base.errors import UserError
 from omokage.base.parameters import Parameters
 from omokage.config.parameters import DESCRIPTIONS
 from omokage.config.renamed import PARAMETERS
+from omokage.config.similar import find_similar
 from omokage.config.yaml_file import quote
 
 S = TypeVar("S", bound=Parameters)
@@ -45,6 +45,6 @@ def _describe_problem(problem: Any) -> str:
 def _describe_unknown(key: str, value: str) -> str:
     if key in PARAMETERS:
         return f"{key} was renamed to {PARAMETERS[key]}: write {PARAMETERS[key]}: {value}"
-    similar = difflib.get_close_matches(key, DESCRIPTIONS, n=1, cutoff=0.7)
-    hint = f"did you mean {similar[0]}?" if similar else "params.yaml lists all parameters"
+    similar = find_similar(key, DESCRIPTIONS)
+    hint = f"did you mean {similar}?" if similar else "params.yaml lists all parameters"
     return f"{quote(key)} = {value} is not a parameter: {hint}"

@@ -29,20 +29,39 @@ def hold_lock(path: Path, user: str, activity: str = "runs it already") -> Itera
     `activity` is what the process holding the lock does. Raises UserError if the file system does not support flock.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        has_waited = False
-        while holder := _acquire_or_find_holder(file):
-            if not has_waited:
-                print(f"omokage: {user}: waiting for {holder}, which {activity}", file=sys.stderr, flush=True)
-            has_waited = True
-            time.sleep(WAIT)
-        file.truncate(0)
-        file.write(_describe_this_process())
-        file.flush()
-        try:
-            yield has_waited
-        finally:
+    has_waited = False
+    while True:
+        with path.open("a+", encoding="utf-8") as file:
+            while holder := _acquire_or_find_holder(file):
+                if not has_waited:
+                    print(f"omokage: {user}: waiting for {holder}, which {activity}", file=sys.stderr, flush=True)
+                has_waited = True
+                time.sleep(WAIT)
+            if not _is_file_at(path, file):
+                continue  # `omokage clean` removed the file after it was opened here
             file.truncate(0)
+            file.write(_describe_this_process())
+            file.flush()
+            try:
+                yield has_waited
+            finally:
+                file.truncate(0)
+            return
+
+
+@contextlib.contextmanager
+def try_lock(path: Path) -> Iterator[str | None]:
+    """Acquire the lock file `path` without waiting, and hold it until the context ends.
+
+    Yield None, or the name of the process that holds the lock if another one does.
+    """
+    with path.open("a+", encoding="utf-8") as file:
+        yield _acquire_or_find_holder(file)
+
+
+def _is_file_at(path: Path, file: TextIO) -> bool:
+    """Return whether `file` is still the file at `path`: it may have been removed or replaced since it was opened."""
+    return path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno()))
 
 
 def _describe_this_process() -> str:
