@@ -1,14 +1,18 @@
 """`omokage plan`: list the stages that `dvc repro` would run."""
 
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omokage.cli.checkout import find_checkout
+from omokage.cli.report_line import describe_report, read_headline
 from omokage.config.yaml_file import load_yaml
 from omokage.provenance.affected import find_affected
 
 DESCRIPTION = """\
-List the stages that `dvc repro` would run, with the first reason and the duration of their last run, and the figures
-that may change. Changes nothing. "restored" means that DVC will restore the stage's results from its cache instead of
+List the stages that `dvc repro` would run, with the first reason and the expected time, the figures that may change,
+and the report of the last run. Changes nothing. Times are predicted from earlier runs on this machine, and are
+"unknown" if these do not tell. "restored" means that DVC will restore the stage's results from its cache instead of
 running the stage. If a stage's output does not change, the stages after it are skipped, so fewer may run."""
 
 NOTHING = "nothing to run"
@@ -25,6 +29,7 @@ def add_parser(commands: Any) -> None:
         metavar="KEY=VALUE",
         help="plan with another value of a parameter, as in `dvc exp run -S`; may be repeated",
     )
+    parser.add_argument("--json", action="store_true", help="print JSON, with all reasons")
     parser.set_defaults(run=run)
 
 
@@ -36,24 +41,57 @@ def run(arguments: Any) -> int:
     root = find_checkout()
     values = apply_settings(load_yaml(root / "params.yaml"), arguments.settings)
     steps = plan_steps(root, values)
+    affected = find_affected(root, values, [step.stage for step in steps])
+    figures = [name for name, may_change in affected.items() if may_change]
+    if arguments.json:
+        print(json.dumps(to_json(steps, figures, read_headline(root)), indent=1, ensure_ascii=False))
+        return 0
+    print_steps(steps)
+    print(f"figures that may change: {', '.join(figures) or 'none'}")
+    print(describe_report(root))
+    return 0
+
+
+def to_json(steps: Sequence[Any], figures: Sequence[str], headline: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the command prints with `--json`. Unknown seconds are null; a restored stage has none either."""
+    return {
+        "stages": [
+            {"stage": step.stage, "seconds": step.seconds, "restored": step.restored, "reasons": list(step.reasons)}
+            for step in steps
+        ],
+        "seconds": None if list_unknown(steps) else sum(step.seconds or 0 for step in steps),
+        "unknown": list_unknown(steps),
+        "figures": list(figures),
+        "report": dict(headline) or None,
+    }
+
+
+def list_unknown(steps: Sequence[Any]) -> list[str]:
+    """Return the stages whose time is unknown."""
+    return [step.stage for step in steps if step.seconds is None and not step.restored]
+
+
+def print_steps(steps: Sequence[Any]) -> None:
+    """Print a line for each stage, and the total time."""
     width = max((len(step.stage) for step in steps), default=0)
     for step in steps:
         more = f" (and {len(step.reasons) - 1} more)" if len(step.reasons) > 1 else ""
         time = "restored" if step.restored else _format_duration(step.seconds)
         print(f"{step.stage:{width}} {time:>10}  {step.reasons[0]}{more}")
-    total = sum(step.seconds or 0 for step in steps if not step.restored)
-    unknown = [step.stage for step in steps if step.seconds is None and not step.restored]
-    without = f", without {', '.join(unknown)}" if unknown else ""
-    print(f"{len(steps)} stages, about {_format_duration(total)} by their last runs{without}" if steps else NOTHING)
-    figures = [
-        name for name, affected in find_affected(root, values, [step.stage for step in steps]).items() if affected
-    ]
-    print(f"figures that may change: {', '.join(figures) or 'none'}")
-    return 0
+    unknown = list_unknown(steps)
+    if not steps:
+        print(NOTHING)
+    elif any(step.seconds is not None or step.restored for step in steps):
+        without = f", without {', '.join(unknown)}" if unknown else ""
+        print(f"{len(steps)} stages, about {_format_duration(sum(step.seconds or 0 for step in steps))}{without}")
+    else:
+        print(f"{len(steps)} stages, time unknown on this machine")
 
 
 def _format_duration(seconds: float | None) -> str:
     if seconds is None:
         return "unknown"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+    hours, rest = divmod(round(seconds), 3600)
+    if hours:
+        return f"{hours} h {rest // 60:02} min"
+    return f"{rest // 60} min {rest % 60:02} s" if rest >= 60 else f"{rest} s"

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from omokage.base.errors import UserError
 from omokage.base.files import hash_file, write_atomically
 from omokage.cli.help_formatter import HelpFormatter
 from omokage.cli.output_file import add_output_options, check_output
@@ -99,7 +100,14 @@ def run(arguments: argparse.Namespace) -> int:
     fields = {key: value for key, value in vars(arguments).items() if key in EditRequest.__dataclass_fields__}
     if arguments.how != "vary":
         fields["sampler"] = "ddim"
-    request, editor = EditRequest(**fields), ImageEditor(arguments.model, arguments.steps, THREADS)
+    request = EditRequest(**fields)
+    try:
+        editor = ImageEditor(arguments.model, arguments.steps, THREADS)
+    except (KeyError, TypeError, ValueError, RuntimeError, StopIteration) as error:
+        # The header of the file describes no network that this version can build.
+        raise UserError(
+            f"{arguments.model} is not a model of this version ({error!r}): choose another --model"
+        ) from error
     faces = load_faces(arguments.images, editor.image_size, arguments.crop)
     rows, measurements = edit_faces(request, editor, faces)
     stamp = make_stamp(request, hash_file(arguments.model), faces)

@@ -1,24 +1,25 @@
 """Predict what `dvc repro` would run, why, and for about how long, without changing anything."""
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omokage.base.environment import read_positive
 from omokage.base.errors import UserError
 from omokage.config.params_file import check_params
 from omokage.config.yaml_file import parse_yaml
+from omokage.pipeline.durations import predict_duration
 from omokage.pipeline.dvc_lock import get_hashes, has_same_run, hash_dependency, read_lock
 from omokage.pipeline.dvc_run_cache import RunCache
 from omokage.pipeline.graph import Stage, fill_in, locate, read_stages
-from omokage.pipeline.run_stage import TIMINGS
 from omokage.pipeline.stale import find_stale
+from omokage.pipeline.workflow import THREADS
 
 
 @dataclass(frozen=True)
 class Step:
-    """A stage that would run, the reasons, and the seconds that its last run took (None if it never ran).
+    """A stage that would run, the reasons, and the seconds that it will take on this machine (None if unknown).
 
     `restored` means that DVC would not run the stage, because its run-cache holds the results of the same run.
     Restoring them takes about a second.
@@ -47,19 +48,18 @@ def plan_steps(root: Path, values: Mapping[str, Any]) -> list[Step]:
 
     If a stage's output does not change, DVC skips the stages after it, so fewer may run.
     """
-    stages, reasons, times = read_stages(root), find_stale(root, values), root / TIMINGS
-    last_times = json.loads(times.read_text(encoding="utf-8")) if times.is_file() else {}
-    locked = read_lock(root)
+    stages, reasons, locked = read_stages(root), find_stale(root, values), read_lock(root)
     for name, stage in stages.items():
         # Snakemake without DVC updates the run record but not dvc.lock, so that DVC would run the stage again.
         if name not in reasons and not has_same_run(root, stage, locked.get(name, {})):
             reasons[name] = [f"dvc.lock and {stage.record} describe different runs"]
     restored = _find_restored(root, stages, values, locked, reasons.keys())
-    return [
-        Step(name, tuple(reasons[name]), last_times.get(name, {}).get("seconds"), name in restored)
-        for name in stages
-        if name in reasons
-    ]
+    threads, has_new_data = read_positive("OMOKAGE_THREADS", THREADS), "download" in reasons.keys() - restored
+
+    def predict(name: str) -> float | None:
+        return None if name in restored else predict_duration(root, name, values, threads, has_new_data)
+
+    return [Step(name, tuple(reasons[name]), predict(name), name in restored) for name in stages if name in reasons]
 
 
 def _find_restored(

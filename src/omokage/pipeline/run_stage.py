@@ -21,6 +21,8 @@ from omokage.base.checkout import local_folder, work_folder
 from omokage.base.errors import UserError
 from omokage.base.files import PARTIAL, hash_tree, partial_path, remove, write_text
 from omokage.base.job import Job
+from omokage.config.yaml_file import load_yaml
+from omokage.pipeline.durations import record_duration
 from omokage.pipeline.file_lock import hold_lock
 from omokage.pipeline.graph import Stage, read_stages
 from omokage.pipeline.prepare import prepare_job
@@ -86,6 +88,7 @@ def _run_whole(root: Path, stage: Stage, job: Job[Any], module: Any, live: Seque
             return
         with _lock_device(root, name) if exclusive else contextlib.nullcontext():
             copy_linked_outputs(root, stage)
+            values, is_new = load_yaml(root / "params.yaml"), not job.work.exists()
             started = time.monotonic()
             before = {path: _identify(path) for path in job.outputs.values()}
             try:
@@ -98,7 +101,11 @@ def _run_whole(root: Path, stage: Stage, job: Job[Any], module: Any, live: Seque
                 raise
         # Another job of a fan-out may still hold a file there; the results are already in place.
         shutil.rmtree(job.work, ignore_errors=True)
-    _write_time(root, name, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    _write_time(root, name, seconds)
+    # A run that resumed, or that other processes took part in, says nothing about the time of a whole run.
+    if is_new and int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        record_duration(root, name, values, seconds, job.threads)
 
 
 def _lock_device(root: Path, name: str) -> contextlib.AbstractContextManager[bool]:
@@ -119,9 +126,17 @@ def _make_outputs(root: Path, stage: Stage, job: Job[Any], module: Any) -> None:
         if path != root / out:
             remove(root / out)
             path.replace(root / out)
+            _follow_umask(root / out)
         elif not path.exists():
             partial_path(path).replace(path)
     write_record(root / stage.record, _describe_run(root, stage, job))
+
+
+def _follow_umask(out: Path) -> None:
+    """Give an output the permissions of a new file or folder: some libraries write files that only the owner reads."""
+    os.umask(umask := os.umask(0))
+    for path in [out, *out.rglob("*")]:
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
 
 
 def _describe_run(root: Path, stage: Stage, job: Job[Any]) -> dict[str, Any]:

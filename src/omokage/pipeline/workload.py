@@ -1,0 +1,127 @@
+"""Count the work of a stage: how often it calls a network or reads an image, and how many pixels it processes.
+
+The time of a stage is predicted from these numbers (pipeline.durations). Parameters that change the time in other ways,
+such as the size of the network, are the stage's `setting`: only runs with the same setting are compared.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from omokage.params.sample import parse_study_entry
+
+NETWORK = ("model_channels", "channel_mult", "num_res_blocks", "patch_size", "precision")
+SETTINGS = {
+    "download": ("source", "avatar_styles"),
+    "detect": ("source", "crop"),
+    "faces": ("source",),
+    "extractor_weights": ("extractor",),
+    "reference": ("extractor",),
+    "train": (*NETWORK, "optimiser"),
+    "sample": NETWORK,
+    "transform": NETWORK,
+    "evaluate": ("extractor", "kid_subsets", "kid_subset_size", "bootstrap"),
+    "figures": ("figure_dpi",),
+}
+SNAPSHOTS = 6  # snapshots of the EMA that a training saves
+BATCH = 32  # samples that the stage `sample` generates at once
+PAIRS = 3  # interpolations of the stage `transform`
+FORWARD = 1 / 3  # work of a forward pass, in training steps, which also compute gradients
+PROBES, LEVELS, PROBE_FACES = 20, 12, 96  # held-out errors during training, and noise levels at its end
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The work of a stage.
+
+    `calls` is the number of calls of a network, or of images that are read. `pixels` is the number of pixels of all
+    images in these calls. `setting` has the parameters that change the time in other ways.
+    """
+
+    calls: float
+    pixels: float
+    setting: dict[str, Any]
+
+
+def count_work(stage: str, p: Mapping[str, Any], images: int | None) -> Workload | None:
+    """Return the work of a stage with the parameters `p` of all stages, or None if it cannot be known before.
+
+    `images` is the number of images in the data set, or None if it is unknown.
+    """
+    counted = COUNTERS[stage](p, images) if stage in COUNTERS else (1.0, 0.0)
+    setting = {key: p[key] for key in SETTINGS.get(stage, ())}
+    if stage in ("train", "sample", "transform"):
+        # The resolutions of attention as levels of the UNet, which stay the same if the size of the images changes.
+        setting["attention"] = [
+            p["image_size"] / p["patch_size"] / resolution for resolution in p["attention_resolutions"]
+        ]
+    return Workload(*counted, setting) if counted else None
+
+
+Counted = tuple[float, float] | None
+
+
+def _count_download(p: Mapping[str, Any], images: int | None) -> Counted:
+    return (p["avatar_count"], p["avatar_count"] * p["avatar_size"] ** 2) if p["source"] == "avatars" else None
+
+
+def _count_detect(p: Mapping[str, Any], images: int | None) -> Counted:
+    return None if images is None else (images, images * p["avatar_size"] ** 2 if p["source"] == "avatars" else 0)
+
+
+def _count_faces(p: Mapping[str, Any], images: int | None) -> Counted:
+    return None if images is None else (images, images * p["image_size"] ** 2)
+
+
+def _count_split(p: Mapping[str, Any], images: int | None, limit: int) -> tuple[float, float]:
+    """Return the number of training and held-out faces, at most `limit` of each."""
+    if images is None:
+        return limit, limit
+    return min(limit, images * (1 - p["held_out"])), min(limit, images * p["held_out"])
+
+
+def _count_reference(p: Mapping[str, Any], images: int | None) -> Counted:
+    return sum(_count_split(p, images, p["reference_faces"])), 0
+
+
+def _count_train(p: Mapping[str, Any], images: int | None) -> Counted:
+    train, held_out = _count_split(p, images, PROBE_FACES)
+    probes = min(PROBES, -(-p["steps"] // p["log_every"]))
+    calls = p["steps"] + FORWARD * (probes + 2 * LEVELS)
+    faces = p["steps"] * p["batch_size"] + FORWARD * (probes * held_out + LEVELS * (train + held_out))
+    return calls, faces * p["image_size"] ** 2
+
+
+def _count_sample(p: Mapping[str, Any], images: int | None) -> Counted:
+    # (samples, network evaluations of each) of every sample set. Autoguidance evaluates a second network.
+    guided = 2 if p["guidance_scale"] != 1 else 1
+    sets = [(p["samples"], p["sample_steps"] * guided)]
+    sets += [(p["progress_samples"], p["sample_steps"])] * min(SNAPSHOTS, p["steps"])
+    sets += [(p["samples"], parse_study_entry(entry)[2] * guided) for entry in p["sampler_study"]]
+    calls = sum(-(-count // BATCH) * evaluations for count, evaluations in sets)
+    return calls, calls * BATCH * p["image_size"] ** 2
+
+
+def _count_transform(p: Mapping[str, Any], images: int | None) -> Counted:
+    edits = (sum(p["transform_strengths"]) + 2) * p["transform_steps"]
+    between = PAIRS * p["transform_steps"]
+    pixels = (edits * p["transform_faces"] + between * p["transform_between"]) * p["image_size"] ** 2
+    return edits + between, pixels
+
+
+def _count_evaluate(p: Mapping[str, Any], images: int | None) -> Counted:
+    scored = min(p["samples"], _count_split(p, images, p["reference_faces"])[0])
+    others = min(SNAPSHOTS, p["steps"]) * p["progress_samples"] + len(p["sampler_study"]) * p["samples"]
+    return scored + others, 0
+
+
+COUNTERS: dict[str, Callable[[Mapping[str, Any], int | None], Counted]] = {
+    "download": _count_download,
+    "detect": _count_detect,
+    "faces": _count_faces,
+    "reference": _count_reference,
+    "train": _count_train,
+    "sample": _count_sample,
+    "transform": _count_transform,
+    "evaluate": _count_evaluate,
+}
