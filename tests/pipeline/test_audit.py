@@ -38,6 +38,8 @@ def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 
     def run(clone: Clone, *arguments: str) -> tuple[int, str, str]:
         monkeypatch.chdir(clone.root)
+        for name, value in clone.settings().items():
+            monkeypatch.setenv(name, value)
         code = main(arguments)
         return code, *capsys.readouterr()
 
@@ -58,10 +60,18 @@ def test_a_plan_lists_stages_with_times_and_figures_and_changes_nothing(
     lines = [re.split(r"\s{2,}", line) for line in out.splitlines()]
     assert code == 0
     reruns = find_reruns(read_stages(finished_clone.root))
-    assert [line[0].strip() for line in lines[:-2]] == reruns[change.partition("=")[0]]
-    assert all(re.fullmatch(r"(\d+ min )?\d+ s", line[1]) for line in lines[:-2])
-    figures = set(lines[-1][0].removeprefix("figures that may change: ").split(", "))
+    assert [line[0].strip() for line in lines[:-3]] == reruns[change.partition("=")[0]]
+    assert all(re.fullmatch(r"(\d+ min )?\d+ s", line[1]) for line in lines[:-3])
+    figures = set(lines[-2][0].removeprefix("figures that may change: ").split(", "))
     assert affected <= figures and not unaffected & figures
+    metrics = json.loads((finished_clone.root / "results" / "metrics.json").read_text())
+    floor = f"(real images: {metrics['distance_floor']:g})"
+    assert lines[-1] == [f"report: results/report.html, Fréchet distance {metrics['distance']:g} {floor}"]
+    plan = json.loads(run_command(finished_clone, "plan", "--json", "-S", change)[1])
+    assert [step["stage"] for step in plan["stages"]] == [line[0].strip() for line in lines[:-3]]
+    assert set(plan["figures"]) == figures - {"none"} and plan["unknown"] == []
+    assert plan["seconds"] == pytest.approx(sum(step["seconds"] for step in plan["stages"]))
+    assert plan["report"]["distance"] == metrics["distance"]
     assert list_times(finished_clone) == before
 
 
@@ -96,18 +106,20 @@ def test_a_plan_with_an_invalid_setting_is_refused(finished_clone: Clone, run_co
         ("schedule=cubic", "schedule = 'cubic'"),
     ):
         code, out, err = run_command(finished_clone, "plan", "-S", setting)
-        assert (code, out) == (1, "") and message in err and err.count("\n") == 1
+        assert (code, out) == (2, "") and message in err and err.count("\n") == 1
 
 
 def test_a_plan_says_which_stages_it_knows_no_time_of(copy_clone: Callable[[], Clone], run_command: Run) -> None:
     clone = copy_clone()
-    path = clone.root / "results" / "timings.json"
-    times = json.loads(path.read_text())
-    del times["train"]
-    path.write_text(json.dumps(times))
+    path = clone.root / ".dvc" / "tmp" / "omokage" / "timings.json"
+    path.write_text(json.dumps([record for record in json.loads(path.read_text()) if record["stage"] != "train"]))
     out = run_command(clone, "plan", "-S", "lr=0.1")[1]
     assert re.search(r"^train +unknown  parameter lr changed$", out, re.MULTILINE)
-    assert re.search(r"^\d+ stages, about .* by their last runs, without train$", out, re.MULTILINE)
+    assert re.search(r"^\d+ stages, about .* s, without train$", out, re.MULTILINE)
+    path.write_text("<<<<<<< ours")
+    assert "stages, time unknown on this machine\n" in run_command(clone, "plan", "-S", "lr=0.1")[1]
+    plan = json.loads(run_command(clone, "plan", "-S", "lr=0.1", "--json")[1])
+    assert plan["seconds"] is None and "train" in plan["unknown"]
 
 
 def test_stale_outputs_are_listed_with_the_reasons(copy_clone: Callable[[], Clone], run_command: Run) -> None:

@@ -27,7 +27,7 @@ MANIFEST = "data/manifest.json"
 # Plausible values: seconds that do not depend on the work, and pixels in whose time a call of the network is prepared.
 # On a GPU, the network may be compiled, and a call costs more than the pixels of a small batch.
 FIXED = {False: (0.0, 1.0, 2.0, 4.0), True: (0.0, 10.0, 30.0, 60.0, 120.0)}
-OVERHEAD = {False: (2**11, 2**13, 2**15, 2**17), True: (2**11, 2**14, 2**17, 2**20, 2**23)}
+OVERHEAD = {False: (2**11, 2**12, 2**13, 2**14, 2**15, 2**16), True: (2**11, 2**14, 2**17, 2**20, 2**23)}
 NOISE = 1.3  # two runs of the same work differ by at most this factor
 ACCURACY = 1.5  # a prediction that may be wrong by more than this factor is not given
 SHORTEST = 0.5  # seconds; below this, all times count as equal
