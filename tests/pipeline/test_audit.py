@@ -61,7 +61,10 @@ def test_a_plan_lists_stages_with_times_and_figures_and_changes_nothing(
     assert code == 0
     reruns = find_reruns(read_stages(finished_clone.root))
     assert [line[0].strip() for line in lines[:-3]] == reruns[change.partition("=")[0]]
-    assert all(re.fullmatch(r"(\d+ min )?\d+ s", line[1]) for line in lines[:-3])
+    # How long the figures take at another resolution is not known before they have been plotted at it.
+    unknown = ["figures"] if change == "figure_dpi=50" else []
+    assert [line[0].strip() for line in lines[:-3] if line[1] == "unknown"] == unknown
+    assert all(re.fullmatch(r"(\d+ min )?\d+ s|unknown", line[1]) for line in lines[:-3])
     figures = set(lines[-2][0].removeprefix("figures that may change: ").split(", "))
     assert affected <= figures and not unaffected & figures
     metrics = json.loads((finished_clone.root / "results" / "metrics.json").read_text())
@@ -69,8 +72,8 @@ def test_a_plan_lists_stages_with_times_and_figures_and_changes_nothing(
     assert lines[-1] == [f"report: results/report.html, Fréchet distance {metrics['distance']:g} {floor}"]
     plan = json.loads(run_command(finished_clone, "plan", "--json", "-S", change)[1])
     assert [step["stage"] for step in plan["stages"]] == [line[0].strip() for line in lines[:-3]]
-    assert set(plan["figures"]) == figures - {"none"} and plan["unknown"] == []
-    assert plan["seconds"] == pytest.approx(sum(step["seconds"] for step in plan["stages"]))
+    assert set(plan["figures"]) == figures - {"none"} and plan["unknown"] == unknown
+    assert unknown or plan["seconds"] == pytest.approx(sum(step["seconds"] for step in plan["stages"]))
     assert plan["report"]["distance"] == metrics["distance"]
     assert list_times(finished_clone) == before
 
@@ -257,8 +260,8 @@ def test_an_audit_before_the_first_run_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["audit"]) == 1
+    assert main(["audit"]) == 2
     assert "is not inside a checkout: found no dvc.yaml" in capsys.readouterr().err
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
-    assert main(["audit"]) == 1
+    assert main(["audit"]) == 2
     assert "dvc.lock is missing: nothing has run yet" in capsys.readouterr().err

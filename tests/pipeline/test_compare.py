@@ -188,7 +188,7 @@ def test_the_page_says_which_scores_do_not_compare_and_which_results_are_mixed(
 def test_an_impossible_comparison_is_refused_in_one_line(
     compare: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str], names: list[str], message: str
 ) -> None:
-    assert compare("--out", tmp_path / "page.html", "--", *names) == 1
+    assert compare("--out", tmp_path / "page.html", "--", *names) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
     assert not list(tmp_path.iterdir())

@@ -145,7 +145,7 @@ def test_a_foreign_image_is_unknown(
     monkeypatch.chdir(clone_with_experiment.root)
     assert main(["why", str(tmp_path / "foreign.png")]) == 1
     assert "foreign.png is not a known result: it has no Omokage metadata" in capsys.readouterr().out
-    assert main(["why", str(tmp_path / "missing.png")]) == 1
+    assert main(["why", str(tmp_path / "missing.png")]) == 2
     assert "missing.png" in capsys.readouterr().err
 
 
