@@ -137,6 +137,15 @@ def test_the_next_make_heals_an_installation_that_was_killed(checkout: Checkout,
     assert checkout.make("why").returncode == 0 and not (checkout.root / ".venv.old").exists()
 
 
+def test_make_ends_with_the_line_about_the_report(checkout: Checkout) -> None:
+    assert checkout.make("PRESET=folder cpu-32").returncode == 0
+    assert checkout.list_calls()[-3:] == [
+        "omokage presets use folder cpu-32",
+        "dvc repro",
+        "python -m omokage.cli.report_line",
+    ]
+
+
 @pytest.mark.parametrize("target", ["report", "install", "test", "test-all", "why", "lint"])
 def test_a_linked_environment_of_another_checkout_stays_as_it_is(checkout: Checkout, target: str) -> None:
     other = checkout.root / "other"

@@ -17,6 +17,7 @@ from support.clone import ROOT
 from omokage.cli.main import COMMANDS, main, make_parser
 from omokage.cli.os_errors import describe_os_error
 from omokage.cli.parser import EXIT_CODES
+from omokage.cli.report_line import describe_report
 
 COMMAND = [sys.executable, "-m", "omokage.cli.main"]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
@@ -98,6 +99,27 @@ def test_an_error_of_the_system_names_the_file_and_what_to_do(number: int, text:
 
 def test_an_error_without_a_file_keeps_its_text() -> None:
     assert describe_os_error(OSError("two\nlines")) == "two lines"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "line"),
+    [
+        ('{"distance": 26.081, "distance_floor": 14.9}', ", Fréchet distance 26.081 (real images: 14.9)"),
+        ('{"distance": 26.0, "distance_floor": null}', ", Fréchet distance 26"),
+        ("<<<<<<< HEAD", ", score unknown"),
+        ("[]", ", score unknown"),
+        (None, ", score unknown"),
+    ],
+)
+def test_the_line_about_the_report_has_its_score_if_there_is_one(
+    tmp_path: Path, metrics: str | None, line: str
+) -> None:
+    assert describe_report(tmp_path) == "report: none yet, `dvc repro` writes it"
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "report.html").touch()
+    if metrics is not None:
+        (tmp_path / "results" / "metrics.json").write_text(metrics)
+    assert describe_report(tmp_path) == f"report: results/report.html{line}"
 
 
 @pytest.mark.parametrize("arguments", [["presets"], ["stale"]])
