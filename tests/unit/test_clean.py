@@ -33,7 +33,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with experiments, and with leftovers in its folder for partial work."""
     for command in (["git", "init", "-q"], ["git", "commit", "-q", "--allow-empty", "-m", "start"]):
         subprocess.run(command, cwd=tmp_path, env={**Clone(ROOT).build_environment()}, check=True)
-    subprocess.run(["dvc", "init", "-q"], cwd=tmp_path, env=Clone(ROOT).build_environment(), check=True)
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").touch()
     (tmp_path / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     ref = f"refs/exps/{head[:2]}/{head[2:].strip()}/exists"
@@ -51,7 +52,17 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "results" / ".partial-model.safetensors").touch()
     (tmp_path / "results" / "model.safetensors").touch()
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
+    answer_squeue(tmp_path, "exit 0")
     return tmp_path
+
+
+def answer_squeue(checkout: Path, script: str) -> None:
+    """Make SLURM's `squeue` answer what a shell script prints."""
+    program = checkout / "bin" / "squeue"
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
 
 
 def list_files(checkout: Path) -> set[str]:
@@ -90,6 +101,24 @@ def test_clean_removes_what_ended_runs_have_left(checkout: Path, capsys: pytest.
 def test_clean_all_removes_checkpoints_but_nothing_of_a_living_run(checkout: Path) -> None:
     assert main(["clean", "--all"]) == 0
     assert list_files(checkout) == {name for name in KEPT if not name.startswith(RESUMABLE)}
+
+
+@pytest.mark.parametrize(
+    ("squeue", "reason"),
+    [
+        ('echo "7|PENDING|rule_train|$PWD/.dvc/tmp/exps/abc"', "SLURM job 7 may use it"),
+        ("exit 1", "SLURM does not answer, so a job may use it"),
+        ('echo "7|RUNNING|rule_train|/elsewhere"', ""),
+        ('echo "7|RUNNING|rule_sample|$PWD"', ""),
+    ],
+)
+def test_what_a_slurm_job_may_use_stays(
+    checkout: Path, capsys: pytest.CaptureFixture[str], squeue: str, reason: str
+) -> None:
+    answer_squeue(checkout, squeue)
+    assert main(["clean", "--all"]) == 0
+    assert (f"{RESUMABLE} (partial results of a run): {reason}" in capsys.readouterr().out) == bool(reason)
+    assert (checkout / ".dvc" / "tmp" / "omokage" / RESUMABLE).exists() == bool(reason)
 
 
 def test_unfinished_outputs_of_a_running_stage_stay(checkout: Path) -> None:

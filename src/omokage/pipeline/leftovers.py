@@ -4,7 +4,7 @@ A run is alive if it holds its lock, or if SLURM lists a job for its stage. Noth
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -20,6 +20,8 @@ from omokage.pipeline.graph import read_stages
 # A run's folder of partial results, STAGE-FINGERPRINT, or a lock of the run or of one of its parts.
 RUN = re.compile(r"(?P<run>(?P<stage>\w+)-[0-9a-f]{16})(\.\d+-of-\d+)?(?P<lock>\.lock)?")
 KEPT_LOGS = ("workspace", "slurm")
+# The user's SLURM jobs by id, or None if SLURM does not answer.
+Jobs = Mapping[str, slurm.QueuedJob] | None
 RESUMABLE = "the same parameters, data and code would resume from it"
 
 
@@ -38,21 +40,22 @@ def clean_leftovers(root: Path, everything: bool = False, dry_run: bool = False)
     With `everything`, also remove partial results from which an interrupted run could resume. With `dry_run`, remove
     nothing.
     """
+    jobs = slurm.list_jobs()
     # Each generator holds the locks of a leftover until the next one is requested, so no run starts meanwhile.
-    for leftover in chain(_find_runs(root, everything), _find_outputs(root), _find_logs(root)):
+    for leftover in chain(_find_runs(root, jobs, everything), _find_outputs(root, jobs), _find_logs(root)):
         if not leftover.kept and not dry_run:
             remove(leftover.path)
         yield leftover
 
 
-def _find_runs(root: Path, everything: bool) -> Iterator[Leftover]:
+def _find_runs(root: Path, jobs: Jobs, everything: bool) -> Iterator[Leftover]:
     """Yield the locks and the partial results of runs."""
     matches = [match for path in sorted(work_folder(root).glob("*")) if (match := RUN.fullmatch(path.name))]
     for run in dict.fromkeys(match["run"] for match in matches):
         of_run = [match for match in matches if match["run"] == run]
         locks = [work_folder(root) / match[0] for match in of_run if match["lock"]]
         with ExitStack() as stack:
-            alive = _find_user(root, [stack.enter_context(try_lock(path)) for path in locks], [of_run[0]["stage"]])
+            alive = _find_user(root, jobs, _lock_all(stack, locks), [of_run[0]["stage"]])
             kept, folder = alive, work_folder(root) / run
             if folder.is_dir():
                 if _can_resume(folder) and not everything:
@@ -62,15 +65,16 @@ def _find_runs(root: Path, everything: bool) -> Iterator[Leftover]:
             yield from (Leftover(path, "lock of a run", kept) for path in locks)
 
 
-def _find_user(root: Path, holders: Iterable[str | None], stages: Iterable[str]) -> str:
-    """Return which process uses the locks, or which SLURM job may use them; "" if none does.
+def _lock_all(stack: ExitStack, locks: Iterable[Path]) -> list[str]:
+    """Hold the free ones of the `locks` until the stack ends, and return the processes that hold the others."""
+    holders = [stack.enter_context(try_lock(path)) for path in locks]
+    return [holder for holder in holders if holder]
 
-    `holders` are the processes that hold the locks.
-    """
-    for holder in holders:
-        if holder:
-            return f"in use by {holder}"
-    jobs = slurm.list_jobs()
+
+def _find_user(root: Path, jobs: Jobs, holders: Sequence[str], stages: Collection[str]) -> str:
+    """Return which of the `holders` of locks is alive, or which SLURM job may run one of the stages; "" if none."""
+    if holders:
+        return f"in use by {holders[0]}"
     if jobs is None:
         return "SLURM does not answer, so a job may use it"
     for number, job in jobs.items():
@@ -84,14 +88,14 @@ def _can_resume(folder: Path) -> bool:
     return any(path.is_file() and not path.name.startswith(PARTIAL) for path in folder.rglob("*"))
 
 
-def _find_outputs(root: Path) -> Iterator[Leftover]:
+def _find_outputs(root: Path, jobs: Jobs) -> Iterator[Leftover]:
     """Yield the unfinished outputs in the checkout, if no stage runs there."""
     stages = read_stages(root)
     folders = sorted({(root / out).parent for stage in stages.values() for out in stage.outs})
     unfinished = [path for folder in folders for path in sorted(folder.glob(f"{PARTIAL}*"))]
     with ExitStack() as stack:
         locks = [path for name in stages if (path := local_folder(root) / f"{name}.lock").exists()]
-        kept = _find_user(root, [stack.enter_context(try_lock(path)) for path in locks], stages) if unfinished else ""
+        kept = _find_user(root, jobs, _lock_all(stack, locks if unfinished else []), stages)
         yield from (Leftover(path, "unfinished output", kept) for path in unfinished)
 
 
