@@ -35,7 +35,7 @@ def main() -> None:
     data = prepare_data(parser.parse_args().source)
     params = load_yaml(data.parent / "params.yaml")
     tolerance = params["near_duplicates"]
-    print(json.dumps(load_yaml(data.parent / "results" / "faces.json")["faces"]))
+    print(json.dumps(load_yaml(data.parent / "results" / "curation.json")))
     train, held_out = (
         FaceDescriptors.compute(shards.read_faces(data / "faces", split).numpy()) for split in ("train", "held_out")
     )

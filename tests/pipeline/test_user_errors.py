@@ -102,7 +102,7 @@ def test_a_broken_image_among_good_ones_is_dropped_and_counted(
     (pictures / "broken.png").write_bytes((pictures / "face-0.png").read_bytes()[:100])
     clone.set_params(source="folder", crop="whole")
     clone.repro("faces")
-    counts = load_yaml(clone.root / "results" / "faces.json")["faces"]
+    counts = load_yaml(clone.root / "results" / "curation.json")
     assert counts["pictures"] == 21
     # The two left out are the folder's own README and .gitignore.
     assert counts["dropped"] == {"broken": 1, "left out": 2}

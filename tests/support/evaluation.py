@@ -95,7 +95,7 @@ def score_samples(
     params = EvaluateParams.model_validate({"extractor": extractor, **values, "flip": flip})
     inputs = {"data/faces": root / "faces", "data/extractor_weights": weights, "data/reference": root / "reference"}
     inputs |= {f"results/{kind}.safetensors": root / f"{kind}.safetensors" for kind in ("samples", *labels)}
-    outputs = {f"results/{name}": root / name for name in ("metrics.json", *TABLES)}
+    outputs = {f"results/{name}": root / name for name in ("metrics.json", "scores.json", *TABLES)}
     evaluate.run(Job(params, inputs, outputs, root / "work", threads=1))
-    metrics: dict[str, Any] = json.loads((root / "metrics.json").read_text(encoding="utf-8"))
-    return metrics
+    scores: dict[str, Any] = json.loads((root / "scores.json").read_text(encoding="utf-8"))
+    return scores

@@ -37,7 +37,7 @@ UPSTREAM_STAGES = {
     "faces": StageExample(
         {"image_size": 8},
         deps=("data/pictures.zip", "data/detections.csv"),
-        outs=("data/faces", "data/card.safetensors", "results/faces.json"),
+        outs=("data/faces", "data/card.safetensors", "results/curation.json"),
     ),
     "extractor_weights": StageExample({"extractor": "x"}, outs=("data/extractor_weights",)),
     "reference": StageExample(
@@ -64,7 +64,7 @@ UPSTREAM_STAGES = {
     "evaluate": StageExample(
         {"extractor": "x"},
         deps=("data/reference", "results/samples.safetensors"),
-        outs=("results/metrics.json", "results/neighbours.csv", "results/progress.csv", "results/study.csv"),
+        outs=("results/scores.json", "results/neighbours.csv", "results/progress.csv", "results/study.csv"),
     ),
 }
 METRICS = {
@@ -188,8 +188,8 @@ def _write_tables(root: Path) -> None:
     losses = [f"{step},0.001,{1 / step},{1 / step if step > 20 else ''}" for step in (10, 20, 30, 40)]
     levels = [f"{t},{4 - t},{0.1 + t / 10},{0.12 + t / 10}" for t in range(8)]
     tables = {
-        "faces.json": json.dumps({"faces": counts}),
-        "metrics.json": json.dumps(METRICS),
+        "curation.json": json.dumps(counts),
+        "scores.json": json.dumps(METRICS),
         "loss.csv": "\n".join(["step,lr,loss,held_out", *losses, ""]),
         "noise_levels.csv": "\n".join(["t,log_snr,train,held_out", *levels, ""]),
         "neighbours.csv": NEIGHBOURS_CSV,

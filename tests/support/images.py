@@ -41,7 +41,7 @@ FACES_PARAMS: dict[str, Any] = {
     "min_colour": 0.0,
     "held_out": 0.4,
 }
-OUTPUTS = ("data/faces", "data/curation.csv", "data/card.safetensors", "results/faces.json")
+OUTPUTS = ("data/faces", "data/curation.csv", "data/card.safetensors", "results/curation.json", "results/faces.json")
 
 
 def encode_image(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
@@ -116,7 +116,7 @@ def run_faces(tmp_path: Path, images: dict[str, bytes], skipped: str = "", **opt
     (out / "manifest.json").write_text(json.dumps({"left_out": left_out}))
     with tempfile.TemporaryDirectory() as work:
         run_detect_and_faces(out, Path(work), **options)
-    return out, read_table(out / "curation.csv"), json.loads((out / "faces.json").read_text())["faces"]
+    return out, read_table(out / "curation.csv"), json.loads((out / "curation.json").read_text())
 
 
 def read_index(out: Path) -> list[dict[str, str]]:

@@ -124,8 +124,8 @@ def _make_manifest() -> dict[str, Any]:
 
 def _write_tables(folder: Path, run: Run) -> None:
     faces = {**run.faces, "dropped": {UNTRUSTED_TEXT: 2, "duplicate": 11, "blurred": 9}}
-    (folder / "faces.json").write_text(json.dumps({"faces": faces}))
-    (folder / "metrics.json").write_text(json.dumps(run.metrics))
+    (folder / "curation.json").write_text(json.dumps(faces))
+    (folder / "scores.json").write_text(json.dumps(run.metrics))
     _write_csv(folder / "loss.csv", [{"step": row.step, "loss": row.loss} for row in run.losses])
     levels = [{"log_snr": row.log_snr, "train": row.train, "held_out": row.held_out} for row in run.levels]
     _write_csv(folder / "noise_levels.csv", levels)

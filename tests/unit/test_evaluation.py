@@ -175,7 +175,7 @@ def test_samples_and_floor_are_scored_at_the_same_n(tmp_path: Path, lite: Extrac
     write_reference(tmp_path, LITE, held_out=9, train=7)
     noise = torch.randint(256, (6, 3, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     metrics = score_samples(tmp_path, LITE, noise)
-    outputs = {name: (tmp_path / name).read_bytes() for name in ("metrics.json", *TABLES)}
+    outputs = {name: (tmp_path / name).read_bytes() for name in ("metrics.json", "scores.json", *TABLES)}
     scores = ("distance", "kid", "precision", "recall", "density", "coverage")
     assert set(metrics) == {
         *(f"{key}{floor}" for key in (*scores, "style", "copy_ratio") for floor in ("", "_floor")),

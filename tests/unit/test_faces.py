@@ -206,7 +206,7 @@ def read_files(out: Path) -> dict[str, bytes]:
 
 def test_bytes_are_the_same_for_any_number_of_processes_and_jobs(tmp_path: Path, images: dict[str, bytes]) -> None:
     alone = read_files(run_faces(tmp_path, images)[0])
-    assert len(alone) == 8
+    assert len(alone) == 9
     assert read_files(run_faces(tmp_path, dict(reversed(images.items())), threads=2)[0]) == alone
     for jobs in (2, 5):
         assert read_files(run_faces(tmp_path, images, jobs=jobs)[0]) == alone

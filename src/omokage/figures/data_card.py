@@ -21,11 +21,11 @@ TRAIN, HELD_OUT = "training set", "held-out set"
 def plot(
     card: dict[str, NDArray], counts: dict[str, Any], *, figure_style: str, figure_palette: str, figure_dpi: int
 ) -> Image.Image:
-    """Plot the arrays of a data card (see data/curation/data_card.py) and the counts in results/faces.json."""
+    """Plot the arrays of a data card (see data/curation/data_card.py) and the counts in results/curation.json."""
     width = COLUMNS * (SIDE + GAP) - GAP
     inches = (width / figure_dpi, 0.36 * width / figure_dpi)
     with open_figure(figure_style, figure_palette, figure_dpi, inches, columns=3) as canvas:
-        _plot_counts(canvas, counts["faces"])
+        _plot_counts(canvas, counts)
         _plot_sizes(canvas, card["sizes"])
         _plot_colours(canvas, card)
         plots = canvas.render_image()

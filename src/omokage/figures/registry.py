@@ -66,8 +66,8 @@ FIGURES = {
     "transformed.png": FigureSpec(transformed.plot, (TRANSFORMED,)),
     "between.png": FigureSpec(between.plot, (f"{TRANSFORMED}:between",)),
     "contact.png": FigureSpec(contact.plot, ("data/card.safetensors",)),
-    "data_card.png": FigureSpec(data_card.plot, ("data/card.safetensors", "results/faces.json"), STYLE),
-    **_make_chart_specs("scores", scores.plot, "results/metrics.json"),
+    "data_card.png": FigureSpec(data_card.plot, ("data/card.safetensors", "results/curation.json"), STYLE),
+    **_make_chart_specs("scores", scores.plot, "results/scores.json"),
     **_make_chart_specs("progress", progress.plot, "results/progress.csv"),
     **_make_chart_specs("study", study.plot, "results/study.csv"),
 }

@@ -10,7 +10,7 @@ OVERLAP = ("precision", "recall", "density", "coverage")
 
 
 def plot(metrics: dict[str, Any], *, figure_style: str, figure_palette: str, figure_dpi: int) -> Chart:
-    """Plot the scores in results/metrics.json: distance and KID with bootstrap intervals, and the overlap scores.
+    """Plot the scores in results/scores.json: distance and KID with bootstrap intervals, and the overlap scores.
 
     No score has a unit.
     """

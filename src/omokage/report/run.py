@@ -32,7 +32,7 @@ class NoiseLevel:
 class Run:
     """The tables, scores and curation counts of a run, and two parameters of its training.
 
-    `metrics` are the scores in metrics.json, and `faces` the counts in faces.json. `progress` and `study` are the rows
+    `metrics` are the scores in scores.json, and `faces` the counts in curation.json. `progress` and `study` are the rows
     of progress.csv and study.csv; they are empty if progress_samples is 0 or sampler_study is empty.
     """
 
@@ -54,8 +54,8 @@ class Run:
                 NoiseLevel(float(row["log_snr"]), float(row["train"]), float(row["held_out"]))
                 for row in _read_csv(locate("results/noise_levels.csv"))
             ],
-            metrics=read_json(locate("results/metrics.json")),
-            faces=read_json(locate("results/faces.json"))["faces"],
+            metrics=read_json(locate("results/scores.json")),
+            faces=read_json(locate("results/curation.json")),
             progress=_read_csv(locate("results/progress.csv")),
             study=_read_csv(locate("results/study.csv")),
             batch_size=batch_size,

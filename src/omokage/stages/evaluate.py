@@ -14,8 +14,9 @@ from omokage.evaluation.scores.metrics import (
     compute_metrics,
     search_features,
     search_pixels,
+    select_headlines,
 )
-from omokage.evaluation.scores.tables import write_metrics, write_neighbours, write_table
+from omokage.evaluation.scores.tables import write_neighbours, write_scores, write_table
 from omokage.params.evaluate import Params
 from omokage.sampling.sample_sets import load_sample_sets
 
@@ -42,10 +43,11 @@ def run(job: Job[Params]) -> None:
     features, *set_features = extractor.compute_features(torch.cat(batches)).split([len(batch) for batch in batches])
     faces = {split: shards.read_faces(job.input("data/faces"), split) for split in shards.SPLITS}
     nearest, copies = search_pixels(samples, faces, device, p.flip)
-    metrics = compute_metrics(p, extractor, samples, features, reference, faces) | copies
+    scores = compute_metrics(p, extractor, samples, features, reference, faces) | copies
     if extractor.name == "inception":
-        metrics["fid"] = metrics["distance"]
-    write_metrics(job.output("results/metrics.json"), metrics)
+        scores["fid"] = scores["distance"]
+    write_scores(job.output("results/scores.json"), scores)
+    write_scores(job.output("results/metrics.json"), select_headlines(scores))
     nearest |= search_features(features, reference, {split: len(faces[split]) for split in shards.SPLITS})
     write_neighbours(job.output("results/neighbours.csv"), nearest, len(samples))
     for kind, columns in COLUMNS.items():

@@ -33,7 +33,9 @@ def run(job: Job[Params]) -> None:
     write_face_sets(job.output("data/faces"), chunks, records, splits)
     card = build_data_card(job.input("data/pictures.zip"), chunks, records, decisions, splits, descriptors)
     save_file(card, job.output("data/card.safetensors"))
-    job.output("results/faces.json").write_text(json.dumps({"faces": counts}, indent=1) + "\n", encoding="utf-8")
+    headlines = {"kept": counts["kept"], "dropped": sum(counts["dropped"].values())}
+    for path, content in (("results/curation.json", counts), ("results/faces.json", headlines)):
+        job.output(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     job.facts.update(faces=counts["kept"], detected=counts["detected"], whole=counts["whole"])
 
 

@@ -25,7 +25,7 @@ from omokage.pipeline import graph
 from omokage.pipeline.prepare import prepare_job
 from omokage.stages import evaluate
 
-TABLES = ("metrics.json", "faces.json", "loss.csv", "noise_levels.csv", "progress.csv", "study.csv")
+TABLES = ("scores.json", "curation.json", "loss.csv", "noise_levels.csv", "progress.csv", "study.csv")
 DISTINCT_SAMPLES = 8
 
 
@@ -46,7 +46,7 @@ def main(checkout: Path, undertrained: Path) -> None:
 
 
 def _evaluate(checkout: Path, samples: Tensor, folder: Path) -> Path:
-    """Score the samples, uint8 [n, 3, h, w], with the stage `evaluate`, and return the path of metrics.json."""
+    """Score the samples, uint8 [n, 3, h, w], with the stage `evaluate`, and return the path of scores.json."""
     save_file({"samples": samples}, folder / "samples.safetensors")
     job = prepare_job(checkout, graph.read_stages(checkout)["evaluate"], 2)
     evaluate.run(
@@ -56,7 +56,7 @@ def _evaluate(checkout: Path, samples: Tensor, folder: Path) -> Path:
             outputs={path: folder / Path(path).name for path in job.outputs},
         )
     )
-    return folder / "metrics.json"
+    return folder / "scores.json"
 
 
 def _save(path: Path, name: str) -> None:

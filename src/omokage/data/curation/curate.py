@@ -124,7 +124,7 @@ def assign_splits(records: Sequence[FaceRecord], decisions: Sequence[CurationDec
 def count_outcomes(
     records: Sequence[FaceRecord], decisions: Sequence[CurationDecision], splits: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the counts of images, of kept faces, and of dropped faces by kind, for results/faces.json.
+    """Return the counts of images, of kept faces, and of dropped faces by kind, for results/curation.json.
 
     Kept faces are counted in total, by method ("detected" or "whole", see FaceCrop) and by split. Files that the stage
     `download` skipped are not counted as images.

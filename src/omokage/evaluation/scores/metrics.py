@@ -16,6 +16,19 @@ from omokage.evaluation.scores import bootstrap, distances, manifold, neighbours
 from omokage.evaluation.scores.neighbours import NearestNeighbours
 from omokage.params.evaluate import Params
 
+# The scores in results/metrics.json, by their keys there. `prec` is short for precision: params.yaml has a parameter
+# `precision`, and for two columns of one name `dvc exp show` puts the path of the file before each.
+HEADLINES = {
+    "distance": "distance",
+    "distance_floor": "distance_floor",
+    "fid": "fid",
+    "kid": "kid",
+    "prec": "precision",
+    "recall": "recall",
+    "coverage": "coverage",
+    "copied": "copied",
+}
+
 
 def check_counts(samples: Tensor, reference: Mapping[str, Tensor]) -> None:
     """Raise UserError if there are fewer than two samples or fewer than two reference features of a split."""
@@ -136,3 +149,8 @@ def search_features(
         indices = choose_representatives(split, faces[split], len(rows))[searched]
         nearest[f"feature_{split}"] = NearestNeighbours(indices[neighbour.index], neighbour.distance)
     return nearest
+
+
+def select_headlines(scores: Mapping[str, Any]) -> dict[str, float]:
+    """Return the few scores that people compare between runs, for results/metrics.json."""
+    return {key: scores[name] for key, name in HEADLINES.items() if name in scores}

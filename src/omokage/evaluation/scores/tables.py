@@ -9,9 +9,9 @@ from typing import Any
 from omokage.evaluation.scores.neighbours import NearestNeighbours
 
 
-def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
+def write_scores(path: Path, scores: Mapping[str, Any]) -> None:
     """Write scores as a JSON file."""
-    path.write_text(json.dumps(_round(metrics), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(_round(scores), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_neighbours(path: Path, nearest: Mapping[str, NearestNeighbours], n: int) -> None:
