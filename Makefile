@@ -39,8 +39,8 @@ lint: environment  ## run ruff, import-linter and mypy
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
-experiments: environment  ## compare experiments: lr, schedule, Fréchet distance, real-vs-real baseline and training time
-	$(BIN)/dvc exp show --drop '^(?!(Experiment|Created|State|lr|schedule|distance|distance_floor|train.seconds)$$)'
+experiments: environment  ## compare experiments: the scores and parameters that differ
+	$(BIN)/dvc exp show --only-changed --drop '.*/|pictures$$'
 
 why: environment  ## print the parameters, data and code behind a figure or report: make why FIGURE=path
 	@$(BIN)/omokage why $(FIGURE)

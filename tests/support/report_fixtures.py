@@ -13,7 +13,10 @@ from safetensors.numpy import save_file
 from omokage.base.job import Job
 from omokage.params.report import Params
 from omokage.pipeline import graph
-from omokage.report.run import LossRow, NoiseLevel, Run
+from omokage.report.run import Duration, LossRow, NoiseLevel, Run
+from omokage.stamps.records import read_record
+from omokage.stamps.timings import PATH as TIMINGS
+from omokage.stamps.timings import identify_run
 from support.clone import ROOT
 from support.fixtures import UPSTREAM_STAGES, StageExample, hash_text, write_stage_record
 
@@ -53,6 +56,7 @@ GOOD_RUN = Run(
     study=[],
     batch_size=64,
     prediction="v",
+    duration=Duration("cpu (AVX512)", training=320.8, total=7500.0),
 )
 
 
@@ -91,6 +95,8 @@ def write_report_inputs(root: Path, title: str = f"Title {UNTRUSTED_TEXT}", run:
     examples["figures"] = StageExample({"grid_side": 2}, deps=upstream_outs, outs=figures)
     for name, example in examples.items():
         write_stage_record(root, name, example, {}, {})
+    train_record = read_record(root / "results/runs/train.json")
+    (root / TIMINGS).write_text(json.dumps({"train": {"another run": 9.0, identify_run(train_record): 320.8}}))
     inputs = [path for path in stage.data if (root / path).exists()]
     return Job(
         params=Params(report_title=title),

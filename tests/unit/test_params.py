@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.utils.hydra import apply_overrides
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -179,3 +180,13 @@ def test_rewriting_params_yaml_keeps_values_and_adds_missing_parameters(tmp_path
     rewrite_params(file)
     values = default_params() | {"lr": 0.001, "channel_mult": [1, 1, 2]}
     assert file.read_text() == render_params(values)
+
+
+def test_dvc_changes_only_the_line_of_the_parameter_that_it_sets(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(render_params(load_yaml(ROOT / "params.yaml")))
+    before = path.read_text().splitlines()
+    apply_overrides(str(path), ["lr=1e-3"])
+    after = path.read_text().splitlines()
+    changed = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+    assert [new for _, new in changed] == ["lr: 0.001  # peak learning rate"]

@@ -11,7 +11,7 @@ from support.report_fixtures import GOOD_RUN, IDENTICAL_STYLE, TINY_RUN, with_me
 from omokage.report import tables
 from omokage.report.assessment import judge_run, summarise_run
 from omokage.report.captions import CAPTIONS
-from omokage.report.run import LossRow, NoiseLevel, Run
+from omokage.report.run import Duration, LossRow, NoiseLevel, Run
 
 SNAPSHOTS = Path(__file__).parents[1] / "support" / "snapshots"
 UNDERTRAINED_RUN = replace(
@@ -44,7 +44,7 @@ def load_snapshot(name: str) -> Run:
         file = SNAPSHOTS / name / Path(path).name
         return file if file.exists() else SNAPSHOTS / "good" / file.name
 
-    return Run.load(locate, batch_size=32, prediction="v")
+    return Run.load(locate, batch_size=32, prediction="v", duration=Duration("cpu"))
 
 
 def with_progress(*distances: float) -> Run:
@@ -199,3 +199,13 @@ def test_every_sentence_is_short() -> None:
     texts = [*map(read_paragraphs, runs), *map(summarise_run, runs), *CAPTIONS.values()]
     for sentence in (sentence for text in texts for sentence in re.split(r"(?<=[.:;]) ", text)):
         assert len(sentence.split()) <= 38, sentence
+
+
+def test_durations_are_given_if_known_and_only_for_this_run() -> None:
+    assert (
+        "The training took 5 min 21 s on cpu (AVX512). All stages before this report took 2 h 5 min together."
+        in read_paragraphs(GOOD_RUN)
+    )
+    partly = read_paragraphs(replace(GOOD_RUN, duration=Duration("cpu", training=8.04)))
+    assert "The training took 8.0 s on cpu." in partly and "All stages" not in partly
+    assert "training took" not in read_paragraphs(replace(GOOD_RUN, duration=Duration("cpu", total=9.0)))

@@ -61,6 +61,12 @@ def test_the_html_is_one_file_and_escapes_all_text(job: Job[Params]) -> None:
     assert "ddim, 20 network evaluations per image, autoguidance scale 1.5" in " ".join(html.split())
 
 
+def test_the_report_gives_the_time_of_its_own_training_and_without_all_stages_no_sum(job: Job[Params]) -> None:
+    for suffix in ("html", "md"):
+        text = job.output(f"results/report.{suffix}").read_text()
+        assert "The training took 5 min 21 s on cpu." in text and "All stages before" not in text
+
+
 def test_markdown_links_the_figures_next_to_it_and_escapes_all_text(job: Job[Params]) -> None:
     path = job.output("results/report.md")
     markdown = path.read_text()

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 from cleanfid import fid
+from support.report_fixtures import GOOD_RUN
 from torch import Tensor
 
+from omokage.config.params_file import default_params
 from omokage.evaluation.scores import bootstrap, distances
 from omokage.evaluation.scores.manifold import DENSITY_K, PRECISION_K, compute_overlap
+from omokage.evaluation.scores.metrics import select_headlines
 from omokage.evaluation.scores.style import compare_style
 
 pytestmark = pytest.mark.usefixtures("use_one_thread")
@@ -141,3 +144,13 @@ def test_style_measures_a_known_change_of_colours() -> None:
     grey = noise[:, :1].expand(-1, 3, -1, -1)
     assert compare_style(grey, noise)["saturation"] == 0
     assert compare_style(noise, grey)["saturation"] == pytest.approx(compare_style(noise, noise * 0)["saturation"])
+
+
+def test_headlines_are_a_few_of_the_scores_and_no_parameter_has_their_name() -> None:
+    scores = GOOD_RUN.metrics
+    metrics = select_headlines(scores)
+    assert [*metrics] == ["distance", "distance_floor", "kid", "prec", "recall", "coverage", "copied"]
+    assert all(value == scores["precision" if key == "prec" else key] for key, value in metrics.items())
+    assert select_headlines({**scores, "fid": 4.0})["fid"] == 4.0
+    # For two columns of one name, `dvc exp show` puts the path of the file before each.
+    assert not {*metrics, "fid", "kept", "dropped", "loss", "step"} & {*default_params()}

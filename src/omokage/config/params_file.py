@@ -28,13 +28,21 @@ def check_params(values: Mapping[str, Any], name: str = "params.yaml") -> Params
 
 
 def render_params(values: Mapping[str, Any]) -> str:
-    """Return `values` as the text of params.yaml: with comments, each under the first stage that declares it."""
+    """Return `values` as the text of params.yaml: with comments, each under the first stage that declares it.
+
+    A list has a line for each item, as DVC writes it, so that `dvc exp run -S` changes only the lines that it must.
+    """
     lines = [f"# {line}".rstrip() for line in HEADING.splitlines()]
     remaining = dict(values)
     for stage, part in PARTS.items():
         keys = [key for key in part.model_fields if key in remaining]
         lines += ["", f"# {stage}"] if keys else []
-        lines += [f"{key}: {render_value(remaining.pop(key))}  # {render_comment(key)}" for key in keys]
+        for key in keys:
+            value, comment = remaining.pop(key), f"  # {render_comment(key)}"
+            if isinstance(value, list) and value:
+                lines += [f"{key}:{comment}", *(f"- {render_value(item)}" for item in value)]
+            else:
+                lines.append(f"{key}: {render_value(value)}{comment}")
     return "\n".join(lines) + "\n"
 
 

@@ -5,7 +5,6 @@ overlap: a second run waits for the first, and uses its results if both have the
 """
 
 import contextlib
-import fcntl
 import importlib
 import json
 import os
@@ -13,13 +12,13 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from omokage.base.checkout import local_folder, work_folder
 from omokage.base.errors import UserError
-from omokage.base.files import PARTIAL, hash_tree, partial_path, remove, write_text
+from omokage.base.files import PARTIAL, hash_tree, partial_path, remove
 from omokage.base.job import Job
 from omokage.config.yaml_file import load_yaml
 from omokage.pipeline.durations import record_duration
@@ -29,9 +28,8 @@ from omokage.pipeline.prepare import prepare_job
 from omokage.pipeline.rule_files import copy_linked_outputs
 from omokage.pipeline.seal import check_seal, hide_loaded_modules
 from omokage.pipeline.stale import find_record
+from omokage.pipeline.timings import write_seconds
 from omokage.stamps.records import write_record
-
-TIMINGS = "results/timings.json"
 
 
 def run_stage(
@@ -93,7 +91,7 @@ def _run_whole(root: Path, stage: Stage, job: Job[Any], module: Any, live: Seque
             before = {path: _identify(path) for path in job.outputs.values()}
             try:
                 with _keep_live_outputs([job.outputs[out] for out in live]):
-                    _make_outputs(root, stage, job, module)
+                    record = _make_outputs(root, stage, job, module)
             except BaseException:
                 for path in job.outputs.values():
                     if path.name.startswith(PARTIAL) or _identify(path) != before[path]:
@@ -102,7 +100,7 @@ def _run_whole(root: Path, stage: Stage, job: Job[Any], module: Any, live: Seque
         # Another job of a fan-out may still hold a file there; the results are already in place.
         shutil.rmtree(job.work, ignore_errors=True)
     seconds = time.monotonic() - started
-    _write_time(root, name, seconds)
+    write_seconds(root, record, seconds)
     # A run that resumed, or that other processes took part in, says nothing about the time of a whole run.
     if is_new and int(os.environ.get("WORLD_SIZE", 1)) == 1:
         record_duration(root, name, values, seconds, job.threads)
@@ -114,8 +112,8 @@ def _lock_device(root: Path, name: str) -> contextlib.AbstractContextManager[boo
     return hold_lock(path, name, "computes on this machine (share_device: 0)")
 
 
-def _make_outputs(root: Path, stage: Stage, job: Job[Any], module: Any) -> None:
-    """Run the stage, check its seal, and move its outputs into place, its record last."""
+def _make_outputs(root: Path, stage: Stage, job: Job[Any], module: Any) -> dict[str, Any]:
+    """Run the stage, check its seal, and move its outputs into place, its record last; return the record."""
     for path in job.outputs.values():
         if path.name.startswith(PARTIAL):
             remove(path)
@@ -129,7 +127,9 @@ def _make_outputs(root: Path, stage: Stage, job: Job[Any], module: Any) -> None:
             _follow_umask(root / out)
         elif not path.exists():
             partial_path(path).replace(path)
-    write_record(root / stage.record, _describe_run(root, stage, job))
+    record = _describe_run(root, stage, job)
+    write_record(root / stage.record, record)
+    return record
 
 
 def _follow_umask(out: Path) -> None:
@@ -183,11 +183,3 @@ def _keep_live_outputs(live: Sequence[Path]) -> Iterator[None]:
 def _identify(path: Path) -> tuple[int, int] | None:
     """Return the inode and modification time of a file, to notice that it was rewritten; None if there is no file."""
     return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else None
-
-
-def _write_time(root: Path, name: str, seconds: float) -> None:
-    path, lock = root / TIMINGS, local_folder(root) / "timings.lock"
-    with lock.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        times: Mapping[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-        write_text(path, json.dumps({**times, name: {"seconds": round(seconds, 1)}}, indent=1, sort_keys=True) + "\n")

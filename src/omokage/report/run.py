@@ -29,11 +29,20 @@ class NoiseLevel:
 
 
 @dataclass(frozen=True)
-class Run:
-    """The tables, scores and curation counts of a run, and two parameters of its training.
+class Duration:
+    """The device of the training, and the seconds of the training and of all stages; None if unknown."""
 
-    `metrics` are the scores in scores.json, and `faces` the counts in curation.json. `progress` and `study` are the rows
-    of progress.csv and study.csv; they are empty if progress_samples is 0 or sampler_study is empty.
+    device: str
+    training: float | None = None
+    total: float | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """The tables, scores and curation counts of a run, two parameters of its training, and how long it took.
+
+    `metrics` are the scores in scores.json, and `faces` the counts in curation.json. `progress` and `study` are the
+    rows of progress.csv and study.csv; they are empty if progress_samples is 0 or sampler_study is empty.
     """
 
     losses: list[LossRow]
@@ -44,9 +53,10 @@ class Run:
     study: list[dict[str, str]]
     batch_size: int
     prediction: str
+    duration: Duration
 
     @classmethod
-    def load(cls, locate: Callable[[str], Path], batch_size: int, prediction: str) -> "Run":
+    def load(cls, locate: Callable[[str], Path], batch_size: int, prediction: str, duration: Duration) -> "Run":
         """Read a run. `locate` maps a path that dvc.yaml declares to the actual path."""
         return cls(
             losses=[LossRow(int(row["step"]), float(row["loss"])) for row in _read_csv(locate("results/loss.csv"))],
@@ -60,6 +70,7 @@ class Run:
             study=_read_csv(locate("results/study.csv")),
             batch_size=batch_size,
             prediction=prediction,
+            duration=duration,
         )
 
 

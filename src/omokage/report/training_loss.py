@@ -2,9 +2,9 @@
 
 from statistics import fmean
 
-from omokage.report.run import Run
+from omokage.report.run import Duration, Run
 from omokage.report.verdict import Verdict, find_band
-from omokage.report.wording import format_count, format_number, format_percent, format_signed
+from omokage.report.wording import format_count, format_duration, format_number, format_percent, format_signed
 
 # With fewer rows in the loss table, the last tenth is too short to show a trend.
 MIN_ROWS_FOR_TREND = 20
@@ -33,6 +33,8 @@ def judge_training(run: Run) -> Verdict:
         f"Training took {format_count(steps, 'step')} of {format_count(run.batch_size, 'image')}. That is {images:,} "
         f"images, or {format_number(images / faces)} epochs of the {faces:,} training faces.",
     ]
+    if run.duration.training is not None:
+        paragraphs.append(_describe_duration(run.duration, run.duration.training))
     problems: tuple[str, ...] = ()
     if images < faces:
         problems = ("too little training",)
@@ -52,6 +54,13 @@ def compute_mean_error(run: Run, split: str) -> float:
 def compute_generalisation_gap(run: Run) -> float:
     """Return the mean error on held-out faces divided by the mean error on training faces, minus 1."""
     return compute_mean_error(run, "held_out") / compute_mean_error(run, "train") - 1
+
+
+def _describe_duration(duration: Duration, training: float) -> str:
+    text = f"The training took {format_duration(training)} on {duration.device}."
+    if duration.total is not None:
+        text += f" All stages before this report took {format_duration(duration.total)} together."
+    return text
 
 
 def _describe_trend(fall: float) -> tuple[str, str]:

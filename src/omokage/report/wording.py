@@ -33,3 +33,11 @@ def join_words(items: Sequence[str]) -> str:
 def format_signed(value: float) -> str:
     """Return a number with one decimal and with its sign, also if it is positive."""
     return f"{value:+z.1f}".replace("-", "−")
+
+
+def format_duration(seconds: float) -> str:
+    """Return seconds as text, such as '8 s', '5 min 21 s' or '2 h 5 min'."""
+    if seconds < 59.5:
+        return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -5,10 +5,12 @@ from omokage.params.report import Params
 from omokage.report.captions import CAPTIONS
 from omokage.report.embedded_figure import EmbeddedFigure
 from omokage.report.page import Page
-from omokage.report.run import Run, read_json
+from omokage.report.run import Duration, Run, read_json
 from omokage.report.sprite_sheet import SpriteSheet
 from omokage.stamps.records import list_records, trace_runs
 from omokage.stamps.stamp import render_stamp
+from omokage.stamps.timings import PATH as TIMINGS
+from omokage.stamps.timings import find_seconds
 
 
 def run(job: Job[Params]) -> None:
@@ -17,18 +19,22 @@ def run(job: Job[Params]) -> None:
     Both have the same stamp: metadata with the parameters, inputs, code and packages behind the report.
     """
     records = list_records(job.inputs)
-    training = next(record["params"] for record in records if record["stage"] == "train")
+    train = next(record for record in records if record["stage"] == "train")
+    seconds = find_seconds(job.input(TIMINGS), records)
+    total = sum(seconds.values()) if len(seconds) == len(records) else None
+    duration = Duration(train["facts"]["device"], seconds.get("train"), total)
     stamp = {
         "report": "results/report",
         "params": job.params.values(),
-        "deps": dict(job.deps),
+        # Without the times, since they do not identify a run.
+        "deps": {path: digest for path, digest in job.deps.items() if path != TIMINGS},
         "code": job.loaded_code(),
         "packages": dict(job.packages),
         "runs": trace_runs(job.deps, records),
     }
     page = Page(
         title=job.params.report_title,
-        run=Run.load(job.input, training["batch_size"], training["prediction"]),
+        run=Run.load(job.input, train["params"]["batch_size"], train["params"]["prediction"], duration),
         figures={name: _find_figure(job, name) for name in CAPTIONS},
         sprite_sheet=SpriteSheet.load(job.input("results/frames.safetensors")),
         records=records,

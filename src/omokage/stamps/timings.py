@@ -1,0 +1,42 @@
+"""Read results/timings.json: how long each stage took, by run.
+
+The file maps a stage to the seconds of its runs, and a run is named by a hash. So after a return to earlier parameters,
+whose results DVC restores, the times of those results are found.
+"""
+
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from omokage.stamps.records import Record
+
+PATH = "results/timings.json"
+# The parts of a record that tell one run from another. The others say how the stage ran.
+IDENTITY = ("stage", "params", "deps", "code_deps", "packages", "outs")
+Timings = dict[str, dict[str, float]]
+
+
+def identify_run(record: Record) -> str:
+    """Return the name of a run: a hash of its parameters, inputs, code, packages and outputs."""
+    identity = [record.get(part) for part in IDENTITY]
+    return sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def read_timings(path: Path) -> Timings:
+    """Return the seconds of each run, by stage and by name of the run. Raises ValueError if the file holds no times."""
+    timings = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return {stage: {run: float(seconds) for run, seconds in runs.items()} for stage, runs in timings.items()}
+    except (AttributeError, TypeError) as error:
+        raise ValueError("expected seconds by stage and run") from error
+
+
+def find_seconds(path: Path, records: Sequence[Record]) -> dict[str, float]:
+    """Return the seconds of the runs in `records`, by stage; runs without a known time are left out."""
+    try:
+        timings = read_timings(path)
+    except (OSError, ValueError):
+        return {}
+    names = {record["stage"]: identify_run(record) for record in records}
+    return {stage: timings[stage][run] for stage, run in names.items() if run in timings.get(stage, {})}
