@@ -3,6 +3,7 @@
 import importlib
 import importlib.metadata
 import json
+import subprocess
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ def prepare_job(root: Path, stage: Stage, threads: int, live: tuple[str, ...] = 
     """
     values = load_yaml(root / "params.yaml")
     params = _check_params(stage, values)
-    _check_local_config(root)
+    if find_main_checkout(root) != root.resolve():
+        _check_experiment(root)
     paths = {dep: locate(root, dep, values) for dep in stage.deps}
     for path in paths.values():
         if not path.exists():
@@ -64,15 +66,29 @@ def _check_params(stage: Stage, values: dict[str, Any]) -> Any:
     return validate(schema, {key: values[key] for key in (*stage.params, *old_names) if key in values})
 
 
-def _check_local_config(root: Path) -> None:
-    """Raise UserError if this is a temporary experiment and its .dvc/config.local does not name the main checkout."""
+def _check_experiment(root: Path) -> None:
+    """Raise UserError if DVC would lose this temporary experiment, or its .dvc/config.local names no main checkout."""
+    if _is_shallow(find_main_checkout(root)):
+        raise UserError(
+            "the main checkout is a shallow clone (git clone --depth), from which DVC loses the results of --temp and "
+            "of the queue: run `git fetch --unshallow` there, or `dvc exp run` without --temp"
+        )
     local = root / ".dvc" / "config.local"
-    in_experiment = find_main_checkout(root) != root.resolve()
-    if in_experiment and not (local.is_file() and "checkout" in local.read_text(encoding="utf-8")):
+    if not (local.is_file() and "checkout" in local.read_text(encoding="utf-8")):
         raise UserError(
             ".dvc/config.local does not name the main checkout, so `folder` cannot be found: run `make install` in "
             "the main checkout"
         )
+
+
+def _is_shallow(checkout: Path) -> bool:
+    """Return whether git has only a part of the checkout's history; False if there is no git to ask."""
+    command = ["git", "rev-parse", "--is-shallow-repository"]
+    try:
+        done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return False
+    return done.stdout.strip() == "true"
 
 
 def _check_installed(packages: dict[str, str]) -> dict[str, str]:
