@@ -10,7 +10,10 @@ results/study.png.
 """
 
 import argparse
+import json
+import subprocess
 import sys
+from typing import Any
 
 import pandas as pd
 from common import RESULTS
@@ -19,21 +22,30 @@ from matplotlib.axes import Axes
 from omokage.figures.style import open_figure
 
 PARAMETERS = ["schedule", "prediction", "lr", "steps", "samples"]
-SCORES = ["distance", "distance_low", "distance_high", "distance_floor", "kid", "precision", "recall", "train.seconds"]
+SCORES = ["distance", "distance_low", "distance_high", "distance_floor", "kid", "precision", "recall"]
 
 
 def main() -> None:
     """Write the table of the experiments whose name begins with `study`, and plot it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
-    # DVC puts a metric's file before its name if a parameter has the same name.
-    experiments = pd.read_csv(sys.stdin).rename(columns=lambda name: name.removeprefix("results/metrics.json:"))
-    table = experiments[experiments["Experiment"].str.startswith("study", na=False)][
-        ["Experiment", *PARAMETERS, *SCORES]
-    ]
-    table = table.sort_values("distance").round(4)
+    experiments = pd.read_csv(sys.stdin)
+    study = experiments[experiments["Experiment"].str.startswith("study", na=False)]
+    results = pd.DataFrame([read_results(revision) for revision in study["rev"]], index=study.index)
+    table = study[["Experiment", *PARAMETERS]].join(results).sort_values("distance").round(4)
     table.to_csv(RESULTS / "study.csv", index=False, lineterminator="\n")
     plot(table)
+
+
+def read_results(revision: str) -> dict[str, float]:
+    """Return the scores of an experiment, and the seconds of its training."""
+
+    def read(path: str) -> Any:
+        shown = subprocess.run(["git", "show", f"{revision}:{path}"], capture_output=True, check=True)
+        return json.loads(shown.stdout)
+
+    scores, seconds = read("results/scores.json"), read("results/timings.json")["train"].values()
+    return {key: scores[key] for key in SCORES} | {"train.seconds": [*seconds][-1]}
 
 
 def plot(table: pd.DataFrame) -> None:

@@ -42,6 +42,7 @@ def test_a_first_run_in_a_fresh_clone_leaves_git_clean_and_a_pull_works(
 
 def commit_on_branch(clone: Clone, branch: str, stage: str, **changes: float) -> None:
     """Commit a run of `stage` with other parameters on a new branch of main."""
+    clone.run("git", "reset", "-q", "--hard")
     clone.run("git", "checkout", "-q", "-b", branch, "main")
     clone.set_params(**changes)
     assert stage in clone.repro(stage)
@@ -49,20 +50,17 @@ def commit_on_branch(clone: Clone, branch: str, stage: str, **changes: float) ->
 
 
 def merge(clone: Clone, ours: str, theirs: str) -> list[str]:
-    """Merge the branch `theirs` into `ours`, and return the files with conflicts."""
-    clone.run("git", "checkout", "-q", ours)
+    """Merge the branch `theirs` into a copy of `ours`, and return the files with conflicts."""
+    clone.run("git", "checkout", "-q", "--detach", ours)
     clone.run("git", "merge", "-q", "--no-edit", theirs, check=False)
     return clone.run("git", "diff", "--name-only", "--diff-filter=U").stdout.split()
 
 
 def test_branches_conflict_only_in_results_of_the_same_stage(origin: Clone) -> None:
     commit_on_branch(origin, "margin", "faces", crop_margin=0.2)
-    origin.run("git", "checkout", "-q", "main")
-    origin.dvc("checkout")
     commit_on_branch(origin, "subsets", "evaluate", kid_subsets=4)
     # Only the record of `params`, which lists all parameters, differs on both sides.
     assert {*merge(origin, "margin", "subsets")} <= {"dvc.lock", "results/runs/params.json"}
-    origin.run("git", "reset", "-q", "--hard", "main")
 
     commit_on_branch(origin, "wide", "faces", crop_margin=0.5)
     conflicts = merge(origin, "wide", "margin")
