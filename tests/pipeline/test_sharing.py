@@ -55,11 +55,11 @@ def test_a_version_needs_an_annotated_tag(published: Clone, elsewhere: Clone) ->
 
 
 def test_a_temporary_experiment_in_a_shallow_clone_is_refused_before_it_runs(
-    finished_clone: Clone, tmp_path: Path
+    copy_clone: Callable[[], Clone], bypass_snakemake: Callable[[Clone], Clone], tmp_path: Path
 ) -> None:
-    clone = Clone(tmp_path / "shallow")
-    finished_clone.run("git", "clone", "-q", "--depth", "1", f"file://{finished_clone.root}", str(clone.root))
-    clone.python = finished_clone.python
+    source, clone = bypass_snakemake(copy_clone()), Clone(tmp_path / "shallow")
+    source.run("git", "clone", "-q", "--depth", "1", f"file://{source.root}", str(clone.root))
+    clone.python = source.python
     clone.dvc("config", "--local", "remote.checkout.url", ".")
     done = clone.dvc("exp", "run", "--temp", "-S", "report_title=Another", "params", check=False)
     assert done.returncode != 0

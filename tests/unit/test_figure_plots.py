@@ -67,7 +67,7 @@ def plot_noise(side: int) -> dict[str, Image.Image]:
         "denoising": denoising.plot(frames),
         "noising": noising.plot(make_noise(3, 3, side, side), **noise_schedule, mean=[0.5] * 3, std=0.3),
         "contact": contact.plot(card),
-        "data_card": data_card.plot(card, {"faces": counts}, **STYLE),
+        "data_card": data_card.plot(card, counts, **STYLE),
         "neighbours": neighbours.plot(nearest, images, images, images),
         "transformed": transformed.plot(edits),
         "between": between.plot(make_noise(3, 8, 3, side, side)),
