@@ -97,8 +97,9 @@ def test_the_planned_stages_run_and_the_planned_figures_change(
     steps_back = plan_steps(clone.root, before)
     assert [step.stage for step in steps_back] == [step.stage for step in steps]
     clone.write_params(before)
-    assert all(step.restored for step in steps_back)
-    assert clone.repro() == []
+    # The report reads timings.json, to which this run has added its times.
+    assert [step.stage for step in steps_back if not step.restored] == ["report"]
+    assert clone.repro() == ["report"]
 
 
 def test_a_plan_with_an_invalid_setting_is_refused(finished_clone: Clone, run_command: Run) -> None:

@@ -9,6 +9,8 @@ import pytest
 from omokage.pipeline.timings import MAX_RUNS, read_last_seconds, write_seconds
 from omokage.stamps.timings import PATH, find_seconds, identify_run
 
+NONE = {"params": 0.0, "report": 0.0}
+
 
 def make_record(stage: str = "train", **changes: Any) -> dict[str, Any]:
     outs = {"results/model.safetensors": "ab"}
@@ -31,7 +33,7 @@ def test_a_time_is_added_for_a_new_run_only(root: Path) -> None:
     write_seconds(root, second, 5.0)
     write_seconds(root, make_record("faces"), 3.0)
     assert find_seconds(root / PATH, [first, make_record("faces")]) == {"train": 12.3, "faces": 3.0}
-    assert read_last_seconds(root) == {"train": 5.0, "faces": 3.0}
+    assert read_last_seconds(root) == {**NONE, "train": 5.0, "faces": 3.0}
     # Another device gives other bytes, and so another run.
     assert find_seconds(root / PATH, [make_record(outs={"results/model.safetensors": "cd"})]) == {}
 
@@ -59,7 +61,7 @@ def test_a_damaged_file_is_reported_in_one_line_and_left_alone(
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and PATH in error and f"git checkout -- {PATH}" in error
     assert (root / PATH).read_text() == text
-    assert find_seconds(root / PATH, [make_record()]) == {} and read_last_seconds(root) == {}
+    assert find_seconds(root / PATH, [make_record()]) == {} and read_last_seconds(root) == NONE
 
 
 def test_a_file_that_cannot_be_written_is_reported_in_one_line(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,11 +40,15 @@ def write_seconds(root: Path, record: Record, seconds: float) -> None:
 
 
 def read_last_seconds(root: Path) -> dict[str, float]:
-    """Return the seconds of each stage's last run in the file; empty if the file is missing or cannot be read."""
+    """Return the seconds of each stage's last run in the file, and 0 for the stages without a time of their own.
+
+    A file that is missing or cannot be read counts as empty.
+    """
+    seconds = dict.fromkeys(UNTIMED, 0.0)
     try:
-        return {stage: [*runs.values()][-1] for stage, runs in read_timings(root / PATH).items() if runs}
+        return seconds | {stage: [*runs.values()][-1] for stage, runs in read_timings(root / PATH).items() if runs}
     except (OSError, ValueError):
-        return {}
+        return seconds
 
 
 def _render(timings: Timings) -> str:

@@ -11,7 +11,6 @@ from typing import Any
 
 from omokage.base.errors import UserError
 from omokage.base.files import hash_file, hash_tree
-from omokage.config.yaml_file import load_yaml
 from omokage.pipeline import dvc_lock, graph
 from omokage.pipeline.code import hash_code
 from omokage.pipeline.graph import Stage
@@ -145,11 +144,9 @@ def _check_stamps(root: Path, stage: Stage, records: Mapping[str, Record]) -> It
 
 
 def _find_undeclared(root: Path, stages: Mapping[str, Stage]) -> Iterator[Finding]:
-    """Yield a finding for every file that no stage writes, in the folders with outputs that git tracks."""
+    """Yield a finding for every file that no stage writes or reads, in the folders with outputs that git tracks."""
     in_git = {path for stage in stages.values() for path in stage.outs_in_git}
-    declared = {path for stage in stages.values() for path in stage.outs} | set(
-        load_yaml(root / "dvc.yaml").get("metrics", [])
-    )
+    declared = {path for stage in stages.values() for path in (*stage.outs, *stage.deps)}
     for folder in sorted({Path(path).parent for path in in_git}):
         for path in sorted((root / folder).glob("[!.]*")):
             if path.is_file() and path.relative_to(root).as_posix() not in declared:
