@@ -7,6 +7,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from omokage.base.errors import UserError
+from omokage.base.json_file import CONFLICT_MARKER, explain_damage
 
 MAX_QUOTED = 500  # maximum number of characters that a message quotes from a file
 
@@ -23,18 +24,22 @@ def load_yaml(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path.name} cannot be read ({error}): restore it with `git checkout -- {path.name}`"
         ) from error
-    values = parse_yaml(text, path.name)
+    values = parse_yaml(text, path.name, f": correct it, or restore it with `git checkout -- {path.name}`")
     if not isinstance(values, dict):
         raise UserError(f"{path.name} holds {type(values).__name__}: expected `key: value` on each line")
     return values
 
 
-def parse_yaml(text: str, name: str) -> Any:
-    """Return the value of a YAML text; raise UserError if the text is invalid. The message calls the text `name`."""
+def parse_yaml(text: str, name: str, advice: str = "") -> Any:
+    """Return the value of a YAML text; raise UserError if the text is invalid.
+
+    The message calls the text `name` and ends with `advice`.
+    """
     try:
         return YAML(typ="safe", pure=True).load(text)
     except (YAMLError, *UNCAUGHT) as error:
-        raise UserError(f"{name} is not valid YAML: {quote(str(error))}") from error
+        message = f"{name} is not valid YAML: {quote(str(error))}{advice}"
+        raise UserError(explain_damage(text, name) if CONFLICT_MARKER.search(text) else message) from error
 
 
 def quote(text: str) -> str:

@@ -1,6 +1,5 @@
 """Open the inputs of figures: CSV and JSON files, arrays of safetensors files, and the faces of a split."""
 
-import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pandas as pd
 from safetensors.numpy import load_file
 
+from omokage.base.json_file import read_json
 from omokage.data import shards
 
 
@@ -28,7 +28,7 @@ def open_inputs(locate: Callable[[str], Path]) -> Callable[[str], Any]:
         if declared.endswith(".csv"):
             return pd.read_csv(path)
         if declared.endswith(".json"):
-            return json.loads(path.read_text(encoding="utf-8"))
+            return read_json(path)
         arrays = load_file(path)
         return arrays[part] if part else arrays
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from omokage.base.checkout import REMOTE, find_main_checkout
+from omokage.base.errors import UserError
 from omokage.config.yaml_file import load_yaml
 from omokage.stamps.records import record_path
 
-CODE = "src/"
+CODE, PACKAGES = "src/", "workflow/packages/"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Stage:
     @property
     def packages(self) -> str:
         """The path of the stage's package list: the distributions, with versions, that can change the outputs."""
-        return f"workflow/packages/{self.name}.txt"
+        return f"{PACKAGES}{self.name}.txt"
 
     @property
     def data(self) -> tuple[str, ...]:
@@ -57,8 +58,13 @@ class Stage:
 
 def read_stages(root: Path) -> dict[str, Stage]:
     """Return the stages of the checkout's dvc.yaml, by name, in the order of the file."""
-    declared = load_yaml(root / "dvc.yaml")["stages"]
-    return {name: _read_stage(name, entry) for name, entry in declared.items()}
+    try:
+        declared = load_yaml(root / "dvc.yaml")["stages"]
+        return {name: _read_stage(name, entry) for name, entry in declared.items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            "dvc.yaml is cut off or damaged: correct it, or restore it with `git checkout -- dvc.yaml`"
+        ) from error
 
 
 def _read_stage(name: str, entry: Mapping[str, Any]) -> Stage:
@@ -126,4 +132,9 @@ def fill_in(path: str, values: Mapping[str, Any]) -> str:
 def read_packages(root: Path, stage: Stage) -> dict[str, str]:
     """Return the version of each distribution in the stage's package list; empty if the list does not exist."""
     listing = root / stage.packages
-    return dict(line.split("==") for line in listing.read_text(encoding="utf-8").split()) if listing.is_file() else {}
+    return parse_packages(listing.read_text(encoding="utf-8")) if listing.is_file() else {}
+
+
+def parse_packages(text: str) -> dict[str, str]:
+    """Return the version of each distribution in the text of a package list."""
+    return dict(line.split("==") for line in text.split())

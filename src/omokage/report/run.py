@@ -1,11 +1,12 @@
 """Read the tables and scores of the run that the report assesses."""
 
 import csv
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from omokage.base.json_file import read_json
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,6 @@ class Run:
             prediction=prediction,
             duration=duration,
         )
-
-
-def read_json(path: Path) -> Any:
-    """Return the parsed content of a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _read_csv(path: Path) -> list[dict[str, str]]:

@@ -1,11 +1,12 @@
 """Stage `report`: write the report on a run from its tables, run records and figures."""
 
 from omokage.base.job import Job
+from omokage.base.json_file import read_json
 from omokage.params.report import Params
 from omokage.report.captions import CAPTIONS
 from omokage.report.embedded_figure import EmbeddedFigure
 from omokage.report.page import Page
-from omokage.report.run import Duration, Run, read_json
+from omokage.report.run import Duration, Run
 from omokage.report.sprite_sheet import SpriteSheet
 from omokage.stamps.records import list_records, trace_runs
 from omokage.stamps.stamp import render_stamp
