@@ -1,7 +1,9 @@
 """`omokage compare`: runs on one page, with the same numbers as DVC shows."""
 
+import hashlib
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from support.runs import read_from_revision
 
 from omokage.cli.main import main
 from omokage.comparison import page, plots, runs
+from omokage.pipeline.dvc_lock import hash_dependency, hash_md5
 from omokage.provenance.history import History
 from omokage.provenance.lineage import METRICS, SAMPLES
 from omokage.stamps.stamp import read_stamp
@@ -134,25 +137,32 @@ def test_the_figure_in_git_replaces_samples_that_are_not_in_the_cache(
 def test_a_run_under_old_names_has_no_other_parameters_code_or_packages(copy_clone: Callable[[], Clone]) -> None:
     clone = copy_clone()
     commit_old_names(clone, "results/figures/scores.png")
-    clone.run("git", "checkout", "-q", "HEAD~1", "--", "results")
-    (clone.root / "results" / "runs" / "weights.json").unlink()
+    clone.run("git", "checkout", "-q", "HEAD~1", "--", "results", "dvc.lock")
     compared = read_runs(clone, "workspace", "HEAD")
     assert runs.find_differences(compared) == [] and runs.find_other_differences(compared) == []
-    assert "extractor_weights" in compared[1].records and "weights" not in compared[1].records
+    assert "extractor_weights" in compared[1].runs and "weights" not in compared[1].runs
 
 
-def test_different_code_is_listed_but_not_modules_that_only_one_run_loaded(copy_clone: Callable[[], Clone]) -> None:
+def test_different_code_data_and_packages_are_listed(copy_clone: Callable[[], Clone]) -> None:
     clone = copy_clone()
-    path = clone.root / "results" / "runs" / "train.json"
-    (record,) = json.loads(path.read_text())
-    module, digest = record["code"].popitem()
-    path.write_text(json.dumps([record]))
     assert runs.find_other_differences(read_runs(clone, "workspace", "HEAD")) == []
-    record["code"][module] = "0" * 64
-    record["code_deps"] = dict.fromkeys(record["code_deps"], "0" * 64)
-    path.write_text(json.dumps([record]))
-    assert digest != "0" * 64
-    assert runs.find_other_differences(read_runs(clone, "workspace", "HEAD")) == [("code", [module])]
+    listing = clone.root / "workflow" / "packages" / "train.txt"
+    old_listing = listing.read_bytes()
+    listing.write_text(re.sub(r"torch==.*", "torch==9.9", listing.read_text()))
+    changes = {
+        hash_dependency(clone.root, "src/omokage/training", clone.root / "src/omokage/training"): "a" * 32 + ".dir",
+        hash_md5(clone.root / "data/manifest.json"): "b" * 32,
+        hashlib.md5(old_listing).hexdigest(): hash_md5(listing),
+    }
+    lock = clone.root / "dvc.lock"
+    for old, new in changes.items():
+        assert old in lock.read_text()
+        lock.write_text(lock.read_text().replace(old, new))
+    assert runs.find_other_differences(read_runs(clone, "workspace", "HEAD")) == [
+        ("data", ["data/manifest.json"]),
+        ("code", ["src/omokage/training"]),
+        ("packages", ["torch"]),
+    ]
 
 
 def test_the_page_says_which_scores_do_not_compare_and_which_results_are_mixed(

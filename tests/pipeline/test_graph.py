@@ -95,17 +95,35 @@ def parse_stages_restored(output: str) -> set[str]:
     return set(re.findall(r"Stage '(\w+)' is cached - skipping run", output))
 
 
-def test_with_cache_type_symlink_figures_and_report_are_written_again_instead_of_restored(
-    copy_clone: Callable[[], Clone], bypass_snakemake: Callable[[Clone], Clone]
+@pytest.mark.parametrize(
+    ("cache_type", "written_again"),
+    [
+        pytest.param("copy", ["report"], marks=pytest.mark.slow),
+        ("hardlink", ["report"]),
+        ("symlink", ["figures", "report"]),
+    ],
+)
+def test_earlier_results_are_restored_under_every_cache_type_and_git_stores_no_link(
+    copy_clone: Callable[[], Clone],
+    bypass_snakemake: Callable[[Clone], Clone],
+    cache_type: str,
+    written_again: list[str],
 ) -> None:
     clone = bypass_snakemake(copy_clone())
-    clone.dvc("config", "cache.type", "symlink")
+    clone.dvc("config", "cache.type", cache_type)
     affected = ["params", "evaluate", "figures", "report"]
-    for subsets, expected in ((4, affected), (5, affected), (4, ["figures", "report"])):
+    hashes = {}
+    for subsets in (4, 5):
         clone.set_params(kid_subsets=subsets)
-        assert clone.repro() == expected
-    # If DVC restored the report, it would be a symlink, and git would store it as one.
+        assert clone.repro() == affected
+        hashes[subsets] = hash_outputs(clone)
+    clone.set_params(kid_subsets=4)
+    # The report reads timings.json, which now has the times of both runs.
+    assert clone.repro() == written_again
+    assert hash_outputs(clone) == hashes[4] != hashes[5]
+    # If DVC restored the report as a symlink, git would store it as one.
     assert not any((clone.root / out).is_symlink() for stage in STAGES.values() for out in stage.outs_in_git)
+    assert (clone.root / "results/runs/evaluate.json").is_symlink() == (cache_type == "symlink")
 
 
 @pytest.mark.long

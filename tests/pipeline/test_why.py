@@ -14,11 +14,12 @@ from support.old_names import commit_old_names
 from support.runs import read_from_revision
 
 from omokage.cli.main import main
-from omokage.config.yaml_file import parse_yaml
-from omokage.provenance import lineage
+from omokage.config.yaml_file import load_yaml, parse_yaml
+from omokage.pipeline.dvc_lock import get_hashes
 from omokage.provenance.history import History
 from omokage.provenance.identify import Verdict, identify
 from omokage.provenance.lineage import Lineage
+from omokage.provenance.reproduce import find_commands, render_setting
 from omokage.stamps.stamp import KEY, read_stamp, render_stamp, save_png
 
 FIGURES = Path("results/figures")
@@ -52,7 +53,7 @@ def test_a_figure_is_identified_with_its_parameters_data_and_scores(clone_with_e
     assert answer["scores"] == json.loads((clone_with_experiment.root / "results/metrics.json").read_text())
     assert [revision["kind"] for revision in answer["found_in"]] == ["workspace", "commit", "commit"]
     assert answer["params_changed"] == answer["packages_changed"] == {} and answer["code_changed"] == []
-    assert answer["reproduce_with"][0] == "dvc repro"
+    assert answer["reproduce_with"][0] == "dvc repro figures"
 
 
 def test_the_text_is_short_and_names_the_command(
@@ -81,7 +82,7 @@ def test_a_copy_without_metadata_is_identified_by_its_pixels(
     assert answer["params_changed"] == {"lr": {"recorded": 0.001, "current": 0.004}}
     assert answer["params"]["figures"] == {"grid_side": 2}
     assert [revision["name"] for revision in answer["found_in"]] == ["other"]
-    assert answer["reproduce_with"] == ["dvc exp apply other", "dvc exp run -S lr=0.001"]
+    assert answer["reproduce_with"] == ["dvc exp apply other", "dvc exp run -S lr=0.001 figures"]
 
 
 def test_an_animation_is_identified_by_all_its_frames(clone_with_experiment: Clone, why: Why, tmp_path: Path) -> None:
@@ -175,7 +176,7 @@ def test_malformed_metadata_is_ignored(tmp_path: Path, text: str) -> None:
 def test_malformed_metadata_of_a_comparison_gives_no_command(tmp_path: Path, compare: dict[str, Any]) -> None:
     save_png(Image.new("RGB", (9, 9)), tmp_path / "x.png", {"compare": compare, "deps": {"no-such-run": {}}})
     with History(tmp_path) as history:
-        assert Lineage(history, identify(tmp_path / "x.png", history)).reproduce_commands == []
+        assert find_commands(Lineage(history, identify(tmp_path / "x.png", history))) == []
 
 
 def test_a_figure_of_a_removed_experiment_is_described_by_its_metadata_alone(
@@ -226,18 +227,18 @@ def test_the_commit_with_the_code_and_parameters_of_a_figure_is_named(copy_clone
         lineage = Lineage(history, identify(clone.root / FIGURES / "loss.png", history))
         assert lineage.changed_code == ["src/omokage/figures/loss.py"]
         assert len(lineage.revisions) == 3
-        assert lineage.reproduce_commands == [f"git checkout {run_commit} && dvc repro"]
+        assert find_commands(lineage) == [f"git checkout {run_commit} && dvc repro"]
         unaffected = Lineage(history, identify(clone.root / FIGURES / "samples.png", history))
-        assert unaffected.changed_code == [] and unaffected.reproduce_commands[0] == "dvc repro"
+        assert unaffected.changed_code == [] and find_commands(unaffected)[0] == "dvc repro figures"
 
 
 def test_scores_of_other_samples_are_not_shown(copy_clone: Callable[[], Clone]) -> None:
     clone = copy_clone()
-    path = clone.root / "results" / "runs" / "evaluate.json"
-    (record,) = json.loads(path.read_text())
-    for samples, is_shown in ((record["deps"]["results/samples.safetensors"], True), ("0" * 64, False)):
-        record["deps"]["results/samples.safetensors"] = samples
-        path.write_text(json.dumps([record]))
+    path = clone.root / "dvc.lock"
+    head, evaluate, tail = path.read_text().partition("  evaluate:\n")
+    md5 = get_hashes(load_yaml(path)["stages"]["evaluate"], "deps")["results/samples.safetensors"]
+    for samples, is_shown in ((md5, True), ("a" * 32, False)):
+        path.write_text(head + evaluate + tail.replace(md5, samples, 1))
         with History(clone.root) as history:
             lineage = Lineage(history, identify(clone.root / FIGURES / "samples.png", history))
             assert bool(lineage.scores) == is_shown
@@ -251,18 +252,19 @@ def test_an_experiment_with_old_names_is_explained_under_the_current_names(
     (tmp_path / "x.png").write_bytes((clone.root / FIGURES / "scores.png").read_bytes())
     with History(clone.root) as history:
         old = history.revision("HEAD")
-        assert history.records(old)["sample"]["params"].keys() & {"guidance", "spacing"} == {"guidance", "spacing"}
+        assert b'"guidance": 2.0' in (history.read(old, "dvc.lock") or b"")
+        assert history.locks(old)["sample"]["params"].keys() >= {"guidance_scale", "timestep_spacing"}
         lineage = Lineage(history, identify(tmp_path / "x.png", history))
         assert lineage.params["sample"]["guidance_scale"] == 2.0 and "guidance" not in lineage.params["sample"]
         assert "extractor_weights" in lineage.params and "weights" not in lineage.params
         assert lineage.changed_params == lineage.changed_packages == {} and lineage.changed_code == []
         commit = clone.run("git", "rev-parse", "--short", "HEAD").stdout.strip()
-        assert lineage.reproduce_commands == ["dvc repro", f"git checkout {commit} && dvc repro"]
+        assert find_commands(lineage) == ["dvc repro figures", f"git checkout {commit} && dvc repro"]
     clone.set_params(guidance_scale=3.0)
     with History(clone.root) as history:
         lineage = Lineage(history, identify(tmp_path / "x.png", history))
         assert lineage.changed_params == {"guidance_scale": (2.0, 3.0)}
-        assert lineage.reproduce_commands[-1] == "dvc exp run -S guidance_scale=2.0"
+        assert find_commands(lineage)[-1] == "dvc exp run -S guidance_scale=2.0 figures"
 
 
 def test_why_loads_neither_torch_nor_dvc(finished_clone: Clone) -> None:
@@ -275,4 +277,4 @@ def test_why_loads_neither_torch_nor_dvc(finished_clone: Clone) -> None:
 
 @pytest.mark.parametrize("value", ["ddim", "true", "null", "1e-4", "a b", 1e-4, True, [1, 2], ["ffffff", "000000"]])
 def test_a_setting_is_parsed_as_the_value_that_it_was_made_from(value: object) -> None:
-    assert parse_yaml(lineage._as_setting(value), "a value") == value
+    assert parse_yaml(render_setting(value), "a value") == value

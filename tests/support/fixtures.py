@@ -108,7 +108,7 @@ def write_stage_record(
         "threads": 2,
         "facts": example.facts,
     }
-    (root / f"results/runs/{stage}.json").write_text(json.dumps([record]))
+    (root / f"results/runs/{stage}.json").write_text(json.dumps(record))
 
 
 def make_data_card(random_images: Callable[[int], Tensor]) -> dict[str, Tensor]:

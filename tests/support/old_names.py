@@ -6,11 +6,10 @@ from typing import Any
 
 from PIL import Image
 
-from omokage.base.files import hash_file
 from omokage.config.params_file import render_value
 from omokage.config.renamed import PARAMETERS, STAGES
 from omokage.config.yaml_file import load_yaml
-from omokage.stamps.records import FOLDER, write_record
+from omokage.pipeline.dvc_lock import hash_md5
 from omokage.stamps.stamp import read_stamp, save_png
 from support.clone import Clone
 
@@ -19,20 +18,22 @@ OLD_STAGES = {current: old for old, current in STAGES.items()}
 
 
 def commit_old_names(clone: Clone, figure: str) -> None:
-    """Commit params.yaml, the run records and the metadata in one PNG with old names; then restore only params.yaml."""
+    """Commit params.yaml, dvc.lock and the metadata in one PNG with old names; then restore only params.yaml."""
+    old_md5 = hash_md5(clone.root / figure)
     stamp = read_stamp(clone.root / figure)
     stamp["params"] = _rename(stamp["params"])
     runs = stamp["runs"].items()
     stamp["runs"] = {OLD_STAGES.get(name, name): {**run, "params": _rename(run["params"])} for name, run in runs}
     with Image.open(clone.root / figure) as image:
         save_png(image.convert("RGB"), clone.root / figure, stamp)
-    for path in sorted((clone.root / FOLDER).glob("*.json")):
-        (record,) = json.loads(path.read_text())
-        path.unlink()
-        record |= {"stage": OLD_STAGES.get(record["stage"], record["stage"]), "params": _rename(record["params"])}
-        if figure in record["outs"]:
-            record["outs"][figure] = hash_file(clone.root / figure)
-        write_record(clone.root / FOLDER / f"{record['stage']}.json", record)
+    lock = load_yaml(clone.root / "dvc.lock")
+    lock["stages"] = {OLD_STAGES.get(name, name): entry for name, entry in lock["stages"].items()}
+    for entry in lock["stages"].values():
+        if "params" in entry:
+            entry["params"]["params.yaml"] = _rename(entry["params"]["params.yaml"])
+    # JSON is valid YAML.
+    text = json.dumps(lock, indent=1).replace(old_md5, hash_md5(clone.root / figure))
+    (clone.root / "dvc.lock").write_text(text)
     params = clone.root / "params.yaml"
     current, old = params.read_text(), _rename(load_yaml(params))
     params.write_text("".join(f"{key}: {render_value(value)}\n" for key, value in old.items()))

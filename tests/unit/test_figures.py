@@ -147,7 +147,7 @@ def test_an_svg_is_identified_without_its_stamp_but_not_after_an_edit(
 
 def test_an_input_that_differs_from_its_record_is_refused(tmp_path: Path) -> None:
     job = write_figure_inputs(tmp_path)
-    with pytest.raises(UserError, match=r"results/loss\.csv differs from the file that results/runs/train\.json lists"):
+    with pytest.raises(UserError, match=r"results/loss\.csv is not from the recorded run of train"):
         figures.run(replace(job, deps={**job.deps, "results/loss.csv": hash_text("another")}))
 
 

@@ -2,22 +2,24 @@
 
 import json
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from omokage.cli.checkout import find_checkout
+from omokage.cli.checkout import find_checkout, list_first
 from omokage.provenance.history import History
 from omokage.provenance.identify import Verdict, identify
 from omokage.provenance.lineage import Lineage
+from omokage.provenance.reproduce import find_commands
 
 DESCRIPTION = """\
 Identify which run produced a figure, report or table. Copies are recognised too: renamed, without metadata, or saved in
-another lossless format. The file's hash, pixels and metadata are compared with the records of the workspace, every DVC
-experiment and every commit. Prints the parameters behind the file and which of them have changed since, the data, the
-scores, the revisions that contain the file, and commands that reproduce it. Exit code 1 if the file is unknown or was
-edited."""
-WIDTH, INDENT, MAX_LISTED = 100, 16, 4
+another lossless format. The file's hash, pixels and metadata are compared with dvc.lock and the figures in the
+workspace, in every DVC experiment and in every commit, so no `dvc pull` is needed. Prints the parameters behind the
+file and which of them have changed since, the data, the scores, the revisions that contain the file, and commands that
+reproduce it. Exit code 0 if the file is a result or has metadata, 1 if it is unknown or was edited, 2 after an
+error."""
+WIDTH, INDENT = 100, 16
 SCORES = {"score", "distance", "distance_floor", "kid", "kid_floor", "n", "n_reference"}
 
 
@@ -58,7 +60,7 @@ def to_json(lineage: Lineage) -> dict[str, Any]:
         "packages_changed": _changes(lineage.changed_packages),
         "scores": lineage.scores,
         "found_in": [vars(revision) for revision in lineage.revisions],
-        "reproduce_with": lineage.reproduce_commands,
+        "reproduce_with": find_commands(lineage),
         "stamp": lineage.stamp,
     }
 
@@ -76,7 +78,7 @@ def to_text(path: Path, lineage: Lineage) -> str:
                 break_on_hyphens=False,
             )
         # Commands are not wrapped, so that they can be copied.
-        commands = lineage.reproduce_commands or [f"no command: {_explain_no_command(lineage)}"]
+        commands = find_commands(lineage) or [f"no command: {_explain_no_command(lineage)}"]
         lines += [
             f"{'or' if number else 'reproduce with':{INDENT}}{command}" for number, command in enumerate(commands)
         ]
@@ -110,7 +112,7 @@ def _paragraphs(lineage: Lineage) -> Iterator[tuple[str, str]]:
     heading = "original in" if lineage.identification.verdict == Verdict.EDITED else "found in"
     if lineage.command == "transform":
         heading = "model in"
-    yield heading, _list_first(map(str, lineage.revisions)) or "no revision of this repository"
+    yield heading, list_first([*map(str, lineage.revisions)]) or "no revision of this repository"
 
 
 def _explain_no_command(lineage: Lineage) -> str:
@@ -127,9 +129,9 @@ def _describe_changes(lineage: Lineage) -> Iterator[str]:
         yield "the images in the folder"
     if lineage.changed_packages:
         changes = [f"{name} {old} (now {new or 'not used'})" for name, (old, new) in lineage.changed_packages.items()]
-        yield f"packages: {_list_first(changes)}"
+        yield f"packages: {list_first(changes)}"
     if lineage.changed_code:
-        yield f"code: {_list_first(lineage.changed_code)}"
+        yield f"code: {list_first(lineage.changed_code)}"
 
 
 def _describe_data(data: dict[str, Any]) -> Iterator[str]:
@@ -138,12 +140,6 @@ def _describe_data(data: dict[str, Any]) -> Iterator[str]:
         yield f"version {data['version']}"
     if isinstance(data.get("pictures"), int):
         yield f"{data['pictures']:,} images"
-
-
-def _list_first(items: Iterable[str]) -> str:
-    """Return the first MAX_LISTED items as text, and the number of further items."""
-    every = list(items)
-    return ", ".join(every[:MAX_LISTED]) + (f" and {len(every) - MAX_LISTED} more" if len(every) > MAX_LISTED else "")
 
 
 def _format(value: Any) -> str:

@@ -1,7 +1,7 @@
 """List and hash the code files that a stage depends on, and find the modules that a process has loaded."""
 
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from omokage.base.files import hash_file, hash_files
 
@@ -14,11 +14,11 @@ def list_code(root: Path, dep: str) -> list[Path]:
     """Return the code files, sorted, in `dep`: a file or folder under src/ that a stage declares in its deps."""
     declared = root / dep
     files = [declared] if declared.is_file() else declared.rglob("*")
-    return sorted(path for path in files if _counts(path.relative_to(root)) and path.is_file())
+    return sorted(path for path in files if is_code(path.relative_to(root)) and path.is_file())
 
 
-def _counts(path: Path) -> bool:
-    """Return whether `.dvcignore` admits the file at `path`, which is relative to the checkout."""
+def is_code(path: PurePath) -> bool:
+    """Return whether a file counts as code, as `.dvcignore` decides, judged by its path relative to the checkout."""
     is_hidden = any(part.startswith(".") for part in path.parts)
     return path.suffix in SUFFIXES and path.name != EXEMPT and not is_hidden
 

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omokage.config.yaml_file import load_yaml
+from omokage.base.errors import UserError
+from omokage.base.json_file import explain_damage
+from omokage.config.yaml_file import parse_yaml
 from omokage.pipeline.code import list_code
 from omokage.pipeline.graph import CODE, Stage
 
@@ -15,7 +17,20 @@ NAME = "dvc.lock"
 
 def read_lock(root: Path) -> dict[str, Any]:
     """Return the entry of each stage in dvc.lock, by stage name; empty if there is no dvc.lock yet."""
-    return load_yaml(root / NAME)["stages"] if (root / NAME).is_file() else {}
+    return parse_lock((root / NAME).read_bytes()) if (root / NAME).is_file() else {}
+
+
+def parse_lock(content: bytes) -> dict[str, Any]:
+    """Return the entry of each stage in the bytes of a dvc.lock. Raises UserError if they are damaged."""
+    text = content.decode("utf-8", "replace")
+    try:
+        stages: dict[str, Any] = parse_yaml(text, NAME)["stages"]
+        for entry in stages.values():
+            get_params(entry)
+            assert all("md5" in item for kind in ("deps", "outs") for item in entry.get(kind, []))
+    except (UserError, LookupError, TypeError, AttributeError, ValueError, AssertionError) as error:
+        raise UserError(explain_damage(text, NAME, "is cut off or damaged")) from error
+    return stages
 
 
 def get_hashes(entry: Mapping[str, Any], kind: str) -> dict[str, str]:
@@ -26,6 +41,11 @@ def get_hashes(entry: Mapping[str, Any], kind: str) -> dict[str, str]:
 def get_params(entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that an entry of dvc.lock lists."""
     return dict(entry.get("params", {}).get("params.yaml", {}))
+
+
+def list_entry(entry: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the `params` of an entry of dvc.lock, and the MD5s of its `deps` and `outs` by path."""
+    return {"params": get_params(entry), "deps": get_hashes(entry, "deps"), "outs": get_hashes(entry, "outs")}
 
 
 def has_same_run(root: Path, stage: Stage, entry: Mapping[str, Any]) -> bool:
@@ -55,6 +75,10 @@ def hash_md5(path: Path, files: list[Path] | None = None) -> str:
             return hashlib.file_digest(file, "md5").hexdigest()
     if files is None:
         files = [entry for entry in path.rglob("*") if entry.is_file()]
-    files = sorted(files, key=lambda file: file.relative_to(path).parts)
-    listing = [{"md5": hash_md5(file), "relpath": file.relative_to(path).as_posix()} for file in files]
+    return hash_listing({file.relative_to(path).as_posix(): hash_md5(file) for file in files})
+
+
+def hash_listing(files: Mapping[str, str]) -> str:
+    """Return DVC's hash of a folder with these files: the MD5 of each, by path relative to the folder."""
+    listing = [{"md5": files[path], "relpath": path} for path in sorted(files, key=lambda path: path.split("/"))]
     return hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest() + ".dir"

@@ -11,13 +11,20 @@ from omokage.config.yaml_file import load_yaml
 from omokage.pipeline.dvc_lock import get_hashes, get_params
 from omokage.pipeline.graph import Stage
 
+OBJECTS = Path("files", "md5")
+
+
+def find_cache(root: Path) -> Path:
+    """Return the folder of the checkout's DVC cache. Below it, OBJECTS holds the files, and `runs` the run-cache."""
+    return Path(Config(str(root / ".dvc"), validate=False).get("cache", {}).get("dir", root / ".dvc" / "cache"))
+
 
 class RunCache:
     """The run-cache of a checkout. It has one file per run, in the format of an entry of dvc.lock."""
 
     def __init__(self, root: Path) -> None:
-        folder = Path(Config(str(root / ".dvc"), validate=False).get("cache", {}).get("dir", root / ".dvc" / "cache"))
-        self.objects = folder / "files" / "md5"
+        folder = find_cache(root)
+        self.objects = folder / OBJECTS
         self.runs = {path: path.read_text(encoding="utf-8") for path in sorted((folder / "runs").glob("*/*/*"))}
 
     def find_outs(self, stage: Stage, values: Mapping[str, Any], deps: Mapping[str, str]) -> dict[str, str] | None:
@@ -44,10 +51,11 @@ def save_run(root: Path, name: str) -> None:
     """Save the last run of the stage `name` to the run-cache.
 
     This is for stages with `cache: false` under `outs:`. DVC can restore a run of such a stage, but does not save it
-    (Stage.run in DVC 3.67). If `cache.type` allows hard or symbolic links, nothing is saved: DVC would restore the
-    outputs as links, and git would store the links.
+    (Stage.run in DVC 3.67). If `cache.type` allows symbolic links, nothing is saved: DVC would restore the outputs as
+    links, and git would store the links. A hard link is a regular file for git, and stages replace files instead of
+    writing into them.
     """
     with Repo(str(root)) as repo:
-        if not {"hardlink", "symlink"} & set(repo.cache.local.cache_types):
+        if "symlink" not in repo.cache.local.cache_types:
             for stage in repo.stage.collect(name):
                 stage.save()

@@ -1,1 +1,1 @@
-"""Find the parameters, data and code that produced a file, from the run records in every revision."""
+"""Find the parameters, data and code that produced a file, from dvc.lock and the figures in every revision."""

@@ -7,7 +7,7 @@ from typing import Any
 from omokage.base.files import hash_file
 from omokage.config.renamed import rename_parameters, rename_runs
 from omokage.pipeline.graph import read_packages, read_stages
-from omokage.provenance.identify import load_stamp
+from omokage.provenance.stamped_files import load_stamp
 
 FIGURES = "results/figures/"
 

@@ -1,7 +1,8 @@
 """Audit the results: check outputs, run records and stamps.
 
 Outputs are checked against dvc.lock. Run records (see stamps/records.py) are checked against dvc.lock and each other.
-Stamps, the metadata in figures and reports, are checked against the records.
+Stamps, the metadata in figures and reports, are checked against the records, and against dvc.lock and each other in a
+checkout without records.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,9 +16,9 @@ from omokage.pipeline import dvc_lock, graph
 from omokage.pipeline.code import hash_code
 from omokage.pipeline.graph import Stage
 from omokage.pipeline.stale import find_record
-from omokage.provenance.identify import find_mismatches, load_stamp
-from omokage.stamps.records import Record
-from omokage.stamps.stamp import hash_pixels
+from omokage.provenance.stamped_files import RECORD_PARTS, load_stamp
+from omokage.stamps.records import Record, publish
+from omokage.stamps.stamp import Stamp, hash_pixels
 
 # Outputs with these suffixes have a stamp.
 STAMPED_SUFFIXES = {".png", ".gif", ".svg", ".html", ".md"}
@@ -27,7 +28,7 @@ STAMPED_SUFFIXES = {".png", ".gif", ".svg", ".html", ".md"}
 class Finding:
     """The result of one check. `path` followed by `message` is a sentence.
 
-    `passed` is None for an output that was not checked, because it is not in this checkout.
+    `passed` is None for an output that was not checked, because only DVC's cache or remote may have it.
     """
 
     path: str
@@ -45,6 +46,10 @@ def audit_outputs(root: Path) -> Iterator[Finding]:
     if not locked:
         raise UserError("dvc.lock is missing: nothing has run yet; run `make` or `dvc repro`")
     records = {name: record for name, stage in stages.items() if (record := find_record(root, stage))}
+    # Without its record, dvc.lock gives the parameters of a run, and the first stamp the rest.
+    entries = {name: publish(dvc_lock.list_entry(entry)) for name, entry in locked.items()}
+    runs = {name: {"params": entry["params"]} for name, entry in entries.items()}
+    runs |= {name: publish(record) for name, record in records.items()}
     for name in locked.keys() - stages.keys():
         yield Finding(dvc_lock.NAME, False, f"lists stage {name}, which dvc.yaml does not declare")
     for stage in stages.values():
@@ -55,7 +60,7 @@ def audit_outputs(root: Path) -> Iterator[Finding]:
         yield from _check_inputs(stage, stages, locked)
         if stage.name in records:
             yield _check_record(root, stage, locked[stage.name], records)
-            yield from _check_stamps(root, stage, records)
+        yield from _check_stamps(root, stage, runs, records.get(stage.name, {}).get("facts", {}).get("figures", {}))
     yield from _find_undeclared(root, stages)
 
 
@@ -125,22 +130,39 @@ def _find_wrong_code(root: Path, record: Record, locked: Mapping[str, str]) -> s
     return None
 
 
-def _check_stamps(root: Path, stage: Stage, records: Mapping[str, Record]) -> Iterator[Finding]:
-    """Compare the pixels and the stamps of a stage's figures and reports with the records."""
-    figures = records[stage.name].get("facts", {}).get("figures", {})
+def _check_stamps(
+    root: Path, stage: Stage, runs: dict[str, Record], figures: Mapping[str, Mapping[str, str]]
+) -> Iterator[Finding]:
+    """Compare the stamps of a stage's figures and reports with `runs`, and their pixels with `figures`, by file name.
+
+    `runs` are what is known of the runs, by stage. What the first stamp says of another run is added.
+    """
     for path in stage.outs:
         if Path(path).suffix not in STAMPED_SUFFIXES or not (root / path).is_file():
             continue
         if (stamp := load_stamp(root / path)) is None:
             yield Finding(path, False, "has no Omokage metadata")
             continue
-        expected = figures.get(Path(path).name, {}).get("pixels")
+        expected = figures.get(Path(path).name, stamp).get("pixels")
         if expected and not expected == hash_pixels(root / path) == stamp.get("pixels", expected):
-            yield Finding(path, False, "has pixels that differ from the hash in the run record")
-        elif mismatches := find_mismatches(stamp, stage.name, records):
-            yield Finding(path, False, f"has metadata of a run of {mismatches[0]} that differs from the run record")
+            yield Finding(path, False, "has pixels that differ from the recorded hash")
+        elif mismatches := _find_mismatches(stamp, stage.name, runs):
+            yield Finding(path, False, f"has metadata of a run of {mismatches[0]} that differs from the recorded run")
         else:
-            yield Finding(path, True, "has metadata that matches the records")
+            yield Finding(path, True, "has metadata that matches the recorded runs")
+            runs |= {name: {**run, **runs[name]} for name, run in stamp.get("runs", {}).items()}
+
+
+def _find_mismatches(stamp: Stamp, stage: str, runs: Mapping[str, Record]) -> list[str]:
+    """Return the stages for which `stamp`, that of an output of `stage`, and `runs` describe different runs."""
+    upstream = [
+        name
+        for name, run in stamp.get("runs", {}).items()
+        if name not in runs or any(run.get(key) != value for key, value in runs[name].items())
+    ]
+    own = [(runs[stage][part], stamp.get(part, {})) for part in RECORD_PARTS if part in runs[stage]]
+    is_same = all(recorded.get(key) == value for recorded, part in own for key, value in part.items())
+    return upstream if is_same else [*upstream, stage]
 
 
 def _find_undeclared(root: Path, stages: Mapping[str, Stage]) -> Iterator[Finding]:

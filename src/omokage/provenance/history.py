@@ -1,29 +1,30 @@
-"""Read run records and other files from git commits and DVC experiments (with dulwich), and from the workspace."""
+"""Read dvc.lock and other files from git commits, DVC experiments and the workspace."""
 
+import hashlib
 import os
 import re
-import subprocess
 import time
-import zlib
 from collections import Counter
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from dulwich.errors import FileFormatException, NotGitRepository, NotTreeError
-from dulwich.object_store import tree_lookup_path
-from dulwich.objects import S_ISGITLINK, Blob, Commit, ObjectID, RawObjectID, ShaFile, SubmoduleEncountered, Tree
-from dulwich.objectspec import AmbiguousShortId, parse_commit
-from dulwich.repo import MemoryRepo, Repo, UnsupportedExtension, UnsupportedVersion
-from dulwich.walk import ORDER_TOPO
+from dulwich.objects import Blob, Commit
 
 from omokage.base.errors import UserError
-from omokage.stamps.records import FOLDER, Record, parse_record
+from omokage.config.renamed import rename_runs
+from omokage.pipeline import dvc_lock
+from omokage.pipeline.code import is_code
+from omokage.provenance.blob_cache import BlobCache
+from omokage.provenance.repository import Repository, StoredFile
 
 # DVC stores an experiment as refs/exps/<first 2 hex digits of its base commit>/<the other digits>/<name>.
 EXPERIMENT_REF = re.compile(rb"refs/exps/[0-9a-f]{2}/[0-9a-f]{38,62}/(.+)")
-COMMIT_REFS = (b"HEAD", b"refs/heads/", b"refs/tags/", b"refs/remotes/")
+# The entry of a stage in dvc.lock: its `params`, and the MD5s of its `deps` and `outs` by path.
+Entry = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -45,24 +46,30 @@ WORKSPACE = Revision("workspace", "workspace")
 
 
 class History(AbstractContextManager["History"]):
-    """The revisions of the project folder `root`. Outside a git repository, the workspace is the only revision."""
+    """The revisions of the project folder `root`. Outside a git repository, the workspace is the only revision.
+
+    Raises UserError if git's files are damaged or cannot be read. `cache` remembers what is computed from blobs.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._repo, self._prefix = _open_repository(root.resolve())
-        self._records_by_commit: dict[str, dict[str, Record]] = {}
-        self._records_by_blob: dict[ObjectID, Record] = {}
+        self.cache = BlobCache(root)
+        self._repository = Repository(root)
+        self._locks: dict[str, dict[str, Entry]] = {}
+
+    def __exit__(self, *_: object) -> None:
+        self.cache.save()
+        self._repository.close()
 
     @cached_property
     def revisions(self) -> list[Revision]:
         """The workspace, then the DVC experiments by ref name, then all commits, children before parents."""
-        refs = sorted((ref, sha) for ref, sha in self._repo.refs.as_dict().items() if sha in self._repo)
-        named = [(os.fsdecode(match[1]), sha) for ref, sha in refs if (match := EXPERIMENT_REF.fullmatch(ref))]
+        refs = self._repository.list_refs()
+        named = [(os.fsdecode(match[1]), commit) for ref, commit in refs if (match := EXPERIMENT_REF.fullmatch(ref))]
         counts = Counter(name for name, _ in named)
-        names = [(name if counts[name] == 1 else sha[:12].decode(), sha) for name, sha in named]
-        experiments = [_make_revision("experiment", name, parse_commit(self._repo, sha)) for name, sha in names]
-        heads = [sha for ref, sha in refs if ref.startswith(COMMIT_REFS)]
-        commits = [entry.commit for entry in self._repo.get_walker(heads, order=ORDER_TOPO)]
+        names = [(name if counts[name] == 1 else commit.id[:12].decode(), commit) for name, commit in named]
+        experiments = [_make_revision("experiment", name, commit) for name, commit in names]
+        commits = self._repository.list_commits()
         digits = next(n for n in range(7, 65) if len({commit.id[:n] for commit in commits}) == len(commits))
         return [WORKSPACE, *experiments, *(_make_revision("commit", c.id[:digits].decode(), c) for c in commits)]
 
@@ -72,7 +79,7 @@ class History(AbstractContextManager["History"]):
         Raises UserError if no revision has this name.
         """
         by_name = {revision.name: revision for revision in self.revisions if revision.kind != "commit"}
-        return by_name.get(name) or _make_revision("commit", name, self._resolve_commit(name))
+        return by_name.get(name) or _make_revision("commit", name, self._repository.resolve(name))
 
     def read(self, revision: Revision, path: str) -> bytes | None:
         """Return the bytes of a file in a revision, or None if the revision lacks the file.
@@ -82,89 +89,57 @@ class History(AbstractContextManager["History"]):
         if revision.kind == "workspace":
             file = self.root / path
             return file.read_bytes() if file.is_file() else None
-        item = self._find(revision, path)
-        return item.data if isinstance(item, Blob) else None
+        files = self.list_files(revision, path)
+        return files[0].read() if [file.path for file in files] == [path] else None
 
     def read_head(self, path: str) -> bytes | None:
         """Return the bytes of a file in the commit HEAD, or None if the commit or the file does not exist."""
-        try:
-            return self.read(self.revision("HEAD"), path)
-        except UserError:
-            return None
+        has_head = any(revision.kind == "commit" for revision in self.revisions)
+        return self.read(self.revision("HEAD"), path) if has_head else None
 
-    def records(self, revision: Revision) -> dict[str, Record]:
-        """Return the run records of a revision by stage, without files that are not valid records."""
+    def list_files(self, revision: Revision, path: str) -> list[StoredFile]:
+        """Return the files at or below a path, sorted, without those with hidden names."""
+        if revision.kind != "workspace":
+            return self._repository.list_files(revision.commit, path)
+        place = self.root / path
+        files = [place] if place.is_file() else sorted(file for file in place.rglob("[!.]*") if file.is_file())
+        return [
+            StoredFile(
+                file.relative_to(self.root).as_posix(),
+                Blob.from_string(file.read_bytes()).id.decode(),
+                file.read_bytes,
+            )
+            for file in files
+        ]
+
+    def hash_md5(self, revision: Revision, path: str) -> str | None:
+        """Return DVC's hash of a file or folder of code, as dvc.lock lists it, or None if the revision lacks it."""
         if revision.kind == "workspace":
-            files = sorted((self.root / FOLDER).glob("*.json"))
-            records = {file.stem: _parse_record(file.read_bytes()) for file in files}
-        else:
-            records = self._read_records(revision)
-        return {stage: record for stage, record in records.items() if record}
+            place = self.root / path
+            return dvc_lock.hash_dependency(self.root, path, place) if place.exists() else None
+        files = self.list_files(revision, path)
+        if [file.path for file in files] == [path]:
+            return self._hash_blob(files[0])
+        code = [file for file in files if is_code(PurePosixPath(file.path))]
+        hashes = {file.path.removeprefix(f"{path}/"): self._hash_blob(file) for file in code}
+        return dvc_lock.hash_listing(hashes) if hashes else None
 
-    def __exit__(self, *_: object) -> None:
-        self._repo.close()  # otherwise dulwich prints errors about open pack files when Python exits
+    def _hash_blob(self, file: StoredFile) -> str:
+        return str(self.cache.get("md5", file.blob, lambda: hashlib.md5(file.read()).hexdigest()))
 
-    def _load(self, sha: ObjectID | RawObjectID) -> ShaFile:
-        """Return a git object. Raises UserError if the object is missing or damaged."""
-        try:
-            return self._repo.object_store[sha]
-        except KeyError as error:
-            raise UserError(f"{sha.decode()}: missing git object: run `git fetch --refetch --no-filter`") from error
-        except (FileFormatException, zlib.error) as error:
-            raise UserError(f"{sha.decode()}: damaged git object: run `git fsck`") from error
+    def locks(self, revision: Revision) -> dict[str, Entry]:
+        """Return the entries of dvc.lock in a revision, by stage, under the current names of stages and parameters.
 
-    def _find(self, revision: Revision, path: str) -> ShaFile | None:
-        """Return the git blob or tree at a path relative to `root`, or None if the revision has none."""
-        commit = parse_commit(self._repo, revision.commit)
-        try:
-            mode, sha = tree_lookup_path(self._load, commit.tree, os.fsencode(self._prefix / path))
-        except (KeyError, NotTreeError, SubmoduleEncountered):
-            return None
-        return None if S_ISGITLINK(mode) else self._load(sha)
-
-    def _read_records(self, revision: Revision) -> dict[str, Record]:
-        """Return the records of a commit by stage. Each blob is parsed only once, since commits share most blobs."""
-        if revision.commit not in self._records_by_commit:
-            tree = self._find(revision, FOLDER)
-            entries = tree.items() if isinstance(tree, Tree) else []
-            blobs = {os.fsdecode(path): sha for path, _, sha in entries if path.endswith(b".json")}
-            for sha in set(blobs.values()) - self._records_by_blob.keys():
-                self._records_by_blob[sha] = _parse_record(self._load(sha).as_raw_string())
-            self._records_by_commit[revision.commit] = {
-                name.removesuffix(".json"): self._records_by_blob[sha] for name, sha in blobs.items()
-            }
-        return self._records_by_commit[revision.commit]
-
-    def _resolve_commit(self, name: str) -> Commit:
-        """Return the commit that `name` refers to. Raises UserError if no commit has this name.
-
-        dulwich resolves HEAD, branches, tags and hashes, full or abbreviated. `git rev-parse` resolves all other names:
-        `parse_object` of dulwich fails for HEAD^1~1 and HEAD^{/text}, and disagrees with git about @{1}.
+        A damaged dvc.lock counts as empty in a commit, and raises UserError in the workspace.
         """
-        with suppress(KeyError, ValueError, AmbiguousShortId):
-            return parse_commit(self._repo, os.fsencode(name))
-        command = ["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
-        reason = "git is not installed, and dulwich does not know this revision"
-        with suppress(FileNotFoundError, KeyError):
-            done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)
-            reason = done.stderr.partition("\n")[0] or "no such revision"
-            return parse_commit(self._repo, done.stdout.strip())
-        raise UserError(f"{name}: {reason}: expected workspace, an experiment (`dvc exp list -A`) or a commit")
-
-
-def _open_repository(root: Path) -> tuple[Repo | MemoryRepo, PurePosixPath]:
-    """Return the git repository that contains `root`, and the path from its top folder to `root`.
-
-    If no repository contains `root`, the returned repository is empty. Raises UserError if dulwich cannot read it.
-    """
-    for folder in (root, *root.parents):  # not `Repo.discover`: `Repo.path` is wrong in a worktree of a submodule
-        try:
-            return Repo(folder), PurePosixPath(root.relative_to(folder))
-        except NotGitRepository:
-            continue
-        except (UnsupportedExtension, UnsupportedVersion) as error:
-            raise UserError(f"{folder}: dulwich cannot read this git repository: {error}") from error
-    return MemoryRepo(), PurePosixPath()
+        for file in self.list_files(revision, dvc_lock.NAME):
+            if file.blob not in self._locks:
+                entries = self.cache.get("dvc.lock", file.blob, partial(_parse_entries, file))
+                self._locks[file.blob] = {**rename_runs(entries or {})}
+            if revision.kind == "workspace" and not self._locks[file.blob]:
+                dvc_lock.parse_lock(file.read())  # raises UserError if it is damaged
+            return self._locks[file.blob]
+        return {}
 
 
 def _make_revision(kind: str, name: str, commit: Commit) -> Revision:
@@ -172,9 +147,11 @@ def _make_revision(kind: str, name: str, commit: Commit) -> Revision:
     return Revision(kind, name, commit.id.decode(), date)
 
 
-def _parse_record(content: bytes) -> Record:
-    """Return the record in the bytes of a JSON file, or {} if they are not a valid record."""
+def _parse_entries(file: StoredFile) -> dict[str, Entry] | None:
+    """Return the entries of a dvc.lock, by stage, or None if it is damaged."""
+    content = file.read()
     try:
-        return parse_record(content)
-    except ValueError:
-        return {}
+        stages = dvc_lock.parse_lock(content)
+    except UserError:
+        return None
+    return {name: dvc_lock.list_entry(entry) for name, entry in stages.items()}

@@ -1,18 +1,19 @@
 """Read and write run records: results/runs/STAGE.json describes the last run of a stage.
 
 A record (short for run record) has the parameters of the stage, the sha256 of inputs, code and outputs, and the
-versions of packages. The file is a list with one object. Otherwise `dvc metrics show` would list the parameters as
-scores.
+versions of packages. It is an output of its stage: DVC keeps it in its cache, and git ignores it.
 """
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from omokage.base.checkout import REMOTE
 from omokage.base.errors import UserError
 from omokage.base.files import write_text
+from omokage.base.json_file import read_json
 
 FOLDER = "results/runs/"
 Record = dict[str, Any]
@@ -25,25 +26,13 @@ def record_path(stage: str) -> str:
     return f"{FOLDER}{stage}.json"
 
 
-def parse_record(content: bytes) -> Record:
-    """Return the record in the bytes of a record file. Raises ValueError if the content is no record."""
-    try:
-        (record,) = json.loads(content)
-        if "stage" in record and all(isinstance(record[table], dict) for table in TABLES):
-            return dict(record)
-    except (TypeError, KeyError) as error:
-        raise ValueError("not a run record") from error
-    raise ValueError("not a run record")
-
-
 def read_record(path: Path) -> Record:
     """Return the record in a file. Raises UserError if the file is not a record."""
-    try:
-        return parse_record(path.read_bytes())
-    except ValueError as error:
-        raise UserError(
-            f"{path.name} is not a valid run record: run `dvc repro -f {path.stem}` to write it again"
-        ) from error
+    with suppress(UserError, TypeError, KeyError):
+        record = read_json(path)
+        if "stage" in record and all(isinstance(record[table], dict) for table in TABLES):
+            return dict(record)
+    raise UserError(f"{record_path(path.stem)} is not a valid run record: run `dvc repro`, which restores it")
 
 
 def list_records(inputs: Mapping[str, Path]) -> list[Record]:
@@ -53,7 +42,7 @@ def list_records(inputs: Mapping[str, Path]) -> list[Record]:
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:
     """Write a record atomically."""
-    write_text(path, json.dumps([record], indent=1, sort_keys=True) + "\n")
+    write_text(path, json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
 def publish(record: Record) -> Record:
@@ -85,9 +74,7 @@ def trace_runs(deps: Mapping[str, str], records: Sequence[Record]) -> dict[str, 
             if (record := producers.get(path)) is None:
                 continue
             if record["outs"][path] != digest:
-                raise UserError(
-                    f"{path} differs from the file that {record_path(record['stage'])} lists: run `dvc repro`"
-                )
+                raise UserError(f"{path} is not from the recorded run of {record['stage']}: run `dvc repro`")
             if record["stage"] not in runs:
                 runs[record["stage"]] = publish(record)
                 follow(record["deps"])
