@@ -95,7 +95,7 @@ def test_why_names_the_whole_command_that_transformed_an_image(
     text = capsys.readouterr().out
     command = "omokage transform vary IMAGE ... --strength 0.25 --count 2 --sampler ddpm --seed 0 --steps 4"
     assert "was written by `omokage transform`, according to its metadata" in text
-    assert f"reproduce with  dvc repro && {command}\n" in text
+    assert f"reproduce with  dvc repro train && {command}\n" in text
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ def test_a_mixed_dvc_lock_describes_no_run(fresh: Clone, ask: Ask) -> None:
     lock.write_text(head + train + tail.replace(faces, "a" * 32 + ".dir"))
     # The commit still has a dvc.lock of one run.
     assert ask("why", fresh.root / "results/loss.csv")[1]["params"].keys() == {"download", "detect", "faces", "train"}
+    fresh.run("git", "remote", "remove", "origin")
     fresh.run("git", "commit", "-q", "-a", "--amend", "-m", "mixed")
     _, answer = ask("why", fresh.root / "results/loss.csv")
     assert answer["verdict"] == Verdict.RECORDED and answer["params"] == {} and answer["reproduce_with"] == []

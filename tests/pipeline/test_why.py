@@ -155,6 +155,7 @@ def test_a_foreign_image_is_unknown(
     [
         "",
         "[1]",
+        "[" * 100_000,
         "{}",
         "7",
         '{"figure": "a.png", "runs": 5}',
@@ -211,6 +212,7 @@ def test_reports_and_tables_are_identified_and_edits_of_them_detected(
     original = clone_with_experiment.root / "results" / name
     code, answer = why(original)
     assert code == 0 and answer["output"] == f"results/{name}" and answer["params"]["train"]["lr"] == 0.004
+    assert answer["data"]["name"] == "DiceBear avatars: adventurer" and answer["data"]["pictures"] == 48
     (tmp_path / name).write_text(original.read_text().replace("i", "j", 1))
     code, answer = why(tmp_path / name)
     assert code == 1

@@ -6,12 +6,12 @@ renamed, loses its metadata or is converted to another lossless format.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
 from omokage.base.errors import UserError
-from omokage.provenance.history import History
+from omokage.provenance.history import WORKSPACE, History
 from omokage.provenance.locked_runs import OutputLocation, describe_runs, find_outputs
 from omokage.provenance.stamped_files import (
     COMMANDS,
@@ -64,7 +64,7 @@ def identify(path: Path, history: History) -> Identification:
     if locations := find_outputs(history, signature.md5):
         stamp = stamp or describe_runs(history, locations)
         return Identification(Verdict.RECORDED, "is a result of the pipeline, byte for byte", stamp, locations)
-    recorded = list(find_stamped_outputs(history))
+    recorded, hint = list(find_stamped_outputs(history)), _explain_unrecorded(path, history)
     is_intact = stamp is None or stamp.get("pixels", signature.pixels) == signature.pixels
     same_pixels = [item for item in recorded if signature.pixels and item[1].pixels == signature.pixels]
     if is_intact and same_pixels:
@@ -73,9 +73,17 @@ def identify(path: Path, history: History) -> Identification:
         return Identification(
             Verdict.UNKNOWN,
             "is not a known result: it has no Omokage metadata, and no record lists its bytes or pixels (copies that "
-            "were scaled, cropped or saved as JPEG cannot be identified)",
+            f"were scaled, cropped or saved as JPEG cannot be identified){hint}",
         )
-    return _identify_by_stamp(history, path, signature, stamp, recorded)
+    found = _identify_by_stamp(history, path, signature, stamp, recorded)
+    return found if found.locations else replace(found, description=f"{found.description}{hint}")
+
+
+def _explain_unrecorded(path: Path, history: History) -> str:
+    """Return a note if the file is an output in the workspace, so that Snakemake may have run without DVC."""
+    outputs = {out for entry in history.locks(WORKSPACE).values() for out in entry["outs"]}
+    is_output = any((history.root / out).resolve() == path.resolve() for out in outputs)
+    return "; if Snakemake made it without DVC, `dvc commit` records it" if is_output else ""
 
 
 def _identify_by_pixels(

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from omokage.pipeline.dvc_lock import hash_md5
 from omokage.provenance.history import WORKSPACE, History, Revision
 from omokage.provenance.identify import Identification
 from omokage.provenance.locked_runs import trace_entries
-from omokage.provenance.stamped_files import COMMANDS
+from omokage.provenance.stamped_files import COMMANDS, read_stored
 from omokage.stamps.records import Record
 
+REPORT = "results/report.md"
 # All scores of a run. Older revisions have them in metrics.json.
 SCORES, METRICS, SAMPLES = "results/scores.json", "results/metrics.json", "results/samples.safetensors"
 MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")  # as in dvc.lock; stamps have sha256s
@@ -67,11 +69,16 @@ class Lineage:
         own = self.stamp[self.command] if self.command else rename_parameters(self.stamp.get("params", {}))
         order = {name: number for number, name in enumerate(self.stages)}
         upstream = sorted(self.runs, key=lambda name: order.get(name, -1))
-        params = {**{name: self.runs[name]["params"] for name in upstream}, self.command or self.output[1]: own}
+        stages = {name: self.runs[name]["params"] for name in upstream} | (
+            {} if self.command else {self.output[1]: own}
+        )
         listed: set[str] = set()
-        for name, values in params.items():
+        params = {}
+        for name, values in stages.items():
             params[name] = {key: value for key, value in values.items() if key not in listed}
             listed |= values.keys()
+        # The options of a command may have the names of parameters.
+        params |= {self.command: own} if self.command else {}
         return {name: values for name, values in params.items() if values}
 
     @cached_property
@@ -107,8 +114,21 @@ class Lineage:
     @cached_property
     def data(self) -> dict[str, Any]:
         """The `name` and `version` of the data set, and `pictures`, its number of images."""
-        facts = self.runs.get("download", {}).get("facts", {})
+        facts = self.runs.get("download", {}).get("facts") or self._facts_in_report()
         return {key: facts[key] for key in ("name", "version", "pictures") if facts.get(key)}
+
+    def _facts_in_report(self) -> dict[str, Any]:
+        """Return the facts of the download in the stamp of the report, for a file without a stamp; {} if unknown."""
+        if "download" not in self.runs or not self.identification.locations:
+            return {}
+        revision = self.identification.locations[0].revision
+        locks = self.history.locks(revision)
+        with suppress(UserError, LookupError):
+            signature, stamp = read_stored(self.history.list_files(revision, REPORT)[0])
+            is_listed = signature.md5 == locks["report"]["outs"][REPORT]
+            if stamp and is_listed and "download" in trace_entries(locks, locks["report"]["deps"]):
+                return dict(stamp["runs"]["download"]["facts"])
+        return {}
 
     @cached_property
     def user_images_changed(self) -> bool:

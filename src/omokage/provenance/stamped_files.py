@@ -89,7 +89,7 @@ def load_stamp(path: Path) -> Stamp | None:
     """Return the stamp of a file, or None if the stamp is missing or malformed. Safe for untrusted files."""
     try:
         stamp = read_stamp(path)
-    except (UserError, TypeError, SyntaxError, Image.DecompressionBombError):
+    except (UserError, TypeError, SyntaxError, RecursionError, Image.DecompressionBombError):
         return None
     runs = stamp.get("runs", {})
     if (
