@@ -27,7 +27,7 @@ Fault = Callable[[Clone, random.Random, float], str]
 # Level -> a part of the command line of its processes, and whether their parent is torchrun.
 LEVELS = {
     "dvc": ("-m dvc repro", False),
-    "snakemake": ("-m snakemake", False),
+    "snakemake": ("-m omokage.pipeline.launch", False),
     "job": ("-m omokage.pipeline.runner", False),
     "rank": ("-m omokage.pipeline.runner train", True),
 }

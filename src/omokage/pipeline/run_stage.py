@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from omokage.base.checkout import local_folder, work_folder
-from omokage.base.errors import UserError
 from omokage.base.files import PARTIAL, hash_tree, partial_path, remove
 from omokage.base.job import Job
 from omokage.config.yaml_file import load_yaml
@@ -40,7 +39,7 @@ def run_stage(
     With `part` (k, n), do only part k of n parts of the work; the results go to the work folder. With `exclusive`, wait
     until no other exclusive run of the checkout or its experiments is active on this machine.
     """
-    _check_threads(threads)
+    _warn_of_few_cores(name, threads)
     stage = read_stages(root)[name]
     with hide_loaded_modules(root):
         module = importlib.import_module(f"omokage.stages.{name}")
@@ -62,13 +61,11 @@ def run_stage(
         importlib.import_module("omokage.pipeline.dvc_run_cache").save_run(root, name)
 
 
-def _check_threads(threads: int) -> None:
+def _warn_of_few_cores(name: str, threads: int) -> None:
+    """Print a warning if the stage has more threads than cores: results do not depend on the cores, the time does."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if threads > available:
-        raise UserError(
-            f"--threads {threads}: expected at most {available}, the available cores, since the number of threads "
-            "changes the last bits of sums"
-        )
+        print(f"omokage: {name}: {threads} threads share {available} core(s), which takes longer", file=sys.stderr)
 
 
 def _run_whole(root: Path, stage: Stage, job: Job[Any], module: Any, live: Sequence[str], exclusive: bool) -> None:

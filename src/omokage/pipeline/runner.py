@@ -5,10 +5,13 @@ python -m omokage.pipeline.runner STAGE --threads N [--part K/N] [--exclusive] [
 
 import argparse
 import contextlib
+import errno
 import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
+from io import RawIOBase
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,23 +21,30 @@ from omokage.pipeline.run_stage import run_stage
 
 # The exit code after SIGTERM, EX_TEMPFAIL of sysexits.h: the same command, run again, resumes.
 RESUMABLE = 75
+REMEDIES = {
+    errno.ENOSPC: "free some space on the disk",
+    errno.EDQUOT: "free some of your disk quota",
+    errno.EACCES: "give this user the permission",
+    errno.EPERM: "give this user the permission",
+    errno.EROFS: "mount the file system writable",
+}
 # DVC deletes the outputs of a stage before running it, so a failed stage leaves none.
 HOW_TO_RESTORE = " (to get back the results of the last run, undo your changes and run `dvc repro`)"
 
 
 class Tee:
-    """A text stream whose text is also written to a log file. All other attributes are those of the stream."""
+    """A text stream whose text is also written to a log file. All other attributes are those of the stream.
 
-    def __init__(self, stream: TextIO, log: TextIO) -> None:
+    The log is opened without a buffer. Text that cannot be written to it, for example on a full disk, is skipped.
+    """
+
+    def __init__(self, stream: TextIO, log: RawIOBase) -> None:
         self.stream, self.log = stream, log
 
     def write(self, text: str) -> int:
-        self.log.write(text)
+        with contextlib.suppress(OSError):
+            self.log.write(text.encode(errors="backslashreplace"))
         return self.stream.write(text)
-
-    def flush(self) -> None:
-        self.log.flush()
-        self.stream.flush()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -48,11 +58,15 @@ def main() -> int:
     arguments = _parse_arguments()
     with contextlib.ExitStack() as stack:
         if arguments.log_to:
-            arguments.log_to.parent.mkdir(parents=True, exist_ok=True)
-            log = stack.enter_context(arguments.log_to.open("w", encoding="utf-8"))
-            stack.enter_context(contextlib.redirect_stderr(Tee(sys.stderr, log)))
+            try:
+                arguments.log_to.parent.mkdir(parents=True, exist_ok=True)
+                log = stack.enter_context(arguments.log_to.open("wb", buffering=0))
+                stack.enter_context(contextlib.redirect_stderr(Tee(sys.stderr, log)))
+            except OSError as error:
+                print(f"omokage: {arguments.stage}: no log is kept: {error}", file=sys.stderr)
         try:
-            run_stage(Path.cwd(), arguments.stage, arguments.threads, arguments.part, arguments.exclusive)
+            with _name_remedies():
+                run_stage(Path.cwd(), arguments.stage, arguments.threads, arguments.part, arguments.exclusive)
         except UserError as error:
             hint = HOW_TO_RESTORE if "DVC_STAGE" in os.environ and arguments.stage != "params" else ""
             print(f"omokage: {arguments.stage}: {error}{hint}", file=sys.stderr)
@@ -67,6 +81,17 @@ def main() -> int:
             traceback.print_exc()
             return 1
     return 0
+
+
+@contextlib.contextmanager
+def _name_remedies() -> Iterator[None]:
+    """Turn an error of the disk or of its permissions into a UserError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in REMEDIES:
+            raise
+        raise UserError(f"{error.filename or 'a file'}: {error.strerror}: {REMEDIES[error.errno]}") from error
 
 
 def _parse_arguments() -> argparse.Namespace:
