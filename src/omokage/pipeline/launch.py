@@ -19,50 +19,7 @@ from types import ModuleType
 
 from omokage.base.checkout import work_folder
 from omokage.base.errors import UserError
-
-MAX_LINES = 3  # of each cause
-# Said of every failed job, next to the record of the job itself.
-SUMMARY = re.compile(r"(Exiting because a job execution failed|At least one job did not complete|Exception in run_job)")
-# How a job on this machine ended. Its exit code adds nothing to what it has printed, unless a signal ended it.
-EXIT = re.compile(r"Command '.*' (?:died with <Signals\.(\w+): \d+>|returned non-zero exit status \d+)\.", re.DOTALL)
-# What Snakemake writes around a message.
-FRAME = re.compile(r"\s*(Error:|Wildcards:|Traceback:|Traceback \(.*|File \".*|\(rule .*\))")
-HINT = re.compile(r"\s*For further error details see the cluster/cloud log.*")
-KILLED = {"SIGKILL": "the system does this when memory runs out", "SIGBUS": "the disk may be full"}
-
-
-class ErrorCollector(logging.Handler):
-    """A log handler that collects the causes of Snakemake's errors, each once, in `causes`."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.causes: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Add the cause that the record names, if any."""
-        # Of a failed job, only the executor's message counts, for example what sbatch has answered.
-        is_job = str(getattr(record, "event", "")) in ("job_error", "group_error")
-        self.add(str(getattr(record, "rule_msg", None) or "") if is_job else record.getMessage())
-
-    def add(self, text: str) -> None:
-        """Add the cause in an error message, if any."""
-        cause = extract_cause(text)
-        if cause and cause not in self.causes:
-            self.causes.append(cause)
-
-
-def extract_cause(text: str) -> str:
-    """Return the lines of an error message of Snakemake that name the cause; "" if it was printed before."""
-    # The Snakefile prints its own refusals.
-    if SUMMARY.search(text) or "omokage: " in text:
-        return ""
-    if ended := EXIT.search(text):
-        signal = ended[1]
-        return f"a job was killed by {signal} ({KILLED.get(signal, 'not by itself')})" if signal else ""
-    lines = [line for line in HINT.sub("", text).splitlines() if line.strip()]
-    if lines and lines[0].startswith("Traceback "):
-        lines = lines[-1:]
-    return "\n".join([line.strip() for line in lines if not FRAME.fullmatch(line)][:MAX_LINES])
+from omokage.pipeline.snakemake_errors import ErrorCollector
 
 
 def log_folder(root: Path) -> Path:
@@ -89,7 +46,8 @@ def run_snakemake(stage: str, slurm_logs: Path, collector: ErrorCollector) -> bo
     try:
         cli = importlib.import_module("snakemake.cli")
     except Exception as error:
-        collector.add(f"Snakemake cannot be loaded by {sys.executable} ({error}): run `make install`")
+        remedy = ": run `make install`" if isinstance(error, ImportError) else ""
+        collector.add(f"{sys.executable} cannot load Snakemake ({error}){remedy}")
         return False
     if importlib.util.find_spec("snakemake_executor_plugin_slurm"):
         # SLURM's logs must outlive a temporary experiment.
@@ -119,10 +77,13 @@ def _parse(cli: ModuleType, options: list[str]) -> tuple[object, object]:
 
 def _provide_cache_folder(root: Path) -> None:
     """Let caches lie in the checkout if the user's folder for them cannot be written to: Snakemake needs one."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "snakemake")
-    with contextlib.suppress(OSError):
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser(), "snakemake")
         folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
+        is_writable = os.access(folder, os.W_OK)
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home folder
+        is_writable = False
+    if not is_writable:
         os.environ["XDG_CACHE_HOME"] = str(work_folder(root) / "cache")
 
 

@@ -91,7 +91,8 @@ def _name_remedies() -> Iterator[None]:
     except OSError as error:
         if error.errno not in REMEDIES:
             raise
-        raise UserError(f"{error.filename or 'a file'}: {error.strerror}: {REMEDIES[error.errno]}") from error
+        file = f"{error.filename}: " if error.filename else ""
+        raise UserError(f"{file}{error.strerror}: {REMEDIES[error.errno]}") from error
 
 
 def _parse_arguments() -> argparse.Namespace:
