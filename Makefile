@@ -33,11 +33,13 @@ test-all: install  ## run all tests (with the slow ones), the linters and the ty
 pytest: environment
 	$(BIN)/python -m pytest $(TESTS)
 
-lint: environment  ## run ruff, import-linter and mypy
+lint: environment  ## run ruff, import-linter, mypy, snakefmt and Snakemake's linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
+	$(BIN)/snakefmt --check --quiet Snakefile workflow
+	$(BIN)/snakemake --lint
 
 experiments: environment  ## compare experiments: the scores and parameters that differ
 	$(BIN)/dvc exp show --only-changed --drop '.*/|pictures$$'
