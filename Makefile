@@ -38,7 +38,7 @@ lint: environment  ## run ruff, import-linter, mypy, snakefmt and Snakemake's li
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
-	$(BIN)/snakefmt --check --quiet Snakefile workflow
+	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
 experiments: environment  ## compare experiments: the scores and parameters that differ
