@@ -36,6 +36,12 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+def describe_files(folder: Path) -> dict[Path, tuple[int, ...]]:
+    """Return what identifies each file below a folder and its content."""
+    stats = {path: path.lstat() for path in folder.rglob("*")}
+    return {path: (stat.st_ino, stat.st_mode, stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
+
+
 @pytest.mark.parametrize(
     ("out", "message"),
     [
@@ -60,7 +66,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_force_does_not_lift_what_protects_files(checkout: Path, out: str, message: str | None) -> None:
-    before = {path: path.lstat() for path in checkout.rglob("*")}
+    before = describe_files(checkout)
     for force in (False, True):
         if message is None:
             assert check_output(Path(out), ".png", [Path("face.png")], force) == checkout / out
@@ -68,7 +74,7 @@ def test_force_does_not_lift_what_protects_files(checkout: Path, out: str, messa
             with pytest.raises(UserError, match=r"^\S+ ?.*$") as error:
                 check_output(Path(out), ".png", [Path("face.png")], force)
             assert message in str(error.value) and "\n" not in str(error.value)
-    assert {path: path.lstat() for path in checkout.rglob("*")} == before
+    assert describe_files(checkout) == before
 
 
 def test_an_existing_file_is_overwritten_only_with_force(checkout: Path) -> None:
