@@ -13,6 +13,7 @@ from support.runs import STAGES
 
 from omokage.cli.main import main
 from omokage.config.yaml_file import load_yaml
+from omokage.pipeline.dvc_lock import hash_md5
 from omokage.pipeline.stale import find_stale
 from omokage.provenance.audit import audit_outputs
 from omokage.provenance.identify import Verdict
@@ -110,6 +111,20 @@ def test_a_mixed_dvc_lock_describes_no_run(fresh: Clone, ask: Ask) -> None:
     fresh.run("git", "commit", "-q", "-a", "--amend", "-m", "mixed")
     _, answer = ask("why", fresh.root / "results/loss.csv")
     assert answer["verdict"] == Verdict.RECORDED and answer["params"] == {} and answer["reproduce_with"] == []
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("report.md", Verdict.UNCONFIRMED), ("loss.csv", Verdict.UNKNOWN)])
+def test_a_result_that_dvc_lock_does_not_list_is_not_recorded(
+    fresh: Clone, ask: Ask, name: str, verdict: Verdict
+) -> None:
+    lock = fresh.root / "dvc.lock"
+    for out in ("report.html", "report.md", "loss.csv"):
+        lock.write_text(lock.read_text().replace(hash_md5(fresh.root / "results" / out), "a" * 32))
+    fresh.run("git", "remote", "remove", "origin")
+    fresh.run("git", "commit", "-q", "-a", "--amend", "-m", "as after a run of Snakemake without DVC")
+    answer = ask("why", fresh.root / "results" / name)[1]
+    assert answer["verdict"] == verdict and answer["found_in"] == []
+    assert answer["description"].endswith("if Snakemake made it without DVC, `dvc commit` records it")
 
 
 def test_nothing_is_stale_although_data_are_missing(fresh: Clone, ask: Ask, capsys: pytest.CaptureFixture[str]) -> None:
