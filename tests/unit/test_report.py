@@ -23,7 +23,7 @@ OVERFITTING_RUN = replace(
     levels=[NoiseLevel(5.0, 0.30, 0.36), NoiseLevel(0.0, 0.10, 0.25), NoiseLevel(-5.0, 0.20, 0.30)],
     faces={
         **GOOD_RUN.faces,
-        **{"pictures": 900, "kept": 800, "train": 700, "dropped": {"duplicate": 90, "too_small": 10}},
+        **{"pictures": 900, "kept": 800, "train": 700, "dropped": {"duplicate": 90, "too small": 10}},
     },
 )
 
