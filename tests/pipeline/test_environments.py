@@ -43,6 +43,8 @@ OTHER_PYTHON = "#!/bin/sh\necho 'the wrong python' >&2\nexit 9\n"
 PARAMS, FIGURES = (*DVC, "params"), (*DVC, "figures")
 NOBODY = {"HOME": "/nonexistent", "USER": "me", "LOGNAME": "me"}
 C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+KANJI = {"GIT_AUTHOR_NAME": "面影 太郎", "GIT_COMMITTER_NAME": "面影 太郎"}
+KANJI_COMMIT = git("commit", "-q", "--allow-empty", "-m", "面影: 学習率を変える")
 
 CHEAP = {
     "ASCII locale": Environment(C_LOCALE),
@@ -96,12 +98,9 @@ ALL = {
     "no hard links": Environment(command=FIGURES, prepare=let_fail("link")),
     "files from the future": Environment(command=FIGURES, prepare=set_times("2040-01-01")),
     "files from before 1970": Environment(command=PARAMS, prepare=set_times("1960-01-01")),
-    "kanji in commit and name": Environment(
-        {**C_LOCALE, "GIT_AUTHOR_NAME": "面影 太郎"},
-        command=EXPERIMENT,
-        prepare=git("commit", "-q", "--allow-empty", "-m", "面影: 学習率を変える"),
-        message=RAN,
-        succeeds=True,
+    "kanji in commit and name": Environment(KANJI, (), EXPERIMENT, KANJI_COMMIT, RAN, True),
+    "kanji in commit and name, ASCII locale": Environment(
+        {**C_LOCALE, **KANJI}, command=EXPERIMENT, prepare=KANJI_COMMIT, message="surrogates not allowed"
     ),
     "detached HEAD": Environment({}, (), EXPERIMENT, git("checkout", "-q", "--detach"), RAN, True),
     "failing hook": Environment({}, (), EXPERIMENT, add_failing_hook, RAN, True),
@@ -134,7 +133,7 @@ def test_a_stage_leaves_the_same_bytes_or_says_why_not(
     assert hash_outputs(clone, STAGES[stage].outs) == before
     if (clone.root / ".git").exists():
         safe = ("git", "-c", "safe.directory=*")
-        assert clone.run(*safe, "status", "--porcelain", ".", ":!results/timings.json").stdout == ""
+        assert Clone(clone.root).run(*safe, "status", "--porcelain", ".", ":!results/timings.json").stdout == ""
 
 
 @pytest.mark.slow

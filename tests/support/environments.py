@@ -71,7 +71,7 @@ def rename(name: str) -> Callable[[Clone], Path]:
     """Return a preparation that gives the checkout's folder another name, which may contain folders."""
 
     def prepare(clone: Clone) -> Path:
-        target = clone.root.with_name(name)
+        target = clone.root.parent / name
         target.parent.mkdir(parents=True, exist_ok=True)
         return clone.root.rename(target)
 
@@ -79,11 +79,11 @@ def rename(name: str) -> Callable[[Clone], Path]:
 
 
 def give_away(clone: Clone) -> None:
-    """Give the checkout to another user, with the folders above it open to all."""
+    """Give the checkout to another user, who may pass through the folders above it."""
     if IS_ROOT:
         clone.run("chown", "-R", f"{USER}:{USER}", ".")
-    for folder in clone.root.parents[:3]:
-        folder.chmod(0o755)
+    for folder in clone.root.parents[:-2]:  # below /tmp
+        folder.chmod(folder.stat().st_mode | 0o111)
 
 
 def git(*arguments: str) -> Callable[[Clone], None]:
