@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from support.clone import TRAINING_OUTPUTS, Clone, skip_unless_installed
 from support.environments import (
+    AS_MEMBER,
     AS_USER,
     DVC,
     EXPERIMENT,
@@ -30,6 +31,7 @@ from support.environments import (
     rename,
     set_temporary_folder,
     set_times,
+    share,
     use_no_scm,
     write_module,
 )
@@ -74,6 +76,7 @@ ALL = {
         {"HOME": "/nonexistent", "USER": "", "LOGNAME": ""}, AS_USER, PARAMS, give_away, "uid not found: 12345"
     ),
     "checkout of another user": Environment(NOBODY, AS_USER, PARAMS, message="Permission denied: .*/.dvc/tmp/lock"),
+    "checkout shared by a group": Environment(NOBODY, AS_MEMBER, prepare=share),
     "checkout of another user, read by root": Environment(command=PARAMS, prepare=give_away),
     "checkout of another user, experiment": Environment(
         command=EXPERIMENT, prepare=give_away, message="is not owned by current user"

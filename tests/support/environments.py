@@ -18,7 +18,7 @@ DVC = (sys.executable, "-m", "dvc", "repro", "--force", "--single-item")
 EXPERIMENT = (sys.executable, "-m", "dvc", "exp", "run", "-S", "report_title=x", "params")
 TEMPORARY = (sys.executable, "-m", "dvc", "exp", "run", "--temp", "-S", "report_title=x", "params")
 # Runs a command as a user that /etc/passwd does not list, who may read all files: the interpreter may lie in /root.
-USER = 12345
+USER, GROUP = 12345, 12346
 AS_USER = (
     "setpriv",
     f"--reuid={USER}",
@@ -27,6 +27,8 @@ AS_USER = (
     "--inh-caps=+dac_read_search",
     "--ambient-caps=+dac_read_search",
 )
+# The same for a user of a group that shares the checkout.
+AS_MEMBER = ("setpriv", f"--reuid={USER}", f"--regid={USER}", f"--groups={GROUP}", *AS_USER[-2:])
 # Runs a command as root without the right to write anywhere.
 WITHOUT_RIGHTS = ("setpriv", f"--bounding-set={','.join(WRITE_CAPABILITIES)}")
 UMASK = ("sh", "-c", 'umask 077; exec "$@"', "sh")
@@ -82,6 +84,15 @@ def give_away(clone: Clone) -> None:
     """Give the checkout to another user, who may pass through the folders above it."""
     if IS_ROOT:
         clone.run("chown", "-R", f"{USER}:{USER}", ".")
+    for folder in clone.root.parents[:-2]:  # below /tmp
+        folder.chmod(folder.stat().st_mode | 0o111)
+
+
+def share(clone: Clone) -> None:
+    """Share the checkout with a group, as git's core.sharedRepository does."""
+    if IS_ROOT:
+        clone.run("chgrp", "-R", str(GROUP), ".")
+    clone.run("chmod", "-R", "g+rwX", ".")
     for folder in clone.root.parents[:-2]:  # below /tmp
         folder.chmod(folder.stat().st_mode | 0o111)
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from omokage.base.files import write_atomically
+from omokage.base.files import write_atomically, write_text
 from omokage.pipeline.graph import Stage
 
 # A file in each folder that stages write. Snakemake knows the folder by this file: into a folder that a rule declares
@@ -49,9 +49,9 @@ def write_triggers(root: Path, stages: Iterable[Stage], to_run: Iterable[str]) -
     now, names = time.time(), set(to_run)
     for stage in stages:
         trigger = root / trigger_path(stage.name)
-        trigger.parent.mkdir(parents=True, exist_ok=True)
-        if stage.name in names or not trigger.exists():
-            trigger.write_text(f"{time.time_ns()}\n", encoding="utf-8")
+        is_new = stage.name in names or not trigger.exists()
+        # Always a new file, since only the owner of a file may set its times, and a group may share the checkout.
+        write_text(trigger, f"{time.time_ns()}\n" if is_new else trigger.read_text(encoding="utf-8"))
         newest = max((time for _, time in _find_times(root, stage)), default=now)
         modified = max(now, newest + 1) if stage.name in names else LONG_AGO
         os.utime(trigger, (modified, modified))
