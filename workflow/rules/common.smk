@@ -1,4 +1,5 @@
 # Shared by all rules. `pipeline` (omokage.pipeline.workflow) decides which stages must run.
+import logging
 import os
 import shlex
 import shutil
@@ -17,10 +18,13 @@ os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 from omokage.base.errors import UserError
 from omokage.pipeline.rule_files import trigger_path
+from omokage.pipeline.snakemake_errors import ErrorCollector
 from omokage.pipeline.snakemake_options import read_options
 from omokage.pipeline.snakemake_report import CATEGORIES, caption_path
 from omokage.pipeline.workflow import Workflow
 
+errors = ErrorCollector()
+logging.getLogger("snakemake").addHandler(errors)
 options = read_options()
 try:
     pipeline = Workflow(ROOT, config, workflow.is_main_process, options)
@@ -112,3 +116,6 @@ onstart:
 
 onerror:
     pipeline.print_logs(is_remote)
+    # Under DVC, the launcher prints the causes.
+    if not pipeline.single_stage:
+        print(*(f"omokage: {cause}\n" for cause in errors.causes), sep="", end="", file=sys.stderr)

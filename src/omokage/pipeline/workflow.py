@@ -1,7 +1,6 @@
 """The Snakefile's logic: read the configuration, decide which stages must run, and manage logs."""
 
 import difflib
-import os
 import shlex
 import shutil
 import sys
@@ -10,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-from omokage.base.checkout import work_folder
 from omokage.base.environment import read_positive
 from omokage.base.errors import UserError
 from omokage.base.files import remove
@@ -19,6 +17,7 @@ from omokage.config.yaml_file import load_yaml
 from omokage.params.schema import Params
 from omokage.pipeline import rule_files, slurm
 from omokage.pipeline.graph import Stage, find_with_downstream, read_stages
+from omokage.pipeline.launch import log_folder
 from omokage.pipeline.snakemake_options import Options
 from omokage.pipeline.stale import find_stale
 
@@ -64,8 +63,8 @@ class Workflow:
         self.stages = read_stages(self.root)
         if self.single_stage and self.single_stage not in self.stages:
             self.refuse(f"stage = {self.single_stage!r}: expected one of {', '.join(self.stages)}")
-        if set("{}") & set(str(self.logs)):
-            self.refuse(f"{self.logs}: expected a path without braces, which Snakemake takes for wildcards")
+        if set("{}:\n") & set(str(self.logs)):
+            self.refuse(f"{str(self.logs)!r}: expected a path without braces, colons and line breaks")
 
     def _check_config(self) -> None:
         """Raise UserError for a key of the configuration that nothing reads."""
@@ -98,7 +97,7 @@ class Workflow:
     @property
     def logs(self) -> Path:
         """The folder of the stages' logs, a separate one for each experiment."""
-        return work_folder(self.root) / "logs" / os.environ.get("DVC_EXP_NAME", "workspace")
+        return log_folder(self.root)
 
     def refuse(self, message: object) -> NoReturn:
         """Raise UserError with `message`; also print it if DVC runs a single stage, since Snakemake is then quiet."""
@@ -196,4 +195,5 @@ class Workflow:
         """Print the last lines of the logs of the stage that DVC runs, if its jobs run on other nodes."""
         if self.single_stage and is_remote(self.single_stage):
             for path in self.find_logs(self.single_stage):
-                print(f"{path}:", *path.read_text().splitlines()[-LOG_LINES:], sep="\n", file=sys.stderr)
+                if lines := path.read_text(encoding="utf-8", errors="replace").splitlines():
+                    print(f"{path}:", *lines[-LOG_LINES:], sep="\n", file=sys.stderr)
