@@ -22,7 +22,7 @@ for name in ("python", "uv", "dvc", "ruff", "omokage"):
     program = bin / name
     program.write_text(f"""#!/bin/sh
 echo {name} "$@" >> calls.txt
-if [ {name} = uv ] && [ -e slow ]; then sleep 60; fi
+while [ {name} = uv ] && [ -e slow ]; do sleep 0.02; done
 if [ {name} = uv ] && [ -e offline ]; then exit 1; fi
 """)
     program.chmod(0o755)
@@ -63,8 +63,8 @@ class Checkout:
     def list_files(self) -> set[Path]:
         return {path for path in self.root.rglob("*") if ".git" not in path.parts}
 
-    def kill_make(self) -> None:
-        """Kill `make install` while uv runs."""
+    def start_make(self) -> "subprocess.Popen[bytes]":
+        """Start `make install`, and return it when uv runs, which ends when the file `slow` is removed."""
         (self.root / "slow").touch()
         calls = len(self.list_calls())
         process = subprocess.Popen(
@@ -72,6 +72,11 @@ class Checkout:
         )
         while not any(call.startswith("uv") for call in self.list_calls()[calls:]):
             time.sleep(0.02)
+        return process
+
+    def kill_make(self) -> None:
+        """Kill `make install` while uv runs."""
+        process = self.start_make()
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         (self.root / "slow").unlink()
@@ -135,6 +140,16 @@ def test_the_next_make_heals_an_installation_that_was_killed(checkout: Checkout,
     (checkout.root / "offline").unlink()
     assert checkout.make("install").returncode == 0
     assert checkout.make("why").returncode == 0 and not (checkout.root / ".venv.old").exists()
+
+
+def test_two_installations_at_once_build_one_environment(checkout: Checkout) -> None:
+    first = checkout.start_make()
+    second = subprocess.Popen(["make", "install", f"PYTHON={sys.executable}"], cwd=checkout.root)
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.wait(0.3)
+    (checkout.root / "slow").unlink()
+    assert (first.wait(), second.wait()) == (0, 0)
+    assert [call.split()[0] for call in checkout.list_calls()].count("python") == 1
 
 
 def test_make_ends_with_the_line_about_the_report(checkout: Checkout) -> None:
