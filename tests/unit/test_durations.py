@@ -89,6 +89,7 @@ def test_a_time_is_in_proportion_to_the_work(root: Path, stage: str, changes: di
         ("sample", {"channel_mult": [1, 2, 4]}),
         ("evaluate", {"extractor": "inception"}),
         ("evaluate", {"bootstrap": 100_000}),
+        ("figures", {"image_size": 64}),
         ("download", {"source": "kaggle"}),
         ("faces", {"source": "folder"}),
     ],
@@ -102,6 +103,12 @@ def test_a_time_holds_only_for_the_same_kind_of_machine(root: Path, monkeypatch:
     assert predict_duration(root, "train", DEFAULTS, 3) is None
     monkeypatch.setattr(durations, "describe_machine", lambda: "another processor, 2 cores")
     assert predict(root, "train") is None
+
+
+def test_a_short_run_may_consist_of_its_fixed_part(tmp_path: Path) -> None:
+    record_duration(tmp_path, "faces", DEFAULTS, 0.9, 2)
+    assert predict_duration(tmp_path, "faces", DEFAULTS | {"avatar_count": 60_000}, 2) is None
+    assert predict_duration(tmp_path, "faces", DEFAULTS | {"avatar_count": 7_000}, 2) == pytest.approx(0.97, abs=0.1)
 
 
 def test_new_images_of_unknown_number_have_no_time(tmp_path: Path) -> None:

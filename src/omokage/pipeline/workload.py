@@ -21,7 +21,7 @@ SETTINGS = {
     "sample": NETWORK,
     "transform": NETWORK,
     "evaluate": ("extractor", "kid_subsets", "kid_subset_size", "bootstrap"),
-    "figures": ("figure_dpi",),
+    "figures": ("figure_dpi", "grid_side", "image_size"),
 }
 SNAPSHOTS = 6  # snapshots of the EMA that a training saves
 BATCH = 32  # samples that the stage `sample` generates at once
