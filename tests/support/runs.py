@@ -17,7 +17,8 @@ STAGES = read_stages(ROOT)
 OUTPUTS = sorted({out for stage in STAGES.values() for out in stage.outs} - {STAGES["report"].record})
 # The report gives the times of the run.
 TIMES = re.compile(
-    rb"The training took [\d. minsh]+ on [^.]+\.( All stages before this report took [\d. minsh]+ together\.)?"
+    rb"(<p>)?The training took [\d. minsh]+ on [^.]+\."
+    rb"( All stages before this report took [\d. minsh]+ together\.)?(</p>)?\s*"
 )
 
 

@@ -61,9 +61,19 @@ def without_patch_size(header: dict[str, Any]) -> dict[str, Any]:
         (lambda header: {**header, "depth": 3}, "missing fields: none; unknown fields: depth"),
         (lambda header: {**header, "architecture": None}, "the header does not describe a model of this version"),
         (lambda header: {**header, "mean": 0.5}, "the header does not describe a model of this version"),
+        (lambda header: {**header, "prediction": "w"}, "prediction = 'w': expected eps, x0, v"),
+        (lambda header: {**header, "schedule": ["cosine"]}, "the header does not describe a model of this version"),
         (lambda header: [header], "the header does not describe a model of this version"),
     ],
-    ids=["missing field", "unknown field", "no architecture", "number instead of a list", "list instead of fields"],
+    ids=[
+        "missing field",
+        "unknown field",
+        "no architecture",
+        "number instead of a list",
+        "unknown prediction",
+        "list instead of a name",
+        "list instead of fields",
+    ],
 )
 def test_a_model_file_with_an_unreadable_header_is_an_error_that_names_the_file(
     tmp_path: Path, change: Callable[[dict[str, Any]], Any], problem: str

@@ -5,7 +5,7 @@ A ModelSpec holds everything else that sampling needs to know about the model.
 
 import copy
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from torch import Tensor
 
 from omokage.base.errors import UserError
 from omokage.compute.device import choose_memory_format
-from omokage.diffusion.schedule import Schedule
+from omokage.diffusion.objective import PREDICTIONS
+from omokage.diffusion.schedule import SCHEDULES, Schedule
 from omokage.diffusion.unet import Architecture, UNet
 
 HEADER_KEY = "omokage"
@@ -28,6 +29,12 @@ RENAMED_FIELDS = {
     "blocks": "num_res_blocks",
     "attention": "attention_resolutions",
     "patch": "patch_size",
+}
+# The values that some fields of a model's description may have.
+CHOICES: dict[str, Collection[str]] = {
+    "prediction": PREDICTIONS,
+    "schedule": SCHEDULES,
+    "precision": ("auto", "bf16", "fp32"),
 }
 REMEDY = "train a new model with `dvc repro train`"
 
@@ -115,11 +122,14 @@ def load_model(path: Path, device: torch.device) -> tuple[UNet, ModelSpec]:
 def _parse_spec(header: str, name: str) -> ModelSpec:
     """Parse `header`, the JSON text from the header of the file `name`, and return the model spec.
 
-    Raises UserError if fields are missing or unknown.
+    Raises UserError if fields are missing or unknown, or have unknown values.
     """
     try:
         values = json.loads(header)
         _check_fields(ModelSpec, values)
+        for key, choices in CHOICES.items():
+            if values[key] not in choices:
+                raise ValueError(f"{key} = {values[key]!r}: expected {', '.join(choices)}")
         shape: dict[str, Any] = {
             RENAMED_FIELDS.get(key, key): tuple(value) if isinstance(value, list) else value
             for key, value in values["architecture"].items()

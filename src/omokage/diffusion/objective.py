@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+PREDICTIONS = ("eps", "x0", "v")  # what a network may predict
+
 
 def compute_target(prediction: str, x0: Tensor, noise: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
     """Return the training target of a network that predicts `prediction` (eps, x0 or v).
