@@ -12,7 +12,7 @@ import pytest
 from safetensors.torch import load_file
 from support import slurm_cluster
 from support.clone import ROOT, TRAINING_OUTPUTS, Clone, make_interruptible, skip_unless_installed
-from support.runs import STAGES, hash_outputs, wait_for
+from support.runs import STAGES, find_checkpoints, hash_outputs, wait_for
 from support.sessions import output_path, start_repro_train
 from support.slurm_cluster import Cluster
 from support.training import compute_relative_distance
@@ -48,7 +48,7 @@ class Training:
 
     def newest_checkpoint(self) -> str:
         """Return the name of the newest checkpoint, empty if there is none."""
-        return max((path.name for path in self.work.glob("train-*/*/*.ckpt")), default="")
+        return max(find_checkpoints(self.clone), default="")
 
     def wait_for_checkpoint(self) -> None:
         """Wait for a checkpoint that is newer than the newest one."""

@@ -13,7 +13,7 @@ from zipfile import ZipFile
 import pytest
 from support.clone import TRAINING_OUTPUTS, Clone, make_interruptible, parse_stages_run
 from support.images import write_random_images
-from support.runs import STAGES, hash_outputs, wait_for
+from support.runs import STAGES, find_checkpoints, hash_outputs, wait_for
 from support.sessions import kill_session, start_repro_train
 
 from omokage.base.files import hash_tree
@@ -76,7 +76,7 @@ def test_a_training_that_is_killed_and_later_loses_its_dvc_ends_with_the_same_ou
     lock, log = work / "train.lock", work / "logs" / "workspace" / "train.log"
     table = clone.root / "results" / "loss.csv"
     with start_repro_train(clone) as killed:
-        wait_for(lambda: " ".join(str(path) for path in work.glob("train-*/*/*.ckpt")), ".ckpt")
+        wait_for(lambda: " ".join(find_checkpoints(clone)), ".ckpt")
         kill_session(killed)
     with start_repro_train(clone) as terminated:
         wait_for(lambda: table.read_text() if table.exists() else "", "\n20,")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.clone import Clone, create_once, skip_unless_installed
 from support.faults import cause_fault, find_processes, repro_until_success, start_repro
-from support.runs import hash_outputs, wait_for
+from support.runs import find_checkpoints, hash_outputs, wait_for
 from support.sessions import output_path
 
 CHANGE = {"kid_subsets": 4}  # reruns evaluate, figures and report
@@ -64,4 +64,4 @@ def test_ctrl_c_stops_all_processes_and_says_how_to_resume(copy_clone: Callable[
     output = output_path(clone).read_text()
     assert re.search(r"train: stopped after step \d+: run the same command to resume", output)
     assert "Traceback" not in output
-    assert list((clone.root / ".dvc" / "tmp" / "omokage").glob("train-*/*/*.ckpt"))
+    assert find_checkpoints(clone)

@@ -29,6 +29,11 @@ def hash_outputs(clone: Clone, outputs: Sequence[str] = OUTPUTS) -> dict[str, st
     return hashes | {out: hash_bytes(TIMES.sub(b"", (clone.root / out).read_bytes())) for out in reports}
 
 
+def find_checkpoints(clone: Clone) -> list[str]:
+    """Return the names of the checkpoints of trainings that have not ended, sorted; half-written files do not count."""
+    return sorted(path.name for path in (clone.root / ".dvc/tmp/omokage").glob("train-*/*/[0-9]*.ckpt"))
+
+
 def find_planned_stages(clone: Clone, *arguments: str) -> set[str]:
     """Return the stages that `snakemake` would run with these arguments, as its dry run lists them."""
     done = clone.snakemake("--dry-run", *arguments, "--quiet", "rules")
