@@ -78,14 +78,14 @@ def print_steps(steps: Sequence[Any]) -> None:
         more = f" (and {len(step.reasons) - 1} more)" if len(step.reasons) > 1 else ""
         time = "restored" if step.restored else _format_duration(step.seconds)
         print(f"{step.stage:{width}} {time:>10}  {step.reasons[0]}{more}")
-    unknown = list_unknown(steps)
+    unknown, count = list_unknown(steps), f"{len(steps)} stage{'s' if len(steps) > 1 else ''}"
     if not steps:
         print(NOTHING)
     elif any(step.seconds is not None or step.restored for step in steps):
         without = f", without {', '.join(unknown)}" if unknown else ""
-        print(f"{len(steps)} stages, about {_format_duration(sum(step.seconds or 0 for step in steps))}{without}")
+        print(f"{count}, about {_format_duration(sum(step.seconds or 0 for step in steps))}{without}")
     else:
-        print(f"{len(steps)} stages, time unknown on this machine")
+        print(f"{count}, time unknown on this machine")
 
 
 def _format_duration(seconds: float | None) -> str:

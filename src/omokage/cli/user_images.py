@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from omokage.base.errors import UserError
+from omokage.config.params_file import default_params
 from omokage.data.curation.face_cropper import FaceCropper
 from omokage.data.detection.analyse import analyse_image
 from omokage.editing.image_editor import ImageEditor
@@ -37,12 +38,13 @@ class EditRequest:
 
 
 def load_faces(paths: Sequence[Path], side: int, crop: str) -> Tensor:
-    """Return the likeliest face of each image, uint8 [n, 3, side, side], cropped as in the pipeline.
+    """Return the likeliest face of each image, uint8 [n, 3, side, side], cropped with the pipeline's default margin.
 
-    `crop` is auto, detect or whole, as in params.yaml. Raises UserError if a file is missing, is not an image, or has
-    no face.
+    `crop` is auto, detect or whole, as in params.yaml. Faces may be smaller than in the pipeline. Raises UserError if a
+    file is missing, is not an image, or has no face.
     """
-    cropper, faces = FaceCropper(side, margin=0.3, min_likelihood=0.8, max_faces=1, min_side=16), []
+    defaults, faces = default_params(), []
+    cropper = FaceCropper(side, defaults["crop_margin"], defaults["crop_likelihood"], max_faces=1, min_side=16)
     for path in paths:
         if not path.is_file():
             problem = "is not a file" if path.exists() else "there is no such file"
