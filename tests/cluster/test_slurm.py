@@ -156,9 +156,12 @@ def test_the_controller_may_be_a_job_itself_and_the_next_one_of_an_array_takes_o
     def submit(*options: str) -> str:
         command = f"--wrap={sys.executable} -m dvc repro"
         folder = f"--chdir={clone.root}"
-        return cluster.run("sbatch", "--parsable", "--output=%x.log", folder, *options, command, **environment).strip()
+        return cluster.run(
+            "sbatch", "--parsable", "--output=%x.log", "--open-mode=append", folder, *options, command, **environment
+        ).strip()
 
-    array = submit("--array=1-2%1", "--job-name=array", "--cpus-per-task=2", "--mem-per-cpu=1000")
+    # DVC refuses an element that starts before the processes of the one before it have ended; then the next starts.
+    array = submit("--array=1-4%1", "--job-name=array", "--cpus-per-task=2", "--mem-per-cpu=1000")
     training.wait_for_checkpoint()
     training.pause()
     # As the time limit of the first controller would. Its job for the training goes on.

@@ -20,7 +20,7 @@ from omokage.cli.main import main
 from omokage.comparison import page, plots, runs
 from omokage.pipeline.dvc_lock import hash_dependency, hash_md5
 from omokage.provenance.history import History
-from omokage.provenance.lineage import METRICS, SAMPLES
+from omokage.provenance.lineage import SAMPLES, SCORES
 from omokage.stamps.stamp import read_stamp
 
 
@@ -53,8 +53,8 @@ def test_a_page_shows_the_runs_in_columns(
     assert "url(" not in html and "@import" not in html
     text = " ".join(html.split())
     assert '<tr><th scope="row">lr</th><td>0.004</td><td>0.001</td><td>0.004</td></tr>' in text
-    metrics = json.loads(read_from_revision(clone_with_experiment, Path(METRICS)))
-    scores = [key for key in metrics if not key.endswith("_floor")]
+    content = json.loads(read_from_revision(clone_with_experiment, Path(SCORES)))
+    scores = [key for key in content if not key.endswith("_floor")]
     assert text.count('<th scope="row">') == len(scores) + len(["lr"])
     assert "Sample i starts from the same noise in every run" in text
     assert "different settings" not in text and "not all from one run" not in text
@@ -169,8 +169,8 @@ def test_the_page_says_which_scores_do_not_compare_and_which_results_are_mixed(
     copy_clone: Callable[[], Clone],
 ) -> None:
     clone = copy_clone()
-    metrics = clone.root / METRICS
-    metrics.write_text(json.dumps({**json.loads(metrics.read_text()), "n": 7, "extractor": "inception"}))
+    scores = clone.root / SCORES
+    scores.write_text(json.dumps({**json.loads(scores.read_text()), "n": 7, "extractor": "inception"}))
     compared = read_runs(clone, "workspace", "HEAD")
     assert runs.find_score_setting_differences(compared) == ["feature extractor", "number of samples"]
     images = {"curves": plots.plot_curves(compared), "scores": plots.plot_scores(compared)}

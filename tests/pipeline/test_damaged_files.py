@@ -23,9 +23,8 @@ READERS = {
     "dvc.yaml": {"stale", "plan", "audit", "why"},
     "params.yaml": {"stale", "plan", "why"},
     "dvc.lock": {"stale", "plan", "audit", "why", "compare"},
-    "results/metrics.json": {"compare"},
+    "results/scores.json": {"compare"},
     "results/loss.csv": {"compare"},
-    "results/timings.json": {"plan"},
     "results/runs/train.json": {"stale", "plan", "audit"},
 }
 
@@ -68,7 +67,7 @@ def test_every_command_names_a_damaged_file_and_the_way_out(
 def test_a_stage_names_a_damaged_input(copy_clone: Callable[[], Clone]) -> None:
     clone = copy_clone()
     for name, message in (
-        ("results/metrics.json", "results/metrics.json is not from the recorded run of evaluate: run `dvc repro`"),
+        ("results/scores.json", "results/scores.json is not from the recorded run of evaluate: run `dvc repro`"),
         (f"{FOLDER}train.json", "results/runs/train.json is not a valid run record: run `dvc repro`"),
     ):
         path = clone.root / name

@@ -44,4 +44,4 @@ def test_a_path_with_braces_is_an_error(
     clone = preload(finished_clone.copy(tmp_path / "{clone}"))
     done = clone.dvc("repro", "--force", "params", check=False)
     assert done.returncode != 0
-    assert "expected a path without braces" in done.stderr
+    assert "expected a path without colons, braces and line breaks" in done.stderr

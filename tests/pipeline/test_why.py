@@ -50,7 +50,7 @@ def test_a_figure_is_identified_with_its_parameters_data_and_scores(clone_with_e
     assert answer["params"]["train"]["lr"] == 0.004 and answer["params"]["figures"] == {"grid_side": 2}
     assert "evaluate" not in answer["params"]
     assert answer["data"]["name"] == "DiceBear avatars: adventurer" and answer["data"]["pictures"] == 48
-    assert answer["scores"] == json.loads((clone_with_experiment.root / "results/metrics.json").read_text())
+    assert answer["scores"] == json.loads((clone_with_experiment.root / "results/scores.json").read_text())
     assert [revision["kind"] for revision in answer["found_in"]] == ["workspace", "commit", "commit"]
     assert answer["params_changed"] == answer["packages_changed"] == {} and answer["code_changed"] == []
     assert answer["reproduce_with"][0] == "dvc repro figures"

@@ -47,10 +47,12 @@ class Checkout:
         return self.root / ".venv"
 
     def make(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        # Without the settings of the `make` that runs the tests.
+        inherited = {key: value for key, value in os.environ.items() if "MAKE" not in key}
         return subprocess.run(
             ["make", f"PYTHON={sys.executable}", *arguments],
             cwd=self.root,
-            env={**os.environ, **Clone.git_identity(), **environment},
+            env={**inherited, **Clone.git_identity(), **environment},
             capture_output=True,
             text=True,
             check=False,

@@ -104,7 +104,7 @@ def test_an_unknown_stage_and_a_path_with_braces_are_refused(checkout: Path, mon
     braces.mkdir()
     shutil.copy2(checkout / "dvc.yaml", braces)
     monkeypatch.chdir(braces)
-    with pytest.raises(UserError, match="expected a path without braces, colons and line breaks"):
+    with pytest.raises(UserError, match="expected a path without colons, braces and line breaks"):
         create(braces)
 
 

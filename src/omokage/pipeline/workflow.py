@@ -64,7 +64,7 @@ class Workflow:
         if self.single_stage and self.single_stage not in self.stages:
             self.refuse(f"stage = {self.single_stage!r}: expected one of {', '.join(self.stages)}")
         if set("{}:\n") & set(str(self.logs)):
-            self.refuse(f"{str(self.logs)!r}: expected a path without braces, colons and line breaks")
+            self.refuse(f"{str(self.logs)!r}: expected a path without colons, braces and line breaks")
 
     def _check_config(self) -> None:
         """Raise UserError for a key of the configuration that nothing reads."""
