@@ -150,11 +150,11 @@ def test_the_controller_may_be_a_job_itself_and_the_next_one_of_an_array_takes_o
     cluster: Cluster, copy_clone: Callable[[], Clone], uninterrupted_training: Clone
 ) -> None:
     clone = make_interruptible(copy_clone())
-    environment = {"HOME": str(clone.root), **cluster.configure(clone, gpus="0")}
+    environment = {"HOME": str(clone.root), "PYTHONPATH": "src", **cluster.configure(clone, gpus="0")}
     training = Training(cluster, clone)
 
     def submit(*options: str) -> str:
-        command = f"--wrap={sys.executable} -m dvc repro"
+        command = f"--wrap={sys.executable} -m omokage.cli.main clean; {sys.executable} -m dvc repro"
         folder = f"--chdir={clone.root}"
         return cluster.run(
             "sbatch", "--parsable", "--output=%x.log", "--open-mode=append", folder, *options, command, **environment

@@ -121,6 +121,15 @@ def test_what_a_slurm_job_may_use_stays(
     assert (checkout / ".dvc" / "tmp" / "omokage" / RESUMABLE).exists() == bool(reason)
 
 
+@pytest.mark.parametrize(("content", "is_removed"), [("", True), ('{"write": {', True), ('{"write": {}}', False)])
+def test_dvcs_file_of_locks_is_removed_if_it_is_damaged(checkout: Path, content: str, is_removed: bool) -> None:
+    path = checkout / ".dvc" / "tmp" / "rwlock"
+    path.write_text(content)
+    assert main(["clean", "--dry-run"]) == 0 and path.exists()
+    assert main(["clean"]) == 0
+    assert path.exists() != is_removed
+
+
 def test_unfinished_outputs_of_a_running_stage_stay(checkout: Path) -> None:
     with try_lock(checkout / ".dvc" / "tmp" / "omokage" / "train.lock"):
         assert main(["clean"]) == 0

@@ -6,9 +6,10 @@ from omokage.base.checkout import find_main_checkout
 from omokage.cli.checkout import find_checkout
 
 DESCRIPTION = """\
-Remove what ended runs have left: locks, unfinished outputs, partial results, and the logs of experiments that no longer
-exist. Nothing of a living run is removed. Partial results from which an interrupted run could resume are kept, and so
-are the logs of the workspace and of existing experiments. Results, data and the cache stay as they are."""
+Remove what ended runs have left: locks, unfinished outputs, partial results, the logs of experiments that no longer
+exist, and DVC's file of locks if a killed DVC has left it damaged. Nothing of a living run is removed. Partial results
+from which an interrupted run could resume are kept, and so are the logs of the workspace and of existing experiments.
+Results, data and the cache stay as they are."""
 
 
 def add_parser(commands: Any) -> None:

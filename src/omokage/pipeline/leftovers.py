@@ -3,7 +3,9 @@
 A run is alive if it holds its lock, or if SLURM lists a job for its stage. Nothing of such a run is removed.
 """
 
+import json
 import re
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,6 +24,7 @@ RUN = re.compile(r"(?P<run>(?P<stage>\w+)-[0-9a-f]{16})(\.\d+-of-\d+)?(?P<lock>\
 KEPT_LOGS = ("workspace", "slurm")
 # The user's SLURM jobs by id, or None if SLURM does not answer.
 Jobs = Mapping[str, slurm.QueuedJob] | None
+WRITING = 0.5  # seconds; more than DVC needs to write its table of locks
 RESUMABLE = "the same parameters, data and code would resume from it"
 
 
@@ -42,7 +45,8 @@ def clean_leftovers(root: Path, everything: bool = False, dry_run: bool = False)
     """
     jobs = slurm.list_jobs()
     # Each generator holds the locks of a leftover until the next one is requested, so no run starts meanwhile.
-    for leftover in chain(_find_runs(root, jobs, everything), _find_outputs(root, jobs), _find_logs(root)):
+    runs, outputs = _find_runs(root, jobs, everything), _find_outputs(root, jobs)
+    for leftover in chain(runs, outputs, _find_logs(root), _find_damaged_lock(root)):
         if not leftover.kept and not dry_run:
             remove(leftover.path)
         yield leftover
@@ -106,3 +110,23 @@ def _find_logs(root: Path) -> Iterator[Leftover]:
     for path in folders:
         if path.name not in existing:
             yield Leftover(path, "logs of an experiment that was removed")
+
+
+def _find_damaged_lock(root: Path) -> Iterator[Leftover]:
+    """Yield DVC's table of locks if a killed DVC has left it half written: then no DVC can start."""
+    path = root / ".dvc" / "tmp" / "rwlock"
+    if _is_damaged(path):
+        time.sleep(WRITING)
+        if _is_damaged(path):
+            yield Leftover(path, "damaged lock of DVC")
+
+
+def _is_damaged(path: Path) -> bool:
+    """Return whether a file exists and is not JSON."""
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return False
+    except ValueError:
+        return True
+    return False
