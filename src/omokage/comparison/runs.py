@@ -171,7 +171,10 @@ def find_other_differences(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
 
 
 def _differing_keys(runs: Sequence[Run], stages: Iterable[str], part: str) -> list[str]:
-    """Return the sorted keys of one part of the stages' entries, such as `outs`, whose values differ between runs."""
+    """Compare one part, such as `outs`, of the entries of `stages` in dvc.lock between the runs.
+
+    Return the keys with values that differ, sorted.
+    """
     found: set[str] = set()
     for stage in stages:
         tables = [run.runs.get(stage, {}).get(part, {}) for run in runs]

@@ -60,7 +60,7 @@ def rewrite_readme(root: Path) -> str:
 
 
 def declare(root: Path) -> None:
-    """Rewrite all files, or parts of files, that are derived."""
+    """Rewrite everything that follows from the schema and the imports: the files in the module's docstring."""
     pipeline = root / "dvc.yaml"
     write_text(pipeline, rewrite_dvc_yaml(pipeline.read_text(encoding="utf-8")))
     for name, stage in read_stages(root).items():

@@ -116,8 +116,8 @@ def locate(root: Path, path: str, values: Mapping[str, Any]) -> Path:
 
     `root` is the checkout in which the stage runs: the user's clone, or the temporary copy in which DVC runs an
     experiment. Most paths lie in `root`. The user's own images (remote://checkout/...) always lie in the main checkout,
-    the user's clone, because DVC does not copy them. `values` are the parameter values that replace `${...}` in such a
-    path.
+    the user's clone, because DVC does not copy them. `values` are the parameter values that replace `${...}` in
+    `path`.
     """
     if not path.startswith(REMOTE):
         return root / path

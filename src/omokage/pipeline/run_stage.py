@@ -69,7 +69,7 @@ def _warn_of_few_cores(name: str, threads: int) -> None:
 
 
 def _run_whole(root: Path, stage: Stage, job: Job[Any], module: Any, live: Sequence[str], exclusive: bool) -> None:
-    """Run a stage under its locks, and write its seconds to results/timings.json; remove its outputs if it fails.
+    """Run a stage under its locks, and record its duration in results/timings.json; if it fails, remove its outputs.
 
     `live` are the outputs that the stage writes in place while it runs, such as the loss table. With `exclusive`, the
     stage waits until no other exclusive run uses this machine (see `run_stage`).

@@ -132,14 +132,14 @@ def search_pixels(
 def search_features(
     features: Tensor, reference: Mapping[str, Tensor], faces: Mapping[str, int]
 ) -> dict[str, NearestNeighbours]:
-    """Return the face of each split that is nearest to each sample in feature space.
+    """Find the nearest face to each sample in feature space, separately in the training and the held-out split.
 
-    `features` [n, d] are the features of the n samples. `reference` maps a split to the features [m, d] of those of its
-    faces that the stage `reference` has chosen. `faces` maps a split to the number of all its faces. The same number of
-    faces is searched in both splits.
+    `features` [n, d] has the features of one sample per row. `reference` maps each split to the features [m, d] of a
+    subset of its faces. `faces` maps each split to the number of all its faces, from which the positions of the subset
+    in the split follow. The larger subset is reduced to the size of the smaller one.
 
-    The result has the keys `feature_train` and `feature_held_out`. An index in it is the position of a face among all
-    faces of its split.
+    Returns the neighbours under the keys `feature_train` and `feature_held_out`. Their indices are positions in the
+    whole split.
     """
     n = min(map(len, reference.values()))
     nearest = {}
