@@ -83,7 +83,7 @@ class Workflow:
 
     @property
     def names(self) -> list[str]:
-        """The stages for which there is a Snakemake rule: the one that DVC runs, or all if DVC did not start Snakemake."""
+        """The stages with a Snakemake rule: the one that DVC runs, or all if DVC did not start Snakemake."""
         return [self.single_stage] if self.single_stage else list(self.stages)
 
     @property
