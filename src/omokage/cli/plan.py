@@ -56,10 +56,15 @@ def to_json(steps: Sequence[Any], figures: Sequence[str], headline: Mapping[str,
     """Return what the command prints with `--json`. Unknown seconds are null; a restored stage has none either."""
     return {
         "stages": [
-            {"stage": step.stage, "seconds": step.seconds, "restored": step.restored, "reasons": list(step.reasons)}
+            {
+                "stage": step.stage,
+                "seconds": None if step.seconds is None else round(step.seconds, 1),
+                "restored": step.restored,
+                "reasons": list(step.reasons),
+            }
             for step in steps
         ],
-        "seconds": None if list_unknown(steps) else sum(step.seconds or 0 for step in steps),
+        "seconds": None if list_unknown(steps) else round(sum(step.seconds or 0 for step in steps), 1),
         "unknown": list_unknown(steps),
         "figures": list(figures),
         "report": dict(headline) or None,
