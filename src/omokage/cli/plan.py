@@ -64,7 +64,7 @@ def to_json(steps: Sequence[Any], figures: Sequence[str], headline: Mapping[str,
             }
             for step in steps
         ],
-        "seconds": None if list_unknown(steps) else round(sum(step.seconds or 0 for step in steps), 1),
+        "seconds": None if list_unknown(steps) else round(sum(round(step.seconds or 0, 1) for step in steps), 1),
         "unknown": list_unknown(steps),
         "figures": list(figures),
         "report": dict(headline) or None,
