@@ -31,7 +31,7 @@ REPRESENTATIVES = (
     "crop",
     "avatar_seed",
 )
-# Other values of parameters for which the schema, or the value of another parameter, does not allow any value.
+# New values for parameters that the schema, or a second parameter, restricts.
 OTHER_VALUES: dict[str, Any] = {
     "progress_samples": 3,
     "avatar_styles": ["micah"],

@@ -202,7 +202,7 @@ def test_metadata_of_another_run_on_recorded_pixels_is_not_confirmed(
     save_png(read_frames(original)[0], tmp_path / "x.png", stamp)
     code, answer = why(tmp_path / "x.png")
     assert code == 0 and answer["verdict"] == Verdict.UNCONFIRMED
-    assert "the metadata of another run" in answer["description"]
+    assert "the metadata of a different run" in answer["description"]
 
 
 @pytest.mark.parametrize("name", ["report.html", "report.md", "metrics.json"])

@@ -16,7 +16,9 @@ def add_parser(commands: Any) -> None:
     """Add this command to the parser."""
     parser = commands.add_parser("clean", help="remove what ended runs have left", description=DESCRIPTION)
     parser.add_argument(
-        "--all", action="store_true", help="also remove the partial results of interrupted runs, which then start anew"
+        "--all",
+        action="store_true",
+        help="also remove the partial results of interrupted runs, which then start from the beginning",
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would be removed, and remove nothing")
     parser.set_defaults(run=run)

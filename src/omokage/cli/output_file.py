@@ -1,4 +1,4 @@
-"""Check the path that a command is told to write to, before the work starts.
+"""Check the path to which a command will write, before the work starts.
 
 A command never overwrites one of its inputs, a file that git tracks, or a file of the pipeline. It overwrites another
 existing file only with `--force`.

@@ -96,11 +96,13 @@ def _run_whole(root: Path, stage: Stage, job: Job[Any], module: Any, live: Seque
                 raise
         # Another job of a fan-out may still hold a file there; the results are already in place.
         shutil.rmtree(job.work, ignore_errors=True)
-    seconds = time.monotonic() - started
-    write_seconds(root, record, seconds)
-    # A run that resumed, or that other processes took part in, says nothing about the time of a whole run.
-    if is_new and int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        record_duration(root, name, values, seconds, job.threads)
+    # The time of a run that resumed, or collected the results of other jobs, is not that of the whole run.
+    if is_new:
+        seconds = time.monotonic() - started
+        write_seconds(root, record, seconds)
+        # Predictions are for one process.
+        if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+            record_duration(root, name, values, seconds, job.threads)
 
 
 def _lock_device(root: Path, name: str) -> contextlib.AbstractContextManager[bool]:

@@ -135,7 +135,7 @@ def _check_stamps(
 ) -> Iterator[Finding]:
     """Compare the stamps of a stage's figures and reports with `runs`, and their pixels with `figures`, by file name.
 
-    `runs` are what is known of the runs, by stage. What the first stamp says of another run is added.
+    `runs` are what is known of the runs, by stage. What the first stamp says about a further run is added.
     """
     for path in stage.outs:
         if Path(path).suffix not in STAMPED_SUFFIXES or not (root / path).is_file():

@@ -103,7 +103,7 @@ def _identify_by_pixels(
         return Identification(Verdict.RECORDED, description, original, locations)
     if confirmed := [location for location, figure in same_pixels if figure.stamp == signature.stamp]:
         return Identification(Verdict.RECORDED, description, stamp, confirmed)
-    description = "has the pixels of a recorded figure, but the metadata of another run, which no record confirms"
+    description = "has the pixels of a recorded figure, but the metadata of a different run, which no record confirms"
     return Identification(Verdict.UNCONFIRMED, description, stamp)
 
 
