@@ -18,7 +18,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--all",
         action="store_true",
-        help="also remove the partial results of interrupted runs, which then start from the beginning",
+        help="also remove partial results, from which interrupted runs would resume",
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would be removed, and remove nothing")
     parser.set_defaults(run=run)

@@ -24,8 +24,8 @@ def find_record(root: Path, stage: Stage) -> Record | None:
 class LastRun:
     """The last run of a stage, as this checkout knows it: by its run record, by its entry in dvc.lock, or by both.
 
-    `entry` is None if the record describes a different run: Snakemake without DVC updates only the record. `record` is None if
-    the checkout lacks it, as a fresh clone does.
+    `entry` is None if the record describes a different run: Snakemake without DVC updates only the record. `record` is
+    None if the checkout lacks it, as a fresh clone does.
     """
 
     record: Record | None
