@@ -2,14 +2,18 @@
 
 python3 workflow/install.py [--check]
 
-The environment is built in its final place, since it cannot be moved. The one that it replaces waits in .venv.old, and
-comes back if the installation fails. The file .venv/ready names the requirements.lock and the folder that the
-environment was built for. Only the standard library is used, and no syntax newer than Python 3.6, so that an older
-Python can print why it is refused.
+The environment is built in .venv.building and takes its place when it is complete. So a failed or killed installation
+leaves the one before it as it was. The file .venv/ready names the requirements.lock and the folder that the environment
+was built for. Only the standard library is used, and no syntax newer than Python 3.6, so that an older Python can print
+why it is refused.
+
+OMOKAGE_TORCH_INDEX is the address of a package index from which torch and torchvision are installed, instead of the
+builds for CUDA with their libraries. The environment keeps the choice until the variable has another value.
 """
 
 import fcntl
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -17,10 +21,12 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-ENVIRONMENT, PREVIOUS, READY = Path(".venv"), Path(".venv.old"), Path(".venv/ready")
+ENVIRONMENT, BUILDING, PREVIOUS = Path(".venv"), Path(".venv.building"), Path(".venv.old")
 REQUIREMENTS, LOCK = Path("requirements.lock"), Path(".dvc/tmp/install.lock")
 LOCAL_CONFIG = Path(".dvc/config.local")
 OLDEST, NEWEST = (3, 11), (3, 13)
+# What is left out if torch comes from another index: torch's own builds, and the libraries that only these need.
+TORCH = r"torch|torchvision|triton|(?:nvidia|cuda)-.*"
 
 
 class InstallationError(Exception):
@@ -63,24 +69,38 @@ def install() -> None:
             f".venv is a link to {ENVIRONMENT.resolve()}, which was not built for this checkout: remove the link, then "
             "run `make install`"
         )
-    if python or PREVIOUS.exists():
+    if python or PREVIOUS.exists() or BUILDING.exists():
         with hold_lock():
-            if python and not is_ready():  # another `make` may have built it meanwhile
+            restore_interrupted()
+            if not is_ready():  # another `make` may have built it meanwhile
                 replace_environment(python)
+            remove(BUILDING)
             remove(PREVIOUS)
     if not (LOCAL_CONFIG.is_file() and "checkout" in LOCAL_CONFIG.read_text()):
         run(".venv/bin/dvc", "config", "--local", "remote.checkout.url", ".")
 
 
 def is_ready() -> bool:
-    """Return whether the environment is complete, and was built here from this requirements.lock."""
+    """Return whether the environment is complete, and was built here from this requirements.lock and torch index."""
     has_python = Path(".venv/bin/python").exists()  # false also for a link to a Python that was removed
-    return has_python and READY.is_file() and READY.read_text() == describe_environment()
+    return has_python and read_ready() == describe_environment()
 
 
-def describe_environment() -> str:
-    """Return the content of .venv/ready: the hash of requirements.lock, and the folder of the environment."""
-    return f"{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()} {ENVIRONMENT.resolve()}\n"
+def read_ready() -> list:
+    """Return the lines of .venv/ready, which is written when an environment is complete."""
+    ready = ENVIRONMENT / "ready"
+    return ready.read_text().splitlines() if ready.is_file() else []
+
+
+def describe_environment() -> list:
+    """Return the lines of .venv/ready: hash of requirements.lock and folder, then the index of torch if it has one."""
+    lines = ["{} {}".format(hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest(), ENVIRONMENT.resolve())]
+    return lines + [index for index in [find_torch_index()] if index]
+
+
+def find_torch_index() -> str:
+    """Return the index that torch is installed from, as given now or for the environment that exists; "" for none."""
+    return os.environ.get("OMOKAGE_TORCH_INDEX", "".join(read_ready()[1:]))
 
 
 def check_repository() -> None:
@@ -119,42 +139,65 @@ def hold_lock():
 
 
 def replace_environment(python: str) -> None:
-    """Build the environment anew; if that fails, put back the one that was there before."""
-    restore_interrupted()
+    """Build the environment, then put it in the place of the one that exists."""
+    remove(PREVIOUS)
+    remove(BUILDING)
     print("building .venv from requirements.lock", flush=True)
-    if ENVIRONMENT.exists():
-        ENVIRONMENT.rename(PREVIOUS)
     try:
         build(python)
     except BaseException:
-        remove(ENVIRONMENT)
-        if PREVIOUS.exists():
-            PREVIOUS.rename(ENVIRONMENT)
+        remove(BUILDING)
+        if ENVIRONMENT.exists():
             print("omokage: .venv is as it was before", file=sys.stderr)
         raise
+    if ENVIRONMENT.exists():
+        ENVIRONMENT.rename(PREVIOUS)
+    BUILDING.rename(ENVIRONMENT)
 
 
 def restore_interrupted() -> None:
-    """Undo an installation that was killed: it left an incomplete .venv, and a complete one in .venv.old."""
-    if PREVIOUS.exists():
-        remove(PREVIOUS if READY.is_file() else ENVIRONMENT)
-    if PREVIOUS.exists():
+    """Bring back the environment if an installation was killed between the two moves in replace_environment."""
+    if PREVIOUS.exists() and not ENVIRONMENT.exists():
         PREVIOUS.rename(ENVIRONMENT)
 
 
 def build(python: str) -> None:
-    """Create the environment and install the pinned packages; the file `ready` is written last."""
-    run(python, "-m", "venv", str(ENVIRONMENT))
+    """Create the environment in .venv.building and install the pinned packages; the file `ready` is written last."""
+    ready, index = describe_environment(), find_torch_index()
+    run(python, "-m", "venv", "--prompt", ENVIRONMENT.name, str(BUILDING))
+    pip = (".venv.building/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+    uv = (".venv.building/bin/uv", "pip", "install", "--quiet", "--python", ".venv.building/bin/python")
     # uv, which installs the rest, is pinned in the same file.
-    (uv,) = re.findall(r"^uv==.*(?:\n .*)*\n", REQUIREMENTS.read_text(), flags=re.MULTILINE)
-    pinned_uv = ENVIRONMENT / "uv.lock"
-    pinned_uv.write_text(uv)
-    pip = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps")
-    run(".venv/bin/python", *pip, "-r", str(pinned_uv))
-    uv_install = (".venv/bin/uv", "pip", "install", "--quiet", "--python", ".venv/bin/python")
-    run(*uv_install, "--require-hashes", "-r", str(REQUIREMENTS))
-    run(*uv_install, "--no-index", "--no-deps", "--editable", ".")
-    READY.write_text(describe_environment())
+    run(*pip, "--require-hashes", "--no-deps", "-r", write_requirements("uv"))
+    if index:
+        run(*uv, "--require-hashes", "--no-deps", "-r", write_requirements("(?!(?:{})==).*".format(TORCH)))
+        # The builds of another index have other hashes.
+        run(*uv, "--no-deps", "--index-url", index, *re.findall("^torch(?:vision)?==[^ ]+", read_lock(), re.MULTILINE))
+    else:
+        run(*uv, "--require-hashes", "-r", str(REQUIREMENTS))
+    run(*uv, "--no-index", "--no-deps", "--editable", ".")
+    name_final_folder()
+    (BUILDING / "ready").write_text("".join(line + "\n" for line in ready))
+
+
+def read_lock() -> str:
+    """Return the content of requirements.lock."""
+    return REQUIREMENTS.read_text()
+
+
+def write_requirements(names: str) -> str:
+    """Write the part of requirements.lock whose package names match a regular expression, and return its path."""
+    file = BUILDING / "requirements.txt"
+    file.write_text("".join(re.findall(r"^(?:{})==.*\n(?: .*\n)*".format(names), read_lock(), re.MULTILINE)))
+    return str(file)
+
+
+def name_final_folder() -> None:
+    """Make the programs of the environment name .venv, where they will be, and not the folder they were built in."""
+    for file in [BUILDING / "pyvenv.cfg", *(BUILDING / "bin").iterdir()]:
+        content = file.read_bytes()
+        if b"/.venv.building" in content:
+            file.write_bytes(content.replace(b"/.venv.building", b"/.venv"))
 
 
 def run(*command: str) -> None:

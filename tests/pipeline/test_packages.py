@@ -46,6 +46,7 @@ def test_a_new_seaborn_replots_a_new_torch_retrains_a_new_pytest_does_nothing(
     assert seaborn_users == ["figures", "report"]
     assert {"train", "sample", "evaluate"} <= {*torch_users} and not {"params", "download", "detect"} & {*torch_users}
     pretend_to_install(clone, "pytest", "99.0")
+    pretend_to_install(clone, "torch", metadata.version("torch") + "+cpu")  # another build of the same release
     assert plan() == clone.repro() == []
     pretend_to_install(clone, "seaborn", "99.0")
     assert plan() == clone.repro() == seaborn_users

@@ -11,13 +11,25 @@ from pathlib import Path
 import pytest
 from support.clone import ROOT, Clone
 
-LOCK = "other==1\nuv==1 \\\n    --hash=sha256:0\n    # via omokage\n"
+LOCK = """nvidia-cublas==1 \\
+    --hash=sha256:0
+other==1
+torch==1 \\
+    --hash=sha256:1
+torchvision==1
+triton==1 ; sys_platform == 'linux'
+uv==1 \\
+    --hash=sha256:0
+    # via omokage
+"""
 # Stands in for the standard library's venv, since `make` puts src on PYTHONPATH. Its programs log their arguments.
 # They fail in a folder with the file `offline`, and wait in one with the file `slow`.
 VENV = '''
 import pathlib, sys
-bin = pathlib.Path(sys.argv[1], "bin")
+root = pathlib.Path(sys.argv[-1])
+bin = root / "bin"
 bin.mkdir(parents=True)
+(root / "pyvenv.cfg").write_text(f"command = {root.resolve()}")
 for name in ("python", "uv", "dvc", "ruff", "omokage"):
     program = bin / name
     program.write_text(f"""#!/bin/sh
@@ -102,8 +114,9 @@ def test_an_environment_is_built_once_and_the_time_of_the_lock_does_not_matter(c
     assert checkout.make("install").returncode == 0
     calls = checkout.list_calls()
     assert [call.split()[0] for call in calls] == ["python", "uv", "uv", "dvc"]
-    assert "--require-hashes --no-deps -r .venv/uv.lock" in calls[0]
-    assert (checkout.environment / "uv.lock").read_text() == LOCK.removeprefix("other==1\n")
+    assert "--require-hashes --no-deps -r .venv.building/requirements.txt" in calls[0]
+    assert (checkout.environment / "requirements.txt").read_text() == LOCK[LOCK.index("uv==1") :]
+    assert (checkout.environment / "pyvenv.cfg").read_text() == f"command = {checkout.environment}"
     os.utime(checkout.root / "requirements.lock", (2**31, 2**31))
     (checkout.root / ".dvc" / "config.local").write_text("checkout")  # as the real dvc does
     assert checkout.make("install").returncode == 0 and checkout.list_calls() == calls
@@ -135,13 +148,39 @@ def test_the_next_make_heals_an_installation_that_was_killed(checkout: Checkout,
         (checkout.environment / "mine").touch()
         (checkout.root / "requirements.lock").write_text(LOCK + "new==1\n")
     checkout.kill_make()
+    assert (checkout.environment / "mine").exists() == had_environment
     assert "run `make install`" in checkout.make("why").stderr
     (checkout.root / "offline").touch()
     assert checkout.make("install").returncode != 0
     assert (checkout.environment / "mine").exists() == had_environment
     (checkout.root / "offline").unlink()
     assert checkout.make("install").returncode == 0
-    assert checkout.make("why").returncode == 0 and not (checkout.root / ".venv.old").exists()
+    assert checkout.make("why").returncode == 0 and not [*checkout.root.glob(".venv.*")]
+
+
+def test_the_next_make_brings_back_an_environment_that_was_moved_away(checkout: Checkout) -> None:
+    checkout.make("install")
+    checkout.environment.rename(checkout.root / ".venv.old")  # where a killed installation may leave it
+    (checkout.root / "offline").touch()
+    assert checkout.make("install").returncode == checkout.make("why").returncode == 0
+
+
+def test_offline_with_nothing_to_install_make_runs(checkout: Checkout) -> None:
+    checkout.make("install")
+    (checkout.root / "offline").touch()
+    assert checkout.make("report").returncode == 0
+
+
+def test_torch_comes_from_another_index_without_the_libraries_of_cuda(checkout: Checkout) -> None:
+    index = {"OMOKAGE_TORCH_INDEX": "https://example.org/cpu"}
+    assert checkout.make("install", **index).returncode == 0
+    assert (checkout.environment / "requirements.txt").read_text() == "other==1\n" + LOCK[LOCK.index("uv==1") :]
+    assert "--no-deps --index-url https://example.org/cpu torch==1 torchvision==1" in checkout.list_calls()[2]
+    calls = len(checkout.list_calls())
+    assert checkout.make("why").returncode == checkout.make("install").returncode == 0  # the choice is kept
+    assert "uv" not in "".join(checkout.list_calls()[calls:])
+    assert checkout.make("install", OMOKAGE_TORCH_INDEX="").returncode == 0
+    assert "--require-hashes -r requirements.lock" in checkout.list_calls()[-3]
 
 
 def test_two_installations_at_once_build_one_environment(checkout: Checkout) -> None:

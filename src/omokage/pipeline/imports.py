@@ -5,10 +5,11 @@ import re
 import sys
 from collections.abc import Iterator
 from functools import cache
-from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 from omokage.pipeline.graph import CODE
+from omokage.pipeline.installed import get_release
 
 # Listed for a stage even if only another distribution requires them, since their versions can change pixels or sums.
 NUMERIC = ("numpy", "pillow", "scipy", "torch", "torchvision")
@@ -62,7 +63,7 @@ def find_distributions(modules: list[str]) -> dict[str, str]:
     # The map lacks packages that hold only data files, such as dicebear_styles: those are named after their module.
     names = {name for module in modules for name in by_module.get(module, [module.replace("_", "-")])}
     names |= {required for required in NUMERIC if any(required in _list_requirements(name) for name in names)}
-    return {name: version(name) for name in sorted(names, key=str.lower)}
+    return {name: get_release(name) for name in sorted(names, key=str.lower)}
 
 
 # Cached, since reading the files of every distribution takes a second.
@@ -80,7 +81,7 @@ def _list_requirements(name: str) -> frozenset[str]:
 
 def _is_installed(name: str) -> bool:
     try:
-        version(name)
+        get_release(name)
     except PackageNotFoundError:
         return False
     return True

@@ -1,10 +1,10 @@
 """Prepare a stage's job: check its parameters, find and hash its inputs, and compute the fingerprint of the run."""
 
 import importlib
-import importlib.metadata
 import json
 import subprocess
 from hashlib import sha256
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from omokage.config.validation import validate
 from omokage.config.yaml_file import load_yaml
 from omokage.pipeline.code import hash_code, list_code
 from omokage.pipeline.graph import Stage, locate, read_packages
+from omokage.pipeline.installed import get_release
 
 
 def prepare_job(root: Path, stage: Stage, threads: int, live: tuple[str, ...] = ()) -> Job[Any]:
@@ -95,8 +96,8 @@ def _check_installed(packages: dict[str, str]) -> dict[str, str]:
     """Return `packages`, versions by distribution; raise UserError if another version, or none, is installed."""
     for name, version in packages.items():
         try:
-            installed = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
+            installed = get_release(name)
+        except PackageNotFoundError:
             installed = "no version"
         if installed != version:
             raise UserError(
