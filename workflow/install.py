@@ -94,7 +94,7 @@ def read_ready() -> list:
 
 def describe_environment() -> list:
     """Return the lines of .venv/ready: hash of requirements.lock and folder, then the index of torch if it has one."""
-    lines = ["{} {}".format(hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest(), ENVIRONMENT.resolve())]
+    lines = [f"{hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()} {ENVIRONMENT.resolve()}"]
     return lines + [index for index in [find_torch_index()] if index]
 
 
@@ -170,7 +170,7 @@ def build(python: str) -> None:
     # uv, which installs the rest, is pinned in the same file.
     run(*pip, "--require-hashes", "--no-deps", "-r", write_requirements("uv"))
     if index:
-        run(*uv, "--require-hashes", "--no-deps", "-r", write_requirements("(?!(?:{})==).*".format(TORCH)))
+        run(*uv, "--require-hashes", "--no-deps", "-r", write_requirements(f"(?!(?:{TORCH})==).*"))
         # The builds of another index have other hashes.
         run(*uv, "--no-deps", "--index-url", index, *re.findall("^torch(?:vision)?==[^ ]+", read_lock(), re.MULTILINE))
     else:
@@ -188,7 +188,7 @@ def read_lock() -> str:
 def write_requirements(names: str) -> str:
     """Write the part of requirements.lock whose package names match a regular expression, and return its path."""
     file = BUILDING / "requirements.txt"
-    file.write_text("".join(re.findall(r"^(?:{})==.*\n(?: .*\n)*".format(names), read_lock(), re.MULTILINE)))
+    file.write_text("".join(re.findall(rf"^(?:{names})==.*\n(?: .*\n)*", read_lock(), re.MULTILINE)))
     return str(file)
 
 

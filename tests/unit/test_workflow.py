@@ -12,7 +12,7 @@ from omokage.base.errors import UserError
 from omokage.config.params_file import default_params, render_params
 from omokage.pipeline import slurm, workflow
 from omokage.pipeline.snakemake_options import Options
-from omokage.pipeline.workflow import LOG_LINES, NUMBERS, THREADS, Workflow
+from omokage.pipeline.workflow import LOG_LINES, NUMBERS, Workflow
 
 REASONS = {"figures": ["parameter figure_dpi changed"], "report": ["stage figures will run"]}
 
@@ -148,17 +148,13 @@ def test_numbers_of_a_configfile_are_whole_and_large_enough(checkout: Path) -> N
             pipeline.read_number(key)
 
 
-def test_with_fewer_cores_than_threads_a_run_warns(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    create(checkout).decide(cores=THREADS)
-    create(checkout, options=Options(runs_jobs=False)).decide(cores=THREADS - 1)
-    monkeypatch.setenv("OMOKAGE_THREADS", "1")
-    create(checkout).decide(cores=1)
-    assert capsys.readouterr().err == ""
-    monkeypatch.delenv("OMOKAGE_THREADS")
-    create(checkout).decide(cores=1)
-    assert capsys.readouterr().err == "omokage: 1 core for 2 threads: slower, with the same results as on more cores\n"
+def test_resources_for_an_unknown_rule_are_refused(checkout: Path) -> None:
+    pipeline = create(checkout)
+    pipeline.check_rule_names(["train", "detect_part"], split=["detect"])
+    with pytest.raises(UserError, match="has the unknown rule trian: did you mean train"):
+        pipeline.check_rule_names(["train", "trian"], split=[])
+    with pytest.raises(UserError, match="unknown rule figures_part: did you mean figures"):
+        pipeline.check_rule_names(["figures_part"], split=["detect"])
 
 
 def test_before_jobs_run_leftovers_of_earlier_runs_are_removed(checkout: Path) -> None:

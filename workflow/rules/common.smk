@@ -38,7 +38,9 @@ try:
     if "micro_batch" in config:
         os.environ.update(OMOKAGE_MICRO_BATCH=str(pipeline.read_number("micro_batch")))
     LOGS, THREADS = str(pipeline.logs), pipeline.threads
-    pipeline.decide(workflow.cores)
+    settings = workflow.resource_settings
+    pipeline.check_rule_names([*settings.overwrite_resources, *settings.overwrite_threads], split=JOBS)
+    pipeline.decide()
 except UserError as error:
     raise WorkflowError(str(error))
 

@@ -4,7 +4,7 @@ import difflib
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -72,9 +72,7 @@ class Workflow:
             if key in Params.model_fields:
                 self.refuse(f"{key} is a parameter: set it in params.yaml, or run `dvc exp run -S {key}={value}`")
             if key not in (*NUMBERS, "stage"):
-                similar = difflib.get_close_matches(str(key), NUMBERS, n=1)
-                hint = f"did you mean {similar[0]}?" if similar else f"expected one of {', '.join(NUMBERS)}"
-                self.refuse(f"the configuration has the unknown key {key}: {hint}")
+                self.refuse(f"the configuration has the unknown key {key}: {_suggest(key, NUMBERS)}")
 
     @property
     def single_stage(self) -> str | None:
@@ -113,11 +111,20 @@ class Workflow:
             self.refuse(f"{key} = {value!r}: expected a whole number of at least {minimum}")
         return int(value)
 
-    def decide(self, cores: int | None = None) -> None:
+    def check_rule_names(self, names: Iterable[str], split: Iterable[str]) -> None:
+        """Raise UserError if a profile sets threads or resources of a rule that does not exist.
+
+        `split` are the stages that have a second rule, for their parts. Snakemake ignores unknown rules.
+        """
+        rules = [*self.stages, *(f"{stage}_part" for stage in split)]
+        for name in names:
+            if name not in rules:
+                self.refuse(f"set-resources or set-threads has the unknown rule {name}: {_suggest(name, rules)}")
+
+    def decide(self) -> None:
         """Decide which stages must run, and write their triggers; before jobs run, prepare for them.
 
-        Jobs run only if the options say so: then first wait for SLURM jobs of an earlier run, and warn if Snakemake may
-        use fewer `cores` than a stage has threads.
+        Jobs run only if the options say so: then first wait for SLURM jobs of an earlier run.
         """
         runs_jobs = self.is_main and self.options.runs_jobs
         has_waited = runs_jobs and slurm.wait_for_jobs(self.root, self.names)
@@ -129,7 +136,7 @@ class Workflow:
         else:
             self.to_run = {self.single_stage}
         if runs_jobs:
-            self._prepare_for_jobs(cores)
+            self._remove_leftovers()
         if self.is_main:
             rule_files.write_triggers(self.root, [self.stages[name] for name in self.names], self.to_run)
 
@@ -171,13 +178,8 @@ class Workflow:
         """Set the times of files of the stages to run that lie in the future to now."""
         rule_files.clamp_times(self.root, [self.stages[name] for name in self.to_run])
 
-    def _prepare_for_jobs(self, cores: int | None) -> None:
-        """Warn if there are few cores, and remove leftovers of earlier runs."""
-        if cores is not None and cores < self.threads:
-            print(
-                f"omokage: {cores} core for {self.threads} threads: slower, with the same results as on more cores",
-                file=sys.stderr,
-            )
+    def _remove_leftovers(self) -> None:
+        """Remove what earlier runs left: markers of parts and unfinished stages, and logs of the stage to run."""
         shutil.rmtree(self.root / ".snakemake" / "parts", ignore_errors=True)
         # Snakemake would rerun any stage that failed before, even if its outputs are now up to date. The folder itself
         # stays: without it, Snakemake believes that an old version wrote its other files.
@@ -197,3 +199,9 @@ class Workflow:
             for path in self.find_logs(self.single_stage):
                 if lines := path.read_text(encoding="utf-8", errors="replace").splitlines():
                     print(f"{path}:", *lines[-LOG_LINES:], sep="\n", file=sys.stderr)
+
+
+def _suggest(name: object, known: Iterable[str]) -> str:
+    """Return the part of a message that tells which name was probably meant, or else which are known."""
+    similar = difflib.get_close_matches(str(name), known, n=1)
+    return f"did you mean {similar[0]}?" if similar else f"expected one of {', '.join(known)}"
