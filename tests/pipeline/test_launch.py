@@ -66,9 +66,6 @@ FAILURES = {
     "bad resource": Failure(
         "Resource 'mem_mb' assigned callable that returned 'much", "set-resources:\n  params: {mem_mb: much+1}\n"
     ),
-    "resources of an unknown rule": Failure(
-        r"has the unknown rule trian: did you mean train\?", "set-resources:\n  trian: {mem_mb: 1}\n"
-    ),
     "missing profile": Failure(
         r"profile directory given \(nowhere\)",
         prepare=lambda clone: clone.extra_environment.update(SNAKEMAKE_PROFILE="nowhere"),

@@ -110,6 +110,10 @@ def test_outputs_are_deleted_only_if_that_is_no_dry_run(clone: Clone) -> None:
             ["--config", "sample_job=2"],
             "omokage: the configuration has the unknown key sample_job: did you mean sample_",
         ),
+        (
+            ["--set-resources", "trian:mem_mb=1"],
+            "omokage: set-resources or set-threads has the unknown rule trian: did you mean train?",
+        ),
         (["--directory", "results"], "omokage: Snakemake must be run in the checkout"),
     ],
 )
