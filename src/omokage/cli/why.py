@@ -11,6 +11,7 @@ from omokage.provenance.history import History
 from omokage.provenance.identify import Verdict, identify
 from omokage.provenance.lineage import Lineage
 from omokage.provenance.reproduce import find_commands
+from omokage.report.wording import format_value
 
 DESCRIPTION = """\
 Identify which run produced a figure, report or table. Copies are recognised too: renamed, without metadata, or saved in
@@ -97,7 +98,7 @@ def _paragraphs(lineage: Lineage) -> Iterator[tuple[str, str]]:
     if lineage.data:
         yield "data", ", ".join(_describe_data(lineage.data))
     for number, (name, values) in enumerate(lineage.params.items()):
-        settings = ", ".join(f"{key} {_format(value)}" for key, value in values.items())
+        settings = ", ".join(f"{key} {format_value(value)}" for key, value in values.items())
         yield "" if number else "parameters", f"{name}: {settings}"
     if lineage.code_hashes:
         unchanged = "nothing: the parameters, code and pinned packages are the same"
@@ -124,7 +125,7 @@ def _explain_no_command(lineage: Lineage) -> str:
 def _describe_changes(lineage: Lineage) -> Iterator[str]:
     """Yield what has changed since the run: parameters, the user's images, packages and code."""
     for key, (old, new) in lineage.changed_params.items():
-        yield f"{key} = {_format(old)} (now {'not set' if new is None else _format(new)})"
+        yield f"{key} = {format_value(old)} (now {'not set' if new is None else format_value(new)})"
     if lineage.user_images_changed:
         yield "the images in the folder"
     if lineage.changed_packages:
@@ -140,7 +141,3 @@ def _describe_data(data: dict[str, Any]) -> Iterator[str]:
         yield f"version {data['version']}"
     if isinstance(data.get("pictures"), int):
         yield f"{data['pictures']:,} images"
-
-
-def _format(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

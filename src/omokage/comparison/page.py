@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from PIL import Image
 
 from omokage import report
 from omokage.comparison.runs import Run, find_differences, find_other_differences, find_score_setting_differences
-from omokage.report.wording import join_words
+from omokage.report.wording import format_value, join_words
 
 
 def render_page(runs: Sequence[Run], figures: Mapping[str, bytes], stamp: str) -> str:
@@ -74,4 +73,4 @@ def _embed(content: bytes) -> dict[str, Any]:
 
 
 def _format(value: Any) -> str:
-    return "—" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return "—" if value is None else format_value(value)

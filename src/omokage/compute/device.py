@@ -82,6 +82,11 @@ def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if supported else torch.float32
 
 
+def mixed_precision(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """Return a context in which networks compute with `dtype`; it changes nothing for float32."""
+    return torch.autocast(device.type, dtype, enabled=dtype != torch.float32)
+
+
 def compile_network(network: nn.Module, device: torch.device, cuda_graphs: bool = False) -> Callable[..., Tensor]:
     """Return the network compiled for CUDA, sharing the weights; on other devices return it unchanged.
 

@@ -1,13 +1,12 @@
 """Build the tables of the report. A reader of the HTML page can sort their rows."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from omokage.report.memorisation import CHANCE
 from omokage.report.run import Run
-from omokage.report.wording import format_number, format_percent, format_signed
+from omokage.report.wording import format_number, format_percent, format_signed, format_value
 from omokage.stamps.records import Record, publish
 
 SCORE_MEANINGS = {
@@ -126,11 +125,6 @@ def tabulate_machines(records: Iterable[Record]) -> Table:
                 ]
             )
     return Table("Device of each stage", ["stage", "device", "CPU threads", "precision", "network parameters"], rows)
-
-
-def format_value(value: Any) -> str:
-    """Return a parameter's value: a string without quotes, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _make_number_cell(value: float, digits: int | None = None) -> Cell:

@@ -1,6 +1,8 @@
-"""Format numbers and lists as words."""
+"""Format numbers, lists and values as text."""
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 
 def format_number(value: float) -> str:
@@ -41,3 +43,8 @@ def format_duration(seconds: float) -> str:
         return f"{seconds:.0f} s" if seconds >= 9.95 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def format_value(value: Any) -> str:
+    """Return a parameter's value: a string without quotes, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

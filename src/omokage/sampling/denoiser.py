@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from omokage.compute.device import choose_dtype, compile_network
+from omokage.compute.device import choose_dtype, compile_network, mixed_precision
 from omokage.diffusion.model import ModelSpec
 from omokage.diffusion.objective import predict_x0
 from omokage.diffusion.schedule import Schedule
@@ -50,7 +50,7 @@ def make_denoiser(network: UNet, spec: ModelSpec, device: torch.device, compiled
     run = compile_network(network, device) if compiled else network
 
     def predict(x: Tensor, angle: Tensor) -> Tensor:
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+        with mixed_precision(device, dtype):
             output: Tensor = run(x, angle)
             return output
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from omokage.base.errors import UserError
-from omokage.compute.device import choose_memory_format, compile_network
+from omokage.compute.device import choose_memory_format, compile_network, mixed_precision
 from omokage.compute.seeding import make_generator
 from omokage.diffusion import posthoc_ema
 from omokage.diffusion.ema import ModelEma, make_half_life_decay
@@ -136,7 +136,7 @@ class Trainer:
         size = compute.micro_batch or max(1, len(part.x0))
         for start in range(0, len(part.x0), size):
             micro_batch = part[start : start + size].to(compute.device, layout)
-            with torch.autocast(compute.device.type, compute.dtype, enabled=compute.dtype != torch.float32):
+            with mixed_precision(compute.device, compute.dtype):
                 losses = compute_loss(
                     self.compiled,
                     self.spec.prediction,

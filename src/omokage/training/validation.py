@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from omokage.compute.device import choose_memory_format
+from omokage.compute.device import choose_memory_format, mixed_precision
 from omokage.compute.seeding import make_generator
 from omokage.diffusion.model import ModelSpec
 from omokage.diffusion.unet import UNet
@@ -47,7 +47,7 @@ def make_held_out_probe(spec: ModelSpec, faces: Tensor, compute: ComputeConfig, 
 
     @torch.no_grad()
     def probe(network: UNet) -> float:
-        with torch.autocast(compute.device.type, compute.dtype, enabled=compute.dtype != torch.float32):
+        with mixed_precision(compute.device, compute.dtype):
             return float(compute_loss(network, spec.prediction, schedule, x0, noise, t).mean())
 
     return probe
