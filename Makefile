@@ -47,8 +47,9 @@ experiments: environment  ## compare experiments: the scores and parameters that
 why: environment  ## print the parameters, data and code behind a figure or report: make why FIGURE=path
 	@$(BIN)/omokage why $(FIGURE)
 
-deps: environment  ## rewrite what is derived from the schema and the imports: params of dvc.yaml, comments of params.yaml, package lists, tables in the docs
+deps: environment  ## rewrite what is derived from the code: params of dvc.yaml, comments of params.yaml, package lists, pages of the reference
 	$(BIN)/python -m omokage.pipeline.declare
+	$(BIN)/python -m omokage.documentation.write
 
 # Needs only uv, so that it also works after a merge conflict in requirements.lock.
 lock:  ## write requirements.lock with the newest versions that pyproject.toml allows

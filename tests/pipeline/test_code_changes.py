@@ -147,7 +147,7 @@ def test_a_new_parameter_takes_a_field_a_description_and_its_use(
     changed = set(clone.run("git", "diff", "--name-only").stdout.split())
     assert changed == {
         *("src/omokage/params/report.py", "src/omokage/config/parameters.py", "src/omokage/stages/report.py"),
-        *("params.yaml", "dvc.yaml", "README.md", "docs/reference/parameters.md"),
+        *("params.yaml", "dvc.yaml", "docs/reference/parameters.md", "docs/reference/reruns.md"),
     }
     assert clone.repro() == ["params", "report"]
     assert "Omokage: A test" in (clone.root / "results/report.md").read_text()

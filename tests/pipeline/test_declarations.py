@@ -8,10 +8,10 @@ import pytest
 from support.clone import ROOT, Clone
 from support.runs import STAGES
 
-from omokage.config import reference
 from omokage.config.yaml_file import load_yaml
+from omokage.documentation.write import render_pages
 from omokage.pipeline.code import EXEMPT, SUFFIXES, is_declared
-from omokage.pipeline.declare import render_packages, rewrite_dvc_yaml, rewrite_readme
+from omokage.pipeline.declare import render_packages, rewrite_dvc_yaml
 from omokage.pipeline.graph import find_upstream
 from omokage.pipeline.imports import find_imports
 
@@ -45,9 +45,9 @@ def test_dvc_yaml_is_short_and_its_parameters_are_those_of_the_schema() -> None:
     assert len(text.splitlines()) <= MAX_LINES
 
 
-def test_the_tables_of_reruns_and_the_reference_of_parameters_are_up_to_date() -> None:
-    assert rewrite_readme(ROOT) == (ROOT / "README.md").read_text(), "run `make deps`"
-    assert reference.render_reference() == (ROOT / reference.PATH).read_text(), "run `make deps`"
+def test_the_generated_pages_of_the_reference_are_up_to_date() -> None:
+    for path, text in render_pages(ROOT).items():
+        assert (ROOT / path).read_text(encoding="utf-8") == text, f"{path}: run `make deps`"
 
 
 def test_dvc_sees_every_file_below_src_except_init_files() -> None:

@@ -151,8 +151,9 @@ class Clone:
         return done.stdout.splitlines()[-1]
 
     def run_deps(self) -> None:
-        """Run what `make deps` runs: update everything that is derived from the schema and the imports."""
-        self.run(sys.executable, "-m", "omokage.pipeline.declare", PYTHONPATH="src")
+        """Run what `make deps` runs: update everything that is derived from the code."""
+        for module in ("omokage.pipeline.declare", "omokage.documentation.write"):
+            self.run(sys.executable, "-m", module, PYTHONPATH="src")
 
     def commit(self, message: str) -> None:
         """Commit everything that git does not ignore."""

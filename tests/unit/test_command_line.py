@@ -4,6 +4,7 @@ import argparse
 import errno
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,9 +15,9 @@ from pathlib import Path
 import pytest
 from support.clone import ROOT
 
-from omokage.cli.main import COMMANDS, main, make_parser
+from omokage.cli.main import BROKEN_PIPE, COMMANDS, ERROR, INTERRUPTED, main, make_parser
 from omokage.cli.os_errors import describe_os_error
-from omokage.cli.parser import EXIT_CODES
+from omokage.cli.parser import EXIT_CODES, Parser
 from omokage.cli.report_line import describe_report
 
 COMMAND = [sys.executable, "-m", "omokage.cli.main"]
@@ -31,7 +32,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def list_parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+def list_parsers(parser: Parser) -> Iterator[Parser]:
     yield parser
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -39,11 +40,23 @@ def list_parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentP
                 yield from list_parsers(subparser)
 
 
-def test_the_help_of_every_command_has_the_exit_codes() -> None:
+def test_the_help_of_every_command_has_the_exit_codes_and_a_description() -> None:
     parsers = list(list_parsers(make_parser()))
     assert len(parsers) > len(COMMANDS)
     for parser in parsers:
-        assert EXIT_CODES in " ".join(parser.format_help().split())
+        text = " ".join(parser.format_help().split())
+        assert parser.description and " ".join(parser.description.split()) in text
+        assert all(f"{code} {meaning}" in text for code, meaning in EXIT_CODES.items())
+    assert {ERROR, INTERRUPTED, BROKEN_PIPE} < EXIT_CODES.keys()
+
+
+def test_the_help_of_every_command_that_does_something_has_examples_which_it_accepts() -> None:
+    for parser in list_parsers(make_parser()):
+        actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        assert parser.examples or any(action.required for action in actions), parser.prog
+        for example in parser.examples:
+            assert example.startswith(parser.prog) and f"\n  {example}\n" in parser.format_help()
+            make_parser().parse_args(shlex.split(example)[1:])  # exits if the command does not accept its example
 
 
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:

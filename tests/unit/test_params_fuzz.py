@@ -14,7 +14,6 @@ from support.clone import ROOT
 
 from omokage.base.errors import UserError
 from omokage.config.params_file import check_params, render_value
-from omokage.config.reference import PATH as REFERENCE
 from omokage.config.yaml_file import load_yaml
 
 # One parameter a line, without the comments, on which the YAML parser spends half of its time.
@@ -84,12 +83,13 @@ FAULTS = (
 )
 
 
-# The ranges that the reference of parameters promises, in rows such as | `lr` | `0.006` | number, > 0, ≤ 1 | ... |
+# The ranges that the reference of parameters promises, in sections such as
+# ### lr ... - **Type and range:** number, > 0, ≤ 1
 RANGES = {
-    row[1]: re.findall(r"([<>≤≥]) (\S+?)(?:,|$)", row[2])
-    for row in re.finditer(
-        r"^\| `(\w+)`[^|]* \| [^|]* \| ((?:integer|number)[^|]*) \|",
-        (ROOT / REFERENCE).read_text(encoding="utf-8"),
+    section[1]: re.findall(r"([<>≤≥]) (\S+?)(?:,|$)", section[2])
+    for section in re.finditer(
+        r"^### (\w+)\n\n.*\n- \*\*Type and range:\*\* ((?:integer|number).*)$",
+        (ROOT / "docs/reference/parameters.md").read_text(encoding="utf-8"),
         flags=re.MULTILINE,
     )
 }

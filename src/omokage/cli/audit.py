@@ -18,7 +18,10 @@ error."""
 def add_parser(commands: Any) -> None:
     """Add this command to the parser."""
     parser = commands.add_parser(
-        "audit", help="check all results against dvc.lock and the run records", description=DESCRIPTION
+        "audit",
+        help="check all results against dvc.lock and the run records",
+        description=DESCRIPTION,
+        examples=["omokage audit"],
     )
     parser.add_argument("--all", action="store_true", help="also list what passes the checks")
     parser.add_argument("--json", action="store_true", help="print JSON, with every check")

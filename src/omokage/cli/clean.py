@@ -14,7 +14,12 @@ Results, data and the cache stay as they are."""
 
 def add_parser(commands: Any) -> None:
     """Add this command to the parser."""
-    parser = commands.add_parser("clean", help="remove what ended runs have left", description=DESCRIPTION)
+    parser = commands.add_parser(
+        "clean",
+        help="remove what ended runs have left",
+        description=DESCRIPTION,
+        examples=["omokage clean --dry-run", "omokage clean"],
+    )
     parser.add_argument(
         "--all",
         action="store_true",

@@ -23,7 +23,12 @@ PAGE, FIGURES = "page", ("curves", "scores", "samples")
 
 def add_parser(commands: Any) -> None:
     """Add this command to the parser."""
-    parser = commands.add_parser("compare", help="compare several runs on one HTML page", description=DESCRIPTION)
+    parser = commands.add_parser(
+        "compare",
+        help="compare several runs on one HTML page",
+        description=DESCRIPTION,
+        examples=["omokage compare workspace HEAD~3", "omokage compare workspace lr-low --out lr.html"],
+    )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="workspace, a DVC experiment or a git revision")
     add_output_options(parser, "compare.html", "page, an HTML file,")
     parser.set_defaults(run=run)

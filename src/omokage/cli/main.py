@@ -1,6 +1,5 @@
 """The command `omokage`: parse the command line and run one command."""
 
-import argparse
 import io
 import os
 import sys
@@ -9,7 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 from omokage.base.errors import UserError
 from omokage.cli import audit, clean, compare, plan, presets, stale, transform, why
-from omokage.cli.help_formatter import HelpFormatter
 from omokage.cli.os_errors import describe_os_error
 from omokage.cli.parser import Parser
 
@@ -47,10 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """Return the parser of the command line."""
-    parser = Parser(prog="omokage", description=DESCRIPTION, formatter_class=HelpFormatter)
-    parser.add_argument("--version", action="version", version=f"omokage {_find_version()}")
+    parser = Parser(prog="omokage", description=DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"omokage {_find_version()}", help="print the version")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for command in COMMANDS:
         command.add_parser(commands)

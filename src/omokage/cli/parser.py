@@ -1,18 +1,33 @@
-"""The command-line parser of every command: it documents the exit codes, and suggests a command for a mistyped one."""
+"""The command-line parser of every command: it documents examples and exit codes, and suggests a similar word."""
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
+from omokage.cli.help_formatter import HelpFormatter
 from omokage.config.similar import find_similar
 
-EXIT_CODES = "Exit codes: 0 success, 1 the answer is no, 2 wrong usage or an error, 130 stopped by Ctrl-C."
+EXIT_CODES = {
+    0: "success",
+    1: "the answer is no",
+    2: "wrong usage or an error",
+    130: "stopped by Ctrl-C",
+    141: "the output was closed, as by `head`",
+}
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose `--help` ends with the exit codes. The parsers of its subcommands are of this class, too."""
+    """A parser whose `--help` ends with examples and the exit codes. The parsers of its subcommands are of this class.
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{"epilog": EXIT_CODES, **options})
+    `examples` are whole command lines.
+    """
+
+    def __init__(self, examples: Sequence[str] = (), **options: Any) -> None:
+        self.examples = tuple(examples)
+        paragraphs = ["Examples:", "\n".join(f"  {example}" for example in examples)] if examples else []
+        codes = ", ".join(f"{code} {meaning}" for code, meaning in EXIT_CODES.items())
+        epilog = "\n\n".join([*paragraphs, f"Exit codes: {codes}."])
+        super().__init__(**{"epilog": epilog, "formatter_class": HelpFormatter, **options})
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Raise ArgumentError for a value that is not a choice, with the most similar choice if there is one."""

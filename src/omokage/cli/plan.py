@@ -20,7 +20,12 @@ NOTHING = "nothing to run"
 
 def add_parser(commands: Any) -> None:
     """Add this command to the parser."""
-    parser = commands.add_parser("plan", help="list the stages that `dvc repro` would run", description=DESCRIPTION)
+    parser = commands.add_parser(
+        "plan",
+        help="list the stages that `dvc repro` would run",
+        description=DESCRIPTION,
+        examples=["omokage plan", "omokage plan -S lr=1e-4 -S steps=2400"],
+    )
     parser.add_argument(
         "-S",
         dest="settings",

@@ -15,11 +15,27 @@ goes with any data, for example `omokage presets use pixiv cpu-32`. Without a co
 
 def add_parser(commands: Any) -> None:
     """Add this command to the parser."""
-    parser = commands.add_parser("presets", help="list, show or use ready-made parameters", description=DESCRIPTION)
+    parser = commands.add_parser(
+        "presets",
+        help="list, show or use ready-made parameters",
+        description=DESCRIPTION,
+        examples=["omokage presets"],
+    )
     parser.set_defaults(run=list_presets)
     actions = parser.add_subparsers(metavar="COMMAND")
-    show = actions.add_parser("show", help="print the parameters that presets change")
-    use = actions.add_parser("use", help="write params.yaml from presets, without running anything")
+    show = actions.add_parser(
+        "show",
+        help="print the parameters that presets change",
+        description="Print the parameters that presets change, each with its default. Changes nothing.",
+        examples=["omokage presets show gpu-64"],
+    )
+    use = actions.add_parser(
+        "use",
+        help="write params.yaml from presets, without running anything",
+        description="Write params.yaml from the defaults and the presets, where a later preset wins. Runs nothing. If "
+        "params.yaml holds edits of your own, the command stops and leaves it as it is.",
+        examples=["omokage presets use pixiv-64", "omokage presets use folder cpu-32"],
+    )
     for action, run in ((show, show_presets), (use, write_params)):
         action.add_argument("names", nargs="+", metavar="NAME", help="presets, applied in this order")
         action.set_defaults(run=run)

@@ -19,9 +19,12 @@ after an error."""
 def add_parser(commands: Any) -> None:
     """Add this command to the parser."""
     parser = commands.add_parser(
-        "stale", help="list the outputs that no longer match the parameters, data and code", description=DESCRIPTION
+        "stale",
+        help="list the outputs that no longer match the parameters, data and code",
+        description=DESCRIPTION,
+        examples=["omokage stale"],
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--json", action="store_true", help="print JSON: the reasons and outputs of each stale stage")
     parser.set_defaults(run=run)
 
 

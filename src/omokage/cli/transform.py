@@ -7,7 +7,6 @@ from typing import Any
 
 from omokage.base.errors import UserError
 from omokage.base.files import hash_file, write_atomically
-from omokage.cli.help_formatter import HelpFormatter
 from omokage.cli.output_file import add_output_options, check_output
 from omokage.stamps.stamp import save_png
 
@@ -21,15 +20,16 @@ def add_parser(commands: Any) -> None:
         "transform",
         help="edit your own images with the trained model",
         description=DESCRIPTION,
-        formatter_class=HelpFormatter,
     )
     methods = parser.add_subparsers(required=True, metavar="METHOD", dest="how", title="methods")
-    vary = _add_method(methods, "vary", "add noise to images and denoise them again (SDEdit)")
+    vary = _add_method(
+        methods, "vary", "add noise to images and denoise them again (SDEdit)", "face.png --strength 0.7 --count 8"
+    )
     vary.add_argument(
         "--strength",
         type=_parse_fraction,
         default=0.5,
-        help="0 keeps the image, 1 starts from noise (default: %(default)s)",
+        help="how much to change: 0 keeps the image, 1 starts from noise (default: %(default)s)",
     )
     vary.add_argument("--count", type=_parse_count, default=6, help="variations of each image (default: %(default)s)")
     vary.add_argument(
@@ -39,21 +39,29 @@ def add_parser(commands: Any) -> None:
         help="the sampler that denoises (default: %(default)s)",
     )
     vary.add_argument("--seed", type=int, default=0, help="seed of the noise (default: %(default)s)")
-    _add_method(methods, "roundtrip", "encode images to noise by DDIM inversion, decode them, and print the error")
-    between = _add_method(methods, "between", "interpolate between two images", count=2)
+    _add_method(
+        methods, "roundtrip", "encode images to noise by DDIM inversion, decode them, and print the error", "face.png"
+    )
+    between = _add_method(
+        methods, "between", "interpolate between the latents of two images", "first.png second.png", count=2
+    )
     between.add_argument(
         "--count", type=_parse_count, default=7, help="images, including both ends (default: %(default)s)"
     )
     parser.set_defaults(run=run)
 
 
-def _add_method(methods: Any, name: str, summary: str, count: int | str = "+") -> argparse.ArgumentParser:
+def _add_method(methods: Any, name: str, summary: str, example: str, count: int | str = "+") -> argparse.ArgumentParser:
     """Return the parser of a method, with the options that all methods have.
 
-    `count` is the number of images that the method takes; "+" means one or more.
+    `example` has the arguments of an example. `count` is the number of images that the method takes; "+" means one or
+    more.
     """
     parser: argparse.ArgumentParser = methods.add_parser(
-        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.",
+        examples=[f"omokage transform {name} {example}"],
     )
     parser.add_argument("images", type=Path, nargs=count, metavar="IMAGE", help="an image of a face")
     parser.add_argument(

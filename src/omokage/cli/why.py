@@ -27,9 +27,14 @@ SCORES = {"score", "distance", "distance_floor", "kid", "kid_floor", "n", "n_ref
 def add_parser(commands: Any) -> None:
     """Add this command to the parser."""
     parser = commands.add_parser(
-        "why", help="show what produced a figure or report, and how to reproduce it", description=DESCRIPTION
+        "why",
+        help="show what produced a figure or report, and how to reproduce it",
+        description=DESCRIPTION,
+        examples=["omokage why results/figures/samples.png"],
     )
-    parser.add_argument("file", type=Path, help="a figure, report or table of the pipeline, or a copy of one")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="a figure, report or table of the pipeline, or a copy of one"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, including the file's metadata")
     parser.set_defaults(run=run)
 

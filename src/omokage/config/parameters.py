@@ -70,7 +70,7 @@ DESCRIPTIONS: dict[str, Description] = {
     "extractor": Description(
         "efficientnet-lite0",
         "network that computes the image features for the scores; inception gives FID, and its weights are downloaded "
-        "(see README)",
+        "once",
     ),
     "reference_faces": Description(
         500,
