@@ -8,7 +8,7 @@ export PYTHONPATH := $(CURDIR)/src
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := report
-.PHONY: report install environment test test-all pytest lint experiments why deps lock help
+.PHONY: report install environment test test-all pytest lint docs experiments why deps lock help
 
 report: install  ## build .venv, then run all stages that are out of date, up to results/report.html; PRESET="NAME ..." first writes params.yaml from presets
 ifneq ($(PRESET),)
@@ -24,11 +24,11 @@ install:  ## build .venv from requirements.lock, unless it is complete
 environment:
 	@$(PYTHON) workflow/install.py --check
 
-test: install  ## run the tests (without the slow ones), the linters and the type checker
-	@$(MAKE) --no-print-directory --jobs 2 --keep-going lint pytest
+test: install  ## run the tests (without the slow ones), the linters and the type checker, and build the documentation
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going lint pytest docs
 
-test-all: install  ## run all tests (with the slow ones), the linters and the type checker
-	@$(MAKE) --no-print-directory --jobs 2 --keep-going lint pytest TESTS='-m "slow or not slow"'
+test-all: install  ## as `make test`, with the slow tests
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going lint pytest docs TESTS='-m "slow or not slow"'
 
 pytest: environment
 	$(BIN)/python -m pytest $(TESTS)
@@ -40,6 +40,10 @@ lint: environment  ## run ruff, import-linter, mypy, snakefmt and Snakemake's li
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+docs: environment  ## build the documentation, site/index.html; stop at a dead link; needs no network
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo 'documentation: site/index.html'
 
 experiments: environment  ## compare experiments: the scores and parameters that differ
 	$(BIN)/dvc exp show --only-changed --drop '.*/|pictures$$'
