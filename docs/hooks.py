@@ -94,7 +94,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return match["before"] + rewrite_address(match["address"], source, page.file.src_uri, root)
         except ValueError as error:
             log.warning("%s:%d: %s", source, first_line + markdown.count("\n", 0, match.start()), error)
-            return match[0]
+            return f"{match['before']}#" if match["address"] else ""  # so that MkDocs does not warn of it again
 
     return TOKENS.sub(replace, markdown)
 
@@ -107,7 +107,7 @@ def on_page_content(content: str, page: Page, config: MkDocsConfig, files: Files
         try:
             return convert_equation(latex, "block" if match["bracket"] == "[" else "inline")
         except ValueError as error:
-            before, _, _ = page.file.content_string.partition(latex.partition("\n")[0])
+            before, _, _ = blank_code(page.file.content_string).partition(latex.partition("\n")[0])
             log.warning("%s:%d: %s", find_source(page.file, find_root(config)), 1 + before.count("\n"), error)
             return match[0]
 
@@ -123,6 +123,11 @@ def find_source(file: File, root: Path) -> str:
     """Return the path of a page's Markdown file, relative to the repository."""
     assert file.abs_src_path is not None
     return Path(file.abs_src_path).relative_to(root).as_posix()
+
+
+def blank_code(markdown: str) -> str:
+    """Return the Markdown with its code replaced by empty lines."""
+    return TOKENS.sub(lambda match: "\n" * match[0].count("\n") if match["code"] else match[0], markdown)
 
 
 def list_linked(markdown: str, source: str) -> Iterator[str]:
@@ -166,13 +171,15 @@ def make_file(path: str, config: MkDocsConfig) -> File:
 def rewrite_address(address: str, source: str, src_uri: str, root: Path) -> str:
     """Return an address in the page `source`, adapted to the page's place in the site, `src_uri`.
 
-    Raises ValueError if the file does not exist. MkDocs itself checks the addresses between pages of docs/.
+    Raises ValueError if the file does not exist. MkDocs checks the anchors.
     """
     path = locate(address, source)
-    if path is None or (path.startswith("docs/") and source.startswith("docs/")):
+    if path is None:
         return address
-    if not (root / path).exists() or path.startswith(".."):
+    if path.startswith("..") or not (root / path).exists():
         raise ValueError(f"{address}: there is no {path} in the repository")
+    if path.startswith("docs/") and source.startswith("docs/"):
+        return address
     fragment = urlsplit(address).fragment
     return posixpath.relpath(place(path), posixpath.dirname(src_uri)) + (f"#{fragment}" if fragment else "")
 

@@ -5,8 +5,7 @@ Needs chromium and chromium-driver, which .ci/run installs where it can.
 
 import io
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.wait import WebDriverWait
-from support.clone import skip_unless_installed
+from support.browser import set_window, start_browser, wait_until
 from support.html_parsers import VisibleTexts
 from support.report_fixtures import GOOD_RUN, write_report_inputs
 
@@ -64,17 +62,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return job.output("results/report.html")
 
 
-def start_browser(*arguments: str) -> Chrome:
-    skip_unless_installed(("chromium", "chromedriver"), "chromium and chromium-driver")
-    options = ChromeOptions()
-    options.binary_location = str(shutil.which("chromium"))
-    # In a container Chromium cannot create its sandbox, and shared memory is small.
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars", *arguments):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return Chrome(options=options, service=ChromeService(str(shutil.which("chromedriver"))))
-
-
 @pytest.fixture(scope="module")
 def session() -> Iterator[Chrome]:
     browser = start_browser()
@@ -95,18 +82,6 @@ def browser(session: Chrome, page: Path) -> Iterator[Chrome]:
     requests = {event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"}
     assert page.as_uri() in requests
     assert all(url == page.as_uri() or url.startswith("data:") for url in requests)
-
-
-def set_window(browser: Chrome, width: int, scheme: str) -> None:
-    """Set the width in pixels and the colour scheme, light or dark."""
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    preference = {"name": "prefers-color-scheme", "value": scheme}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [preference]})
-
-
-def wait_until(browser: Chrome, condition: Callable[[], Any]) -> None:
-    WebDriverWait(browser, 20).until(lambda _: condition())
 
 
 def take_screenshot(element: WebElement) -> Any:

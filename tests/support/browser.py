@@ -1,0 +1,35 @@
+"""A headless Chromium for tests. Needs chromium and chromium-driver, which .ci/run installs where it can."""
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+from selenium.webdriver.support.wait import WebDriverWait
+
+from support.clone import skip_unless_installed
+
+
+def start_browser(*arguments: str) -> Chrome:
+    """Start Chromium with these arguments; skip the test if it is not installed."""
+    skip_unless_installed(("chromium", "chromedriver"), "chromium and chromium-driver")
+    options = ChromeOptions()
+    options.binary_location = str(shutil.which("chromium"))
+    # In a container Chromium cannot create its sandbox, and shared memory is small.
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars", *arguments):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    return Chrome(options=options, service=ChromeService(str(shutil.which("chromedriver"))))
+
+
+def set_window(browser: Chrome, width: int, scheme: str) -> None:
+    """Set the width in pixels and the colour scheme, light or dark."""
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    preference = {"name": "prefers-color-scheme", "value": scheme}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [preference]})
+
+
+def wait_until(browser: Chrome, condition: Callable[[], Any]) -> None:
+    """Wait until the condition holds; fail after 20 seconds."""
+    WebDriverWait(browser, 20).until(lambda _: condition())
