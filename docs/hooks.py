@@ -31,7 +31,10 @@ TEXT_PAGE = """\
 <!doctype html>
 <html lang="en">
 <meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<style>:root {{ color-scheme: light dark }} pre {{ white-space: pre-wrap; overflow-wrap: anywhere }}</style>
+<style>
+:root {{ color-scheme: light dark }}
+h1, pre {{ overflow-wrap: anywhere; white-space: pre-wrap }}
+</style>
 <title>{path}</title>
 <h1>{path}</h1>
 <pre>{text}</pre>

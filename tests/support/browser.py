@@ -9,6 +9,27 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from support.clone import skip_unless_installed
 
+# Returns the contrast ratio (WCAG 2.2, 1.4.3) of every visible text, from the colours that the browser computed.
+CONTRAST_SCRIPT = """
+const parseColour = (colour) => colour.match(/[\\d.]+/g).map(Number);
+const getLuminance = ([r, g, b]) => [r, g, b].map((c) => c / 255)
+  .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+  .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+const getBackground = (element) => {
+  for (let ancestor = element; ancestor; ancestor = ancestor.parentElement) {
+    const colour = parseColour(getComputedStyle(ancestor).backgroundColor);
+    if (colour.length === 3 || colour[3] === 1) return colour;
+  }
+};
+const elements = [...document.querySelectorAll("main *")].filter((element) => element.checkVisibility()
+  && [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim()));
+return elements.map((element) => {
+  const colours = [parseColour(getComputedStyle(element).color), getBackground(element)];
+  const [dark, light] = colours.map(getLuminance).sort((a, b) => a - b);
+  return [(light + 0.05) / (dark + 0.05), element.outerHTML.slice(0, 80)];
+});
+"""
+
 
 def start_browser(*arguments: str) -> Chrome:
     """Start Chromium with these arguments; skip the test if it is not installed."""
