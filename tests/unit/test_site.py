@@ -149,10 +149,11 @@ def test_pages_fit_into_a_window_of_390_pixels(browser: Chrome, pages: dict[Path
 @pytest.mark.parametrize(("scheme", "palette"), [("light", "default"), ("dark", "slate")])
 def test_the_palette_is_that_of_the_system_and_legible(browser: Chrome, site: Path, scheme: str, palette: str) -> None:
     set_window(browser, 1280, scheme)
-    browser.get((site / "index.html").as_uri())
-    assert browser.find_element(By.TAG_NAME, "body").get_attribute("data-md-color-scheme") == palette
-    contrasts = browser.execute_script(CONTRAST_SCRIPT)
-    assert len(contrasts) > 50 and [text for ratio, text in contrasts if ratio < 4.5] == []
+    for name in ("index", "how-diffusion-works", "reference/parameters", "reference/python"):
+        browser.get((site / f"{name}.html").as_uri())
+        assert browser.find_element(By.TAG_NAME, "body").get_attribute("data-md-color-scheme") == palette
+        contrasts = browser.execute_script(CONTRAST_SCRIPT)
+        assert len(contrasts) > 50 and [text for ratio, text in contrasts if ratio < 4.5] == [], name
     assert browser.get_log("browser") == []
 
 
