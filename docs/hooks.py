@@ -26,7 +26,7 @@ log = logging.getLogger("mkdocs.hooks")
 RENAMED = {"CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 PAGES, FILES = "repository/", "files/"
 # Files with these suffixes are copied. Every other file is shown as text.
-COPIED = {".gif", ".html", ".png", ".svg"}
+COPIED = {".gif", ".html", ".jpg", ".png", ".svg"}
 TEXT_PAGE = """\
 <!doctype html>
 <html lang="en">
@@ -71,7 +71,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = list(files.documentation_pages())
     for page in pages:  # grows while it is read
         for path in list_linked(page.content_string, find_source(page, root)):
-            if (root / path).exists() and files.get_file_from_path(place(path)) is None:
+            if files.get_file_from_path(place(path)) is None and can_be_shown(root / path):
                 files.append(file := make_file(path, config))
                 if file.is_documentation_page():
                     pages.append(file)
@@ -159,6 +159,16 @@ def place(path: str) -> str:
     return FILES + path + ("" if Path(path).suffix in COPIED else ".html")
 
 
+def can_be_shown(path: Path) -> bool:
+    """Return whether a path is a folder, a text, or a file that is copied."""
+    if path.is_file() and path.suffix not in COPIED:
+        try:
+            path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return False
+    return path.exists()
+
+
 def make_file(path: str, config: MkDocsConfig) -> File:
     """Return the site's file for a file or folder of the repository."""
     source, src_uri = find_root(config) / path, place(path)
@@ -174,7 +184,7 @@ def make_file(path: str, config: MkDocsConfig) -> File:
 def rewrite_address(address: str, source: str, src_uri: str, root: Path) -> str:
     """Return an address in the page `source`, adapted to the page's place in the site, `src_uri`.
 
-    Raises ValueError if the file does not exist. MkDocs checks the anchors.
+    Raises ValueError if the file does not exist, or cannot be shown. MkDocs checks the anchors.
     """
     path = locate(address, source)
     if path is None:
@@ -183,6 +193,8 @@ def rewrite_address(address: str, source: str, src_uri: str, root: Path) -> str:
         raise ValueError(f"{address}: there is no {path} in the repository")
     if path.startswith("docs/") and source.startswith("docs/"):
         return address
+    if not can_be_shown(root / path):
+        raise ValueError(f"{address}: {path} is neither text nor {', '.join(sorted(COPIED))}")
     fragment = urlsplit(address).fragment
     return posixpath.relpath(place(path), posixpath.dirname(src_uri)) + (f"#{fragment}" if fragment else "")
 

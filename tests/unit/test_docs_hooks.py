@@ -60,6 +60,7 @@ def build_site(tmp_path: Path) -> BuildSite:
         for path, text in (texts | FILES | {f"docs/{path}": text for path, text in documents.items()}).items():
             (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / path).write_text(text)
+        (tmp_path / "model.bin").write_bytes(b"\xff\x00")
         build(load_config(str(tmp_path / "mkdocs.yml")))
         return tmp_path / "site"
 
@@ -161,6 +162,7 @@ def test_code_stays_as_it_is(build_site: BuildSite) -> None:
         ("[a]: ../../none.txt", "../../none.txt: there is no none.txt in the repository"),
         ("[a](none.md#b)", "none.md#b: there is no docs/guides/none.md in the repository"),
         ("![a](../../../secret.png)", "../../../secret.png: there is no ../secret.png in the repository"),
+        ("[a](../../model.bin)", "../../model.bin: model.bin is neither text nor .gif, .html, .jpg, .png, .svg"),
         ("<!-- function: omokage.noise.none -->", "function omokage.noise.none: there is no none below src/"),
         ("<!-- module: omokage.none -->", "module omokage.none: there is no none below src/"),
         ("<!-- module: omokage.noise (none) -->", "module omokage.noise: there is no none below src/"),
