@@ -7,11 +7,12 @@ existing file only with `--force`.
 import argparse
 import os
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from omokage.base.errors import UserError
 from omokage.config.yaml_file import load_yaml
+from omokage.pipeline.dvc_lock import read_lock
 from omokage.pipeline.graph import locate, read_stages
 
 
@@ -62,13 +63,19 @@ def _check_pipeline(path: Path, target: Path) -> None:
     for root in target.parents:
         if (root / "dvc.yaml").is_file() and (root / "src" / "omokage").is_dir():
             values = load_yaml(root / "params.yaml")
-            for stage in read_stages(root).values():
-                for declared in (*stage.outs, *stage.deps):
-                    if target.is_relative_to(locate(root, declared, values).resolve()):
-                        raise UserError(
-                            f"{path} belongs to the pipeline (stage {stage.name} in dvc.yaml): choose another path "
-                            "with --out"
-                        )
+            for name, declared in _list_pipeline_files(root):
+                if target.is_relative_to(locate(root, declared, values).resolve()):
+                    raise UserError(
+                        f"{path} belongs to the pipeline (stage {name} in dvc.yaml): choose another path with --out"
+                    )
+
+
+def _list_pipeline_files(root: Path) -> Iterator[tuple[str, str]]:
+    """Yield (stage, path) for every output and dependency; for a stage that a user has added, as dvc.lock lists it."""
+    for name, stage in read_stages(root).items():
+        yield from ((name, path) for path in (*stage.outs, *stage.deps))
+    for name, entry in read_lock(root).items():
+        yield from ((name, item["path"]) for item in entry.get("outs", []))
 
 
 def _check_git(path: Path, target: Path) -> None:

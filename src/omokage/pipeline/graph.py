@@ -1,10 +1,10 @@
 """Read dvc.yaml: the stages, their dependencies and outputs, and the paths of those files."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from omokage.base.checkout import REMOTE, find_main_checkout
 from omokage.base.errors import UserError
@@ -12,6 +12,8 @@ from omokage.config.yaml_file import load_yaml
 from omokage.stamps.records import record_path
 
 CODE, PACKAGES = "src/", "workflow/packages/"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,33 @@ class Stage:
 
 
 def read_stages(root: Path) -> dict[str, Stage]:
-    """Return the stages of the checkout's dvc.yaml, by name, in the order of the file."""
+    """Return the stages of the checkout's dvc.yaml, by name, in the order of the file.
+
+    Stages that a user has added are left out. They have another command than `sh workflow/stage NAME`, or several, and
+    only DVC runs them.
+    """
+    return _read_dvc_yaml(
+        root,
+        lambda declared: {
+            name: _read_stage(name, entry) for name, entry in declared.items() if is_own(name, entry.get("cmd"))
+        },
+    )
+
+
+def list_stage_names(root: Path) -> list[str]:
+    """Return the names of all stages in dvc.yaml, also of those that a user has added."""
+    return _read_dvc_yaml(root, list)
+
+
+def is_own(name: str, command: Any) -> bool:
+    """Return whether a stage with this name and `command` (`cmd` in dvc.yaml and dvc.lock) belongs to the project."""
+    return command == f"sh workflow/stage {name}"
+
+
+def _read_dvc_yaml(root: Path, read: Callable[[Mapping[str, Any]], T]) -> T:
+    """Return what `read` makes of the entries in dvc.yaml, by stage; raise UserError if the file is damaged."""
     try:
-        declared = load_yaml(root / "dvc.yaml")["stages"]
-        return {name: _read_stage(name, entry) for name, entry in declared.items()}
+        return read(load_yaml(root / "dvc.yaml")["stages"])
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
             "dvc.yaml is cut off or damaged: correct it, or restore it with `git checkout -- dvc.yaml`"

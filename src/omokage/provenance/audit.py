@@ -39,8 +39,8 @@ class Finding:
 def audit_outputs(root: Path) -> Iterator[Finding]:
     """Yield a finding for every output, record and stamp, and for every contradiction in dvc.lock.
 
-    Also yields a finding for every file that no stage writes, in folders with outputs that git tracks. Raises UserError
-    if there is no dvc.lock.
+    Also yields a finding for every file that no stage writes, in folders with outputs that git tracks. The outputs of
+    stages that a user has added are not checked. Raises UserError if there is no dvc.lock.
     """
     stages, locked = graph.read_stages(root), dvc_lock.read_lock(root)
     if not locked:
@@ -50,8 +50,11 @@ def audit_outputs(root: Path) -> Iterator[Finding]:
     entries = {name: publish(dvc_lock.list_entry(entry)) for name, entry in locked.items()}
     runs = {name: {"params": entry["params"]} for name, entry in entries.items()}
     runs |= {name: publish(record) for name, record in records.items()}
-    for name in locked.keys() - stages.keys():
-        yield Finding(dvc_lock.NAME, False, f"lists stage {name}, which dvc.yaml does not declare")
+    declared = graph.list_stage_names(root)
+    for name in sorted(locked.keys() - stages.keys()):
+        # The stage NAME with a matrix or foreach has entries NAME@ITEM.
+        if name.partition("@")[0] not in declared:
+            yield Finding(dvc_lock.NAME, False, f"lists stage {name}, which dvc.yaml does not declare")
     for stage in stages.values():
         if stage.name not in locked:
             yield Finding(dvc_lock.NAME, False, f"does not list stage {stage.name}: run `dvc repro`")
@@ -61,7 +64,7 @@ def audit_outputs(root: Path) -> Iterator[Finding]:
         if stage.name in records:
             yield _check_record(root, stage, locked[stage.name], records)
         yield from _check_stamps(root, stage, runs, records.get(stage.name, {}).get("facts", {}).get("figures", {}))
-    yield from _find_undeclared(root, stages)
+    yield from _find_undeclared(root, stages, locked)
 
 
 def _check_outputs(root: Path, stage: Stage, entry: Mapping[str, Any]) -> Iterator[Finding]:
@@ -165,10 +168,14 @@ def _find_mismatches(stamp: Stamp, stage: str, runs: Mapping[str, Record]) -> li
     return upstream if is_same else [*upstream, stage]
 
 
-def _find_undeclared(root: Path, stages: Mapping[str, Stage]) -> Iterator[Finding]:
-    """Yield a finding for every file that no stage writes or reads, in the folders with outputs that git tracks."""
+def _find_undeclared(root: Path, stages: Mapping[str, Stage], locked: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield a finding for every file that no stage writes or reads, in the folders with outputs that git tracks.
+
+    The outputs of stages that a user has added are taken from dvc.lock.
+    """
     in_git = {path for stage in stages.values() for path in stage.outs_in_git}
     declared = {path for stage in stages.values() for path in (*stage.outs, *stage.deps)}
+    declared |= {item["path"] for entry in locked.values() for item in entry.get("outs", [])}
     for folder in sorted({Path(path).parent for path in in_git}):
         for path in sorted((root / folder).glob("[!.]*")):
             if path.is_file() and path.relative_to(root).as_posix() not in declared:
