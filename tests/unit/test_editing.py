@@ -20,7 +20,7 @@ from omokage.editing import image_editor
 from omokage.editing.edits import apply_sdedit, decode_ddim, interpolate_images, invert_ddim, slerp
 from omokage.editing.image_editor import ImageEditor
 from omokage.params.transform import Params
-from omokage.sampling.samplers import get_sampler
+from omokage.sampling.samplers import SAMPLERS, get_sampler
 from omokage.sampling.spacing import space_log_snr, space_trailing
 from omokage.stages import transform
 
@@ -41,7 +41,7 @@ def test_ddim_inversion_gives_noise_and_decodes_to_the_images_more_exactly_with_
     assert errors[-1] < 0.04 * STD < errors[1]
 
 
-@pytest.mark.parametrize("name", ["ddpm", "ddim", "dpm-solver++", "heun"])
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_a_variation_differs_more_from_the_image_at_higher_strength(name: str) -> None:
     timesteps = space_trailing(SCHEDULE, 50)
 

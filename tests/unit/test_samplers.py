@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from typing import get_args
 
 import pytest
 import torch
@@ -13,14 +14,20 @@ from torch import Tensor
 
 from omokage.compute.seeding import make_generator
 from omokage.diffusion.schedule import Schedule
+from omokage.params.sample import Sampler
 from omokage.sampling.denoiser import Denoiser
 from omokage.sampling.guidance import apply_autoguidance
-from omokage.sampling.samplers import count_timesteps, get_sampler
+from omokage.sampling.samplers import SAMPLERS, count_timesteps, get_sampler
 from omokage.sampling.spacing import SPACINGS, space_trailing
 
-NAMES = ("ddpm", "ddpm-large", "ddim", "dpm-solver++", "heun")
+# The orders of convergence; a sampler that is not listed must have at least the first order.
+ORDERS = {"ddpm": 1, "ddpm-large": 1, "ddim": 1, "dpm-solver++": 2, "heun": 2}
 PREDICTIONS = {"eps": "epsilon", "x0": "sample", "v": "v_prediction"}
 COSINE = Schedule.make("cosine", 1000)
+
+
+def test_the_registry_has_every_choice_of_the_parameter() -> None:
+    assert (*SAMPLERS,) == get_args(Sampler), "list it in Sampler of params/sample.py and in SAMPLERS of samplers.py"
 
 
 def fixed_network(x: Tensor, angle: Tensor) -> Tensor:
@@ -106,8 +113,12 @@ def test_dpm_solver_equals_that_of_diffusers_at_every_step(prediction: str) -> N
     torch.testing.assert_close(sampler_steps[-1].x0, x, rtol=1e-5, atol=2e-5)
 
 
-def compute_mean_and_std(name: str, eta: float, denoiser: Denoiser, timesteps: list[int]) -> tuple[float, float]:
+def compute_mean_and_std(
+    name: str, eta: float, denoiser: Denoiser, timesteps: list[int], start_std: float = 1.0
+) -> tuple[float, float]:
     """Return the exact mean and standard deviation of the sampler's x_t at the last timestep.
+
+    At the first timestep, x_t is noise of standard deviation `start_std`.
 
     The ideal denoiser is linear, so x_t is a weighted sum of the noises plus a constant. Image k gets a one as
     noise k and zeros otherwise, so it shows the weight of noise k. The last image gets only zeros, so it shows the
@@ -118,12 +129,12 @@ def compute_mean_and_std(name: str, eta: float, denoiser: Denoiser, timesteps: l
     def noise(number: int) -> Tensor:
         return torch.cat([unit[number], torch.zeros(1, dtype=torch.float64)]).view(-1, 1, 1, 1)
 
-    *_, last = get_sampler(name, eta)(denoiser, noise(0), timesteps, lambda i: noise(i + 1))
+    *_, last = get_sampler(name, eta)(denoiser, start_std * noise(0), timesteps, lambda i: noise(i + 1))
     values = last.x_t.flatten()
     return float(values[-1]), float(((values[:-1] - values[-1]) ** 2).sum().sqrt())
 
 
-@pytest.mark.parametrize(("name", "eta"), [*((name, 0.0) for name in NAMES), ("ddim", 1.0), ("ddim", 0.3)])
+@pytest.mark.parametrize(("name", "eta"), [*((name, 0.0) for name in SAMPLERS), ("ddim", 1.0), ("ddim", 0.3)])
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 @pytest.mark.parametrize("spacing", ["trailing", "log-snr"])
 def test_every_sampler_with_the_ideal_denoiser_returns_the_gaussian_of_the_data(
@@ -140,24 +151,24 @@ def test_every_sampler_with_the_ideal_denoiser_returns_the_gaussian_of_the_data(
     assert std == pytest.approx(math.sqrt((alpha * STD) ** 2 + sigma**2), rel=rel)
 
 
-@pytest.mark.parametrize(("name", "order"), [("ddpm", 1), ("ddim", 1), ("dpm-solver++", 2), ("heun", 2)])
-def test_the_error_decreases_with_the_order_of_the_sampler(name: str, order: int) -> None:
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_the_error_decreases_with_the_order_of_the_sampler(name: str) -> None:
     errors = []
     for count in (40, 80, 160):
         # Evenly spaced in log-SNR, as the theory of these orders assumes, with the same first and last level.
         schedule = Schedule(torch.sigmoid(torch.linspace(5, -7, count, dtype=torch.float64)))
         timesteps = list(reversed(range(count)))
-        start = float(schedule.alpha[-1]), float(schedule.sigma[-1])
-        end = float(schedule.alpha[0]), float(schedule.sigma[0])
-        _, std = compute_mean_and_std(name, 0.0, make_ideal_denoiser("v", schedule), timesteps)
-        # The probability flow keeps the quantile of x_t, and x starts with a std of 1. Ancestral sampling forgets x.
-        start_ratio = 1 / math.hypot(start[0] * STD, start[1]) if name != "ddpm" else 1.0
-        errors.append(abs(std - start_ratio * math.hypot(end[0] * STD, end[1])))
+        # The standard deviation of noisy images at the first and at the last timestep.
+        start, end = (math.hypot(float(schedule.alpha[t]) * STD, float(schedule.sigma[t])) for t in (-1, 0))
+        _, std = compute_mean_and_std(name, 0.0, make_ideal_denoiser("v", schedule), timesteps, start)
+        errors.append(abs(std - end))
     rates = [math.log2(coarse / fine) for coarse, fine in pairwise(errors)]
-    assert rates == pytest.approx([order, order], abs=0.25)
+    if name in ORDERS:
+        assert rates == pytest.approx([ORDERS[name]] * 2, abs=0.25)
+    assert min(rates) > 0.75
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_every_sampler_can_start_from_pure_noise_at_zero_snr(name: str) -> None:
     schedule = Schedule.make("cosine", 200, zero_snr=True)
     for spacing in ("trailing", "log-snr"):
@@ -185,7 +196,7 @@ def test_autoguidance_removes_errors_that_are_larger_in_the_guiding_network() ->
     assert means[2.0] == pytest.approx(true, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_a_sampler_evaluates_the_network_the_requested_number_of_times(name: str) -> None:
     calls: list[int] = []
 

@@ -3,11 +3,12 @@
 import argparse
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from omokage.base.errors import UserError
 from omokage.base.files import hash_file, write_atomically
 from omokage.cli.output_file import add_output_options, check_output
+from omokage.params.sample import Sampler
 from omokage.stamps.stamp import save_png
 
 THREADS = min(2, os.cpu_count() or 1)
@@ -34,7 +35,7 @@ def add_parser(commands: Any) -> None:
     vary.add_argument("--count", type=_parse_count, default=6, help="variations of each image (default: %(default)s)")
     vary.add_argument(
         "--sampler",
-        choices=["ddpm", "ddim", "dpm-solver++", "heun"],
+        choices=get_args(Sampler),
         default="ddpm",
         help="the sampler that denoises (default: %(default)s)",
     )

@@ -1,8 +1,8 @@
 """Samplers: turn noise into images over any descending list of the schedule's timesteps.
 
-To add a sampler, write one function and add it to `get_sampler`. At each timestep, a sampler gets the predicted clean
-image x0 from the denoiser, and computes x at the next timestep, where x_t = alpha x0 + sigma eps. Coefficients are
-float64; x_t is float32 or float64.
+To add a sampler, write one function and add it to SAMPLERS (see CONTRIBUTING.md). At each timestep, a sampler gets the
+predicted clean image x0 from the denoiser, and computes x at the next timestep, where x_t = alpha x0 + sigma eps.
+Coefficients are float64; x_t is float32 or float64.
 """
 
 import math
@@ -114,18 +114,34 @@ def sample_heun(denoiser: Denoiser, x: Tensor, timesteps: Sequence[int], noise: 
     yield SamplerStep(timesteps[-1], x, denoiser.predict_x0(x, timesteps[-1]))
 
 
+@dataclass(frozen=True)
+class SamplerSpec:
+    """A sampler: its function, its network evaluations per step, and whether the function also takes `eta`."""
+
+    sample: Callable[..., Iterator[SamplerStep]]
+    evaluations_per_step: int = 1
+    uses_eta: bool = False
+
+
+# The names are the choices of `sampler` in params/sample.py. The tests of samplers run for every entry.
+SAMPLERS: dict[str, SamplerSpec] = {
+    "ddpm": SamplerSpec(partial(sample_ancestral, large_variance=False)),
+    "ddpm-large": SamplerSpec(partial(sample_ancestral, large_variance=True)),
+    "ddim": SamplerSpec(sample_ddim, uses_eta=True),
+    "dpm-solver++": SamplerSpec(sample_dpm_solver),
+    "heun": SamplerSpec(sample_heun, evaluations_per_step=2),
+}
+
+
 def get_sampler(name: str, eta: float) -> Sampler:
     """Return the sampler `name`. Only the sampler ddim uses `eta`."""
-    samplers: dict[str, Sampler] = {
-        "ddpm": partial(sample_ancestral, large_variance=False),
-        "ddpm-large": partial(sample_ancestral, large_variance=True),
-        "ddim": partial(sample_ddim, eta=eta),
-        "dpm-solver++": sample_dpm_solver,
-        "heun": sample_heun,
-    }
-    return samplers[name]
+    spec = SAMPLERS[name]
+    return partial(spec.sample, eta=eta) if spec.uses_eta else spec.sample
 
 
 def count_timesteps(name: str, evaluations: int) -> int:
-    """Return how many timesteps the sampler `name` visits with at most `evaluations` network evaluations."""
-    return (evaluations + 1) // 2 if name == "heun" else evaluations
+    """Return how many timesteps the sampler `name` visits with at most `evaluations` network evaluations.
+
+    At the last timestep it takes no step, and evaluates the network once.
+    """
+    return (evaluations - 1) // SAMPLERS[name].evaluations_per_step + 1
