@@ -330,7 +330,7 @@ def test_a_damaged_repository_is_never_taken_for_an_empty_one(
     monkeypatch.chdir(tmp_path)
     damage(repository / ".git")
     with pytest.raises(UserError) as error, History(repository) as history:
-        history.revisions  # noqa: B018
+        history.revisions  # noqa: B018  the property raises the error
     assert "git" in str(error.value) and "\n" not in str(error.value)
 
 
