@@ -196,7 +196,7 @@ def test_zero_has_no_minus_sign() -> None:
 def test_every_sentence_is_short() -> None:
     runs = [GOOD_RUN, TINY_RUN, UNDERTRAINED_RUN, OVERFITTING_RUN, with_progress(90, 50, 60)]
     runs += [load_snapshot(name) for name in ("good", "undertrained", "collapsed", "copying")]
-    texts = [*map(read_paragraphs, runs), *map(summarise_run, runs), *CAPTIONS.values()]
+    texts = [*map(read_paragraphs, runs), *map(summarise_run, runs), *(caption.text for caption in CAPTIONS.values())]
     for sentence in (sentence for text in texts for sentence in re.split(r"(?<=[.:;]) ", text)):
         assert len(sentence.split()) <= 38, sentence
 

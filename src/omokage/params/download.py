@@ -8,10 +8,11 @@ from omokage.base.parameters import Parameters
 
 Colour = Annotated[str, StringConstraints(pattern="^[0-9a-f]{6}$")]
 Style = Annotated[str, StringConstraints(pattern="^[a-z0-9-]+$")]
+Source = Literal["avatars", "folder", "kaggle"]
 
 
 class Params(Parameters):
-    source: Literal["avatars", "folder", "kaggle"]
+    source: Source
     avatar_styles: list[Style] = Field(min_length=1)
     avatar_count: int = Field(ge=1, le=1_000_000)
     avatar_backgrounds: list[Colour] = Field(min_length=1)

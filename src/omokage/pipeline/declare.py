@@ -1,9 +1,9 @@
-"""Write what the pipeline derives from the schema and the imports (`make deps`).
+"""Write what the pipeline derives from the schema, the imports and the registry of figures (`make deps`).
 
     python -m omokage.pipeline.declare
 
-writes the `params` of every stage in dvc.yaml, the package lists in workflow/packages, the comments and missing
-parameters of params.yaml, and the captions in workflow/report.
+writes the `params` of every stage and the figures in dvc.yaml, the package lists in workflow/packages, the comments and
+missing parameters of params.yaml, and the captions in workflow/report.
 """
 
 import re
@@ -13,13 +13,14 @@ from pathlib import Path
 from omokage.base.files import write_text
 from omokage.config.params_file import rewrite_params
 from omokage.params.schema import PARTS
+from omokage.pipeline.figure_lines import rewrite_figures
 from omokage.pipeline.graph import read_stages
 from omokage.pipeline.imports import find_distributions, find_imports
 from omokage.pipeline.snakemake_report import render_captions
 
 
 def rewrite_dvc_yaml(text: str) -> str:
-    """Return the `text` of dvc.yaml with every stage's `params` taken from the schema; the rest stays the same."""
+    """Return the `text` of dvc.yaml with every stage's `params` taken from the schema, and the registry's figures."""
     for stage, part in PARTS.items():
         line = textwrap.fill(
             f"params: [{', '.join(part.model_fields)}]",
@@ -35,7 +36,7 @@ def rewrite_dvc_yaml(text: str) -> str:
             text,
             flags=re.MULTILINE,
         )
-    return text
+    return rewrite_figures(text)
 
 
 def render_packages(root: Path, stage: str) -> str:

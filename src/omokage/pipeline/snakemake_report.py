@@ -2,28 +2,13 @@
 
 from pathlib import Path
 
-from omokage.report.captions import CAPTIONS
+from omokage.report.captions import CAPTIONS, find_path
 
 FOLDER = "workflow/report"
-FIGURES = {
-    "Samples": ("samples", "denoising", "animation", "neighbours"),
-    "Scores": ("scores", "progress", "study"),
-    "Training": ("loss", "noise_levels", "schedule", "noising"),
-    "Image editing": ("transformed", "between"),
-    "Data": ("data_card", "contact"),
-}
 REPORT = "results/report.html"
 REPORT_CAPTION = "The report: model, data, scores, problems, and the parameters of the run."
-
-
-def _figure_path(name: str) -> str:
-    return f"results/figures/{'denoising.gif' if name == 'animation' else f'{name}.png'}"
-
-
 # The category of every output in Snakemake's report.
-CATEGORIES = {_figure_path(name): category for category, names in FIGURES.items() for name in names} | {
-    REPORT: "Report"
-}
+CATEGORIES = {f"results/{find_path(name)}": caption.section for name, caption in CAPTIONS.items()} | {REPORT: "Report"}
 
 
 def caption_path(out: str) -> str:
@@ -33,5 +18,5 @@ def caption_path(out: str) -> str:
 
 def render_captions() -> dict[str, str]:
     """Return the text of every caption file, by path."""
-    figures = {caption_path(_figure_path(name)): text for name, text in CAPTIONS.items()}
+    figures = {caption_path(find_path(name)): caption.text for name, caption in CAPTIONS.items()}
     return {path: f"{text}\n" for path, text in (figures | {caption_path(REPORT): REPORT_CAPTION}).items()}

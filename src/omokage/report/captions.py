@@ -1,46 +1,103 @@
-"""The captions of the figures. The HTML page also uses them as alternative texts (alt)."""
+"""The figures of the report: the section that shows each of them, and its caption.
 
-CAPTIONS = {
-    "samples": (
+The HTML page also uses the captions as alternative texts (alt). Snakemake's report has the sections as categories.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+# The headings of the report that have figures. The figures of `Samples` are at the top, without a heading.
+Section = Literal[
+    "Samples",
+    "Denoising",
+    "Sample quality",
+    "Memorisation",
+    "Training",
+    "Image editing",
+    "Forward process",
+    "Data",
+]
+
+
+@dataclass(frozen=True)
+class Caption:
+    """The section and the caption of a figure; `is_wide` lets it have the full width of the page."""
+
+    section: Section
+    text: str
+    is_wide: bool = False
+
+
+# By the name of the figure's file without its suffix, in the order of the report.
+CAPTIONS: dict[str, Caption] = {
+    "samples": Caption(
+        "Samples",
         "Samples of the model (left) and held-out real faces (right). Both are the first of their set, in order, "
-        "not selected."
+        "not selected.",
+        is_wide=True,
     ),
-    "loss": (
-        "Loss on training and held-out faces by training step: mean squared error on whitened images, no unit, "
-        "logarithmic. Below: the learning rate."
-    ),
-    "noise_levels": (
-        "Squared error by noise level, given as log signal-to-noise ratio in nats: noise on the left, clean images on "
-        "the right. The shaded gap between training and held-out faces is overfitting."
-    ),
-    "scores": (
-        "Scores of the samples (no unit) next to the scores of real faces (floor). "
-        "Lines through the bars are 95\u00a0% intervals."
-    ),
-    "progress": "Score during training, from few samples per snapshot. Compare these scores only with each other.",
-    "study": "Samplers and EMA weights compared, by network evaluations per image (NFE).",
-    "neighbours": (
-        "The samples closest to a training face, with that face and the closest held-out face. "
-        "A copy would look like the training face."
-    ),
-    "animation": "Denoising of a few samples. The animation pauses on the last frame.",
-    "denoising": (
+    # The name of denoising.gif, since denoising.png is another figure.
+    "animation": Caption("Denoising", "Denoising of a few samples. The animation pauses on the last frame."),
+    "denoising": Caption(
+        "Denoising",
         "Denoising of a few samples: the noisy image x_t at timestep t, and the clean image that the network predicts "
-        "from it."
+        "from it.",
     ),
-    "transformed": (
+    "between": Caption(
+        "Denoising",
+        "Latent interpolation: samples along an arc from one starting noise to another.",
+        is_wide=True,
+    ),
+    "scores": Caption(
+        "Sample quality",
+        "Scores of the samples (no unit) next to the scores of real faces (floor). "
+        "Lines through the bars are 95\u00a0% intervals.",
+    ),
+    "progress": Caption(
+        "Sample quality",
+        "Score during training, from few samples per snapshot. Compare these scores only with each other.",
+    ),
+    "study": Caption("Sample quality", "Samplers and EMA weights compared, by network evaluations per image (NFE)."),
+    "neighbours": Caption(
+        "Memorisation",
+        "The samples closest to a training face, with that face and the closest held-out face. "
+        "A copy would look like the training face.",
+    ),
+    "loss": Caption(
+        "Training",
+        "Loss on training and held-out faces by training step: mean squared error on whitened images, no unit, "
+        "logarithmic. Below: the learning rate.",
+    ),
+    "noise_levels": Caption(
+        "Training",
+        "Squared error by noise level, given as log signal-to-noise ratio in nats: noise on the left, clean images on "
+        "the right. The shaded gap between training and held-out faces is overfitting.",
+    ),
+    "transformed": Caption(
+        "Image editing",
         "Image editing (SDEdit) of held-out faces: noise is added, more in each row, and removed again. Little noise "
-        "keeps the person, much noise makes another. Below: the DDIM inversion round trip and its error."
+        "keeps the person, much noise makes another. Below: the DDIM inversion round trip and its error.",
     ),
-    "between": "Latent interpolation: samples along an arc from one starting noise to another.",
-    "schedule": (
+    "schedule": Caption(
+        "Forward process",
         "Noise schedule by timestep: the remaining share of the image's variance, and the log signal-to-noise ratio "
-        "in nats. The other schedules are faint."
+        "in nats. The other schedules are faint.",
     ),
-    "data_card": (
+    "noising": Caption(
+        "Forward process",
+        "Held-out faces at some timesteps t of the schedule, with the log signal-to-noise ratio in nats below.",
+        is_wide=True,
+    ),
+    "data_card": Caption(
+        "Data",
         "The data: how many faces were kept or dropped, the sizes of the images, and the colours of training and "
-        "held-out faces. Below: faces of both sets, and some dropped faces with the reason."
+        "held-out faces. Below: faces of both sets, and some dropped faces with the reason.",
+        is_wide=True,
     ),
-    "contact": "Some images of the data set, with the crops marked.",
-    "noising": "Held-out faces at some timesteps t of the schedule, with the log signal-to-noise ratio in nats below.",
+    "contact": Caption("Data", "Some images of the data set, with the crops marked.", is_wide=True),
 }
+
+
+def find_path(name: str) -> str:
+    """Return the path of the figure `name`, relative to results/: a PNG, or the GIF."""
+    return f"figures/{'denoising.gif' if name == 'animation' else f'{name}.png'}"

@@ -18,13 +18,15 @@ class EmbeddedFigure:
     """A figure of the report.
 
     `path` is the address that the report links to, relative to the report. `file` is where the PNG or GIF is read from,
-    and `svg` where the SVG of a chart is read from (None for other figures).
+    and `svg` where the SVG of a chart is read from (None for other figures). `is_wide` lets it have the full width of
+    the page.
     """
 
     path: str
     caption: str
     file: Path
     svg: Path | None = None
+    is_wide: bool = False
 
     @property
     def size(self) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from omokage.report import tables
 from omokage.report.assessment import judge_run, summarise_run
+from omokage.report.captions import CAPTIONS
 from omokage.report.embedded_figure import EmbeddedFigure
 from omokage.report.escaping import escape_markdown, sanitise_url
 from omokage.report.run import Run
@@ -61,6 +62,15 @@ class Page:
         """Return the report as Markdown, which loads the figures by relative paths."""
         return self._render("report.md.j2", autoescape=False)
 
+    def list_figures(self, section: str, excluded: Sequence[str] = ()) -> list[EmbeddedFigure]:
+        """Return the figures of a section, without `excluded`, and without those that the run's parameters turn off."""
+        off = [name for name, rows in (("progress", self.run.progress), ("study", self.run.study)) if not rows]
+        return [
+            self.figures[name]
+            for name, caption in CAPTIONS.items()
+            if caption.section == section and name not in (*excluded, *off)
+        ]
+
     def _render(self, template: str, autoescape: bool) -> str:
         # HTML escaping does not escape Markdown syntax, so the Markdown template uses the filter `md`.
         environment = Environment(
@@ -88,31 +98,25 @@ class Page:
     def _list_sections(self) -> list[Section]:
         """Return one section per verdict.
 
-        Leaves out empty tables, and the figures of `progress` and `study` if the run's parameters turn them off.
+        Leaves out empty tables.
         """
         run = self.run
-        figures = {
-            "Sample quality": [self.figures["scores"]],
-            "Memorisation": [self.figures["neighbours"]],
-            "Training": [self.figures["loss"], self.figures["noise_levels"]],
-        }
         contents = {
             "Sample quality": [tables.tabulate_scores(run)],
             "Style": [tables.tabulate_style(run)],
             "Problems": [tables.tabulate_dropped(run)],
         }
-        for name, caption, rows in (
-            ("progress", "Scores during training", run.progress),
-            ("study", "Scores by sampler and EMA weights", run.study),
+        for caption, rows in (
+            ("Scores during training", run.progress),
+            ("Scores by sampler and EMA weights", run.study),
         ):
             if rows:
-                figures["Sample quality"].append(self.figures[name])
                 contents["Sample quality"].append(tables.tabulate_scores_csv(caption, rows))
         return [
             Section(
                 heading,
                 verdict,
-                figures.get(heading, []),
+                self.list_figures(heading),
                 [table for table in contents.get(heading, []) if table.rows],
             )
             for heading, verdict in judge_run(run).items()

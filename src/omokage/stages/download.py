@@ -1,6 +1,7 @@
 """Stage `download`: pack the images of the chosen source into one zip, with a manifest."""
 
 import json
+from collections.abc import Callable
 
 from omokage.base.checkout import REMOTE
 from omokage.base.files import hash_bytes
@@ -13,7 +14,7 @@ from omokage.params.download import Params
 def run(job: Job[Params]) -> None:
     """Write data/pictures.zip and data/manifest.json. Raises UserError if the source has no images."""
     archive, manifest_file = job.output("data/pictures.zip"), job.output("data/manifest.json")
-    manifest = pack_images(job.params.source, _collect(job), archive, manifest_file)
+    manifest = pack_images(job.params.source, SOURCES[job.params.source](job), archive, manifest_file)
     images = json.dumps(manifest["pictures"], sort_keys=True).encode()
     job.facts.update(
         source=manifest["source"],
@@ -25,12 +26,8 @@ def run(job: Job[Params]) -> None:
     )
 
 
-def _collect(job: Job[Params]) -> Collection:
+def _collect_avatars(job: Job[Params]) -> Collection:
     params = job.params
-    if params.source == "folder":
-        return folder.collect(job.input(REMOTE + "${folder}"), params.folder)
-    if params.source == "kaggle":
-        return kaggle.collect(params.kaggle_dataset, params.kaggle_version)
     return avatars.collect(
         styles=params.avatar_styles,
         count=params.avatar_count,
@@ -39,3 +36,19 @@ def _collect(job: Job[Params]) -> Collection:
         seed=params.avatar_seed,
         processes=job.threads,
     )
+
+
+def _collect_folder(job: Job[Params]) -> Collection:
+    return folder.collect(job.input(REMOTE + "${folder}"), job.params.folder)
+
+
+def _collect_kaggle(job: Job[Params]) -> Collection:
+    return kaggle.collect(job.params.kaggle_dataset, job.params.kaggle_version)
+
+
+# The names are the choices of `source` in params/download.py.
+SOURCES: dict[str, Callable[[Job[Params]], Collection]] = {
+    "avatars": _collect_avatars,
+    "folder": _collect_folder,
+    "kaggle": _collect_kaggle,
+}

@@ -3,7 +3,7 @@
 from omokage.base.job import Job
 from omokage.base.json_file import read_json
 from omokage.params.report import Params
-from omokage.report.captions import CAPTIONS
+from omokage.report.captions import CAPTIONS, find_path
 from omokage.report.embedded_figure import EmbeddedFigure
 from omokage.report.page import Page
 from omokage.report.run import Duration, Run
@@ -48,6 +48,6 @@ def run(job: Job[Params]) -> None:
 
 
 def _find_figure(job: Job[Params], name: str) -> EmbeddedFigure:
-    file = "denoising.gif" if name == "animation" else f"{name}.png"
+    caption, path = CAPTIONS[name], find_path(name)
     svg = job.inputs.get(f"results/figures/{name}.svg")
-    return EmbeddedFigure(f"figures/{file}", CAPTIONS[name], job.input(f"results/figures/{file}"), svg)
+    return EmbeddedFigure(path, caption.text, job.input(f"results/{path}"), svg, caption.is_wide)
