@@ -1,7 +1,6 @@
 """Changes of code: DVC, `omokage stale` and the table of reruns agree on what they make stale, and what they do not."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
@@ -112,42 +111,3 @@ def test_a_new_source_reruns_the_download_but_does_not_retrain(
     (clone.root / "src/omokage/data/sources/new_source.py").write_text('"""A new source."""\n')
     # The same images as before: what depends on them alone is skipped.
     assert clone.repro() == ["download", "figures", "report"]
-
-
-def insert_after(path: Path, line: str, addition: str) -> None:
-    text = path.read_text()
-    assert text.count(line) == 1
-    path.write_text(text.replace(line, f"{line}{addition}"))
-
-
-def test_a_new_parameter_takes_a_field_a_description_and_its_use(
-    copy_clone: Callable[[], Clone], bypass_snakemake: Callable[[Clone], Clone]
-) -> None:
-    clone = bypass_snakemake(copy_clone())
-    package = clone.root / "src/omokage"
-    insert_after(
-        package / "params/report.py",
-        "    report_title: Annotated[str, StringConstraints(min_length=1, max_length=200)]\n",
-        "    report_subtitle: str\n",
-    )
-    insert_after(
-        package / "config/parameters.py",
-        '    "report_title": Description("Omokage", "title of the report"),\n',
-        '    "report_subtitle": Description("A test", "second line of the title"),\n',
-    )
-    stage = package / "stages/report.py"
-    stage.write_text(
-        stage.read_text().replace(
-            "title=job.params.report_title", 'title=f"{job.params.report_title}: {job.params.report_subtitle}"'
-        )
-    )
-    clone.run_deps()
-    assert (clone.root / "params.yaml").read_text().endswith("\nreport_subtitle: A test  # second line of the title\n")
-    assert load_yaml(clone.root / "dvc.yaml")["stages"]["report"]["params"] == ["report_title", "report_subtitle"]
-    changed = set(clone.run("git", "diff", "--name-only").stdout.split())
-    assert changed == {
-        *("src/omokage/params/report.py", "src/omokage/config/parameters.py", "src/omokage/stages/report.py"),
-        *("params.yaml", "dvc.yaml", "docs/reference/parameters.md", "docs/reference/reruns.md"),
-    }
-    assert clone.repro() == ["params", "report"]
-    assert "Omokage: A test" in (clone.root / "results/report.md").read_text()

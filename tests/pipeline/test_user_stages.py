@@ -55,12 +55,6 @@ def add_stages(clone: Clone, text: str = STAGES_OF_A_USER) -> None:
     path.write_text(f"{before}{text}{artifacts}{after}")
 
 
-def omokage(clone: Clone, *arguments: str) -> tuple[int, str]:
-    """Run an omokage command in the clone; return its exit code and what it printed."""
-    done = clone.run(clone.python, "-m", "omokage.cli.main", *arguments, check=False, PYTHONPATH="src")
-    return done.returncode, done.stdout + done.stderr
-
-
 @pytest.fixture(scope="module")
 def clone_with_stages(
     tmp_path_factory: pytest.TempPathFactory, finished_clone: Clone, bypass_snakemake: Callable[[Clone], Clone]
@@ -84,24 +78,24 @@ def clone(clone_with_stages: Clone, preload: Callable[[Clone], Clone], tmp_path:
 
 
 def test_the_commands_leave_the_stages_of_a_user_alone(clone: Clone) -> None:
-    assert omokage(clone, "stale") == (0, "all outputs match the parameters, data and code\n")
-    code, printed = omokage(clone, "audit")
+    assert clone.omokage("stale") == (0, "all outputs match the parameters, data and code\n")
+    code, printed = clone.omokage("audit")
     assert code == 0 and " 0 failed" in printed
-    code, printed = omokage(clone, "plan")
+    code, printed = clone.omokage("plan")
     assert code == 0 and "nothing to run" in printed
-    assert omokage(clone, "why", "results/figures/loss.png")[0] == 0
+    assert clone.omokage("why", "results/figures/loss.png")[0] == 0
     # dvc.lock also says what made a user's file.
-    code, printed = omokage(clone, "why", "results/count.json")
+    code, printed = clone.omokage("why", "results/count.json")
     assert code == 0 and "image_size" in printed
-    code, printed = omokage(clone, "compare", "workspace", "HEAD~1", "--out", "page.html")
+    code, printed = clone.omokage("compare", "workspace", "HEAD~1", "--out", "page.html")
     assert code == 0, printed
-    assert omokage(clone, "clean")[0] == 0
-    code, printed = omokage(clone, "compare", "workspace", "HEAD", "--out", "results/counts/page.html")
+    assert clone.omokage("clean")[0] == 0
+    code, printed = clone.omokage("compare", "workspace", "HEAD", "--out", "results/counts/page.html")
     assert code == 2 and "belongs to the pipeline (stage count in dvc.yaml)" in printed
     assert clone.dvc("status").stdout.strip() == "Data and pipelines are up to date."
     # A change makes stale what belongs to the project, and nothing else.
     clone.set_params(report_title="Another")
-    assert json.loads(omokage(clone, "stale", "--json")[1])["stale"].keys() == {"params", "report"}
+    assert json.loads(clone.omokage("stale", "--json")[1])["stale"].keys() == {"params", "report"}
     assert parse_stages_run(clone.dvc("repro").stdout) == ["params", "report"]
 
 
@@ -109,7 +103,7 @@ def test_the_audit_still_finds_what_no_stage_declares(clone: Clone) -> None:
     (clone.root / "results/stray.txt").touch()
     path = clone.root / "dvc.yaml"
     path.write_text(re.sub(r"\n  list:\n.*?(?=\nartifacts)", "", path.read_text(), flags=re.DOTALL))
-    code, printed = omokage(clone, "audit")
+    code, printed = clone.omokage("audit")
     assert code == 1 and " 3 failed" in printed
     for name in ("list@a", "list@b"):
         assert f"lists stage {name}, which dvc.yaml does not declare" in printed
@@ -127,7 +121,7 @@ def test_make_deps_keeps_the_stages_of_a_user_and_their_comments(clone: Clone) -
     assert re.sub(r"\s+", " ", text) == re.sub(r"\s+", " ", added)
     assert "# Counts the faces of each split." in text and "# of another file than params.yaml" in text
     assert clone.repro() == ["more"]
-    assert omokage(clone, "stale")[0] == omokage(clone, "audit")[0] == 0
+    assert clone.omokage("stale")[0] == clone.omokage("audit")[0] == 0
 
 
 @pytest.mark.long
@@ -163,17 +157,17 @@ def test_a_stage_of_a_user_can_make_the_images(
     ran = clone.repro()
     assert ran.index("frames") < ran.index("download") and ran[-1] == "report"
     assert json.loads((clone.root / "data/manifest.json").read_text())["count"] == 30
-    assert omokage(clone, "stale")[0] == omokage(clone, "audit")[0] == 0
+    assert clone.omokage("stale")[0] == clone.omokage("audit")[0] == 0
     # Another image: DVC runs the user's stage and then ours, which alone is said to be stale.
     write_random_images(images, 1, first=30)
-    assert omokage(clone, "stale")[0] == 0
+    assert clone.omokage("stale")[0] == 0
     assert clone.repro("download") == ["frames", "params", "download"]
     assert json.loads((clone.root / "data/manifest.json").read_text())["count"] == 31
-    assert "detect" in omokage(clone, "stale")[1]
+    assert "detect" in clone.omokage("stale")[1]
 
 
 def test_a_stage_with_a_damaged_entry_is_still_named(copy_clone: Callable[[], Clone]) -> None:
     clone = copy_clone()
     add_stages(clone, "\n  broken:\n")
-    code, printed = omokage(clone, "stale")
+    code, printed = clone.omokage("stale")
     assert code == 2 and "dvc.yaml is cut off or damaged" in printed

@@ -145,6 +145,12 @@ class Clone:
         """Run `snakemake` with these arguments."""
         return self.run(self.python, "-m", "snakemake", *arguments, check=check, **environment)
 
+    def omokage(self, *arguments: str) -> tuple[int, str]:
+        """Run an `omokage` command; return its exit code and everything that it printed."""
+        command = (self.python, "-m", "omokage.cli.main", *arguments)
+        done = self.run(*command, check=False, PYTHONPATH="src")
+        return done.returncode, done.stdout + done.stderr
+
     def run_code(self, code: str, *arguments: str, **environment: str) -> str:
         """Run Python code with the clone's modules, and return the last line it prints."""
         done = self.run(self.python, "-c", code, *arguments, check=True, PYTHONPATH="src", **environment)
