@@ -10,7 +10,10 @@ from support.clone import Clone, create_once, parse_stages_run
 from support.images import write_random_images
 from support.runs import STAGES
 
-# A plain stage, one with a matrix and one with foreach. They read results and an address, and write next to results.
+from omokage.base.errors import UserError
+from omokage.pipeline.dvc_lock import parse_lock
+
+# A plain stage, one with a matrix and one with foreach. They read results, and write next to results.
 STAGES_OF_A_USER = """
   # Counts the faces of each split.
   count:
@@ -171,3 +174,10 @@ def test_a_stage_with_a_damaged_entry_is_still_named(copy_clone: Callable[[], Cl
     add_stages(clone, "\n  broken:\n")
     code, printed = clone.omokage("stale")
     assert code == 2 and "dvc.yaml is cut off or damaged" in printed
+
+
+def test_a_stage_of_a_user_may_depend_on_an_address() -> None:
+    entry = {"cmd": "cat page", "deps": [{"path": "https://a.invalid/page", "checksum": "1"}], "outs": []}
+    assert parse_lock(json.dumps({"stages": {"mine": entry}}).encode()) == {"mine": entry}
+    with pytest.raises(UserError, match=r"dvc.lock is cut off or damaged"):
+        parse_lock(json.dumps({"stages": {"train": {**entry, "cmd": "sh workflow/stage train"}}}).encode())

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
+from omokage.base.errors import UserError
 from omokage.config.yaml_file import parse_yaml
 from omokage.figures.registry import FIGURES
 
@@ -52,7 +53,8 @@ def _rewrite_list(text: str, stage: str, key: str, wanted: Mapping[str, str], is
     """
     pattern = rf"(^  {stage}:\n(?:    .*\n|\s*\n)*?    {key}:\n)((?:(?:     |    - |    #).*\n)+)"
     match = re.search(pattern, text, flags=re.MULTILINE)
-    assert match, f"dvc.yaml: stage {stage} has no list {key}"
+    if not match:
+        raise UserError(f"dvc.yaml: stage {stage} has no list {key}: restore it with `git checkout -- dvc.yaml`")
     items = match[2].splitlines(keepends=True)
     paths = [found[1] if (found := re.match(r"\s*- ([^\s:]+)", item)) else "" for item in items]
     indent = items[paths.index(next(filter(None, paths)))].partition("-")[0]

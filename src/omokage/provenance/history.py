@@ -134,7 +134,7 @@ class History(AbstractContextManager["History"]):
         """
         for file in self.list_files(revision, dvc_lock.NAME):
             if file.blob not in self._locks:
-                entries = self.cache.get("dvc.lock", file.blob, partial(_parse_entries, file))
+                entries = self.cache.get("entries of dvc.lock", file.blob, partial(_parse_entries, file))
                 self._locks[file.blob] = {**rename_runs(entries or {})}
             if revision.kind == "workspace" and not self._locks[file.blob]:
                 dvc_lock.parse_lock(file.read())  # raises UserError if it is damaged
