@@ -12,6 +12,7 @@ from support.recipes import apply_recipe, read_recipe
 
 from omokage.config.yaml_file import load_yaml
 
+REFERENCE = ("docs/reference/parameters.md", "docs/reference/reruns.md")
 RECIPES = (
     "Add a parameter",
     "Add a sampler",
@@ -49,7 +50,7 @@ def test_add_a_parameter(clone: Clone) -> None:
     edited = apply_recipe(clone, "Add a parameter")
     check_style(clone, edited)
     clone.run_deps()
-    assert list_changes(clone) == edited | {"params.yaml", "dvc.yaml", "README.md", "docs/reference/parameters.md"}
+    assert list_changes(clone) == edited | {"params.yaml", "dvc.yaml", *REFERENCE}
     assert (
         (clone.root / "params.yaml").read_text().endswith("\nreport_subtitle: first draft  # subtitle of the report\n")
     )
