@@ -1,4 +1,4 @@
-"""The model in other repositories by DVC's commands, and DVC's less common ways to run (see docs/dvc.md)."""
+"""The model in other repositories by DVC's commands, and DVC's less common ways to run (see docs/reference/dvc.md)."""
 
 from collections.abc import Callable
 from pathlib import Path
