@@ -1,11 +1,12 @@
 """The commands of the quickstart and the tutorial run in their order, and do what the pages say."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.clone import TINY_PARAMS, Clone
+from support.clone import ROOT, TINY_PARAMS, Clone
 from support.documentation import Block, Reader, add_environment, find_file_names, read_blocks
 from support.images import write_random_images
 
@@ -98,6 +99,19 @@ def test_the_tutorial(reader: Reader) -> None:
     # The model was shared, and the pictures were not.
     shared = {path.name for path in (reader.home / "omokage-store").rglob("*") if path.is_file()}
     assert len(shared) > 1 and hash_md5(clone.root / "data/pictures.zip")[2:] not in shared
+
+
+def test_the_readme_is_short_and_each_of_its_commands_is_one_of_a_page() -> None:
+    commands = {line for page in (QUICKSTART, TUTORIAL) for block in read_blocks(page) for line in block.commands}
+    blocks = read_blocks("README.md")
+    assert blocks[0].commands == ["make", "make test"]
+    assert {line for block in blocks for line in block.commands} <= commands
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_the_readme_links_only_to_files_that_exist() -> None:
+    links = re.findall(r"\]\(([\w./-]+)(?:#[\w-]+)?\)", (ROOT / "README.md").read_text())
+    assert len(links) > 20 and not [link for link in links if not (ROOT / link).exists()]
 
 
 def test_a_wrong_command_is_found(reader: Reader) -> None:
