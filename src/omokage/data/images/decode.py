@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 
-import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
-MAX_PIXELS = 50_000_000
+from omokage.data.images.colour import UnsupportedPixelsError, convert_to_srgb
+from omokage.data.images.formats import FORMAT_WORDS, FORMATS
+
+MAX_PIXELS = 50_000_000  # of an image, and of all frames of an animation that are looked at
 # EXIF orientation -> the operation that turns the image upright. Other orientations are ignored.
 TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -36,16 +37,28 @@ class UnusableImageError(Exception):
 
 
 def decode_image(content: bytes) -> Image.Image:
-    """Return the first frame as an RGB image, upright by its EXIF orientation, with transparent parts on white.
+    """Return the image as RGB in sRGB, upright by its EXIF orientation, with transparent parts on white.
 
-    Palettes, grey (also 16-bit) and CMYK are converted. Colour profiles are not applied. Raises UnusableImageError for
-    a file that is not in one of FORMATS, is broken or truncated, or has more than MAX_PIXELS pixels. The size is
-    checked before the pixels are decompressed.
+    Of an animation, the first frame that has more than one colour is returned; the first frame if there is none. The
+    conversion of colours is described at `convert_to_srgb`. Raises UnusableImageError for a file that is not in one of
+    FORMATS, is broken or truncated, or has more than MAX_PIXELS pixels. The size is checked before the pixels are
+    decompressed.
     """
     with _open_image(content) as image:
-        image.load()
-        transposition = TRANSPOSITIONS.get(_read_orientation(image))
-        return _convert_to_rgb(image if transposition is None else image.transpose(transposition))
+        size = image.size
+        first = _convert_frame(image)
+        if not _is_blank(first):
+            return first
+        for number in range(1, MAX_PIXELS // (image.width * image.height)):
+            try:
+                image.seek(number)
+            except EOFError:
+                break
+            if image.size != size:  # a page of another size is no frame of an animation
+                continue
+            if not _is_blank(frame := _convert_frame(image)):
+                return frame
+        return first
 
 
 def read_upright_size(content: bytes) -> tuple[int, int]:
@@ -54,9 +67,20 @@ def read_upright_size(content: bytes) -> tuple[int, int]:
     Raises UnusableImageError if the header is not that of an image in one of FORMATS, or if the image is too large.
     """
     with _open_image(content) as image:
-        orientation = _read_orientation(image)
-        is_swapped = orientation in TRANSPOSITIONS and orientation >= FIRST_SWAPPED_ORIENTATION
+        # Pillow gives the upright size of a TIFF, and turns its pixels itself.
+        is_swapped = image.format != "TIFF" and _read_orientation(image) in range(FIRST_SWAPPED_ORIENTATION, 9)
         return (image.height, image.width) if is_swapped else image.size
+
+
+def _convert_frame(image: Image.Image) -> Image.Image:
+    """Return the current frame of an opened image, upright and in sRGB."""
+    image.load()
+    transposition = TRANSPOSITIONS.get(_read_orientation(image))
+    return convert_to_srgb(image if transposition is None else image.transpose(transposition))
+
+
+def _is_blank(image: Image.Image) -> bool:
+    return all(low == high for low, high in image.getextrema())  # type: ignore[misc]
 
 
 @contextmanager
@@ -73,10 +97,12 @@ def _open_image(content: bytes) -> Iterator[Image.Image]:
             yield image
     except UnusableImageError:
         raise
+    except UnsupportedPixelsError as error:
+        raise UnusableImageError("unsupported format", f": pixels of mode {error}, expected 8 or 16 bits") from None
     except Image.DecompressionBombError:
         raise UnusableImageError("too large", f": more than {MAX_PIXELS} pixels") from None
     except UnidentifiedImageError:
-        raise UnusableImageError("unknown format", f": not one of {', '.join(FORMATS)}") from None
+        raise UnusableImageError("unknown format", f": expected {FORMAT_WORDS}") from None
     except OSError as error:
         raise UnusableImageError("broken", f": {error}") from None
     except MemoryError:  # a fault of the machine, not of the image
@@ -90,12 +116,3 @@ def _read_orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged EXIF data does not make the pixels unusable
         return 1
-
-
-def _convert_to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey: Pillow would clip it at 255
-        return Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8)).convert("RGB")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    rgba = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
