@@ -27,7 +27,8 @@ class Fault:
 
     `cut` is the fraction of the archive after which a response breaks off. With `stall` the server sends nothing for
     10 seconds, at `cut` or before the response. `retry_after` is the header Retry-After. With `wrong_md5` the checksum
-    in the response is wrong. With `no_ranges` the whole archive is sent even if the client requests a part.
+    in the response is wrong. With `no_ranges` the whole archive is sent even if the client requests a part. With `text`
+    the body is this text, which is called JSON.
     """
 
     endpoint: Endpoint
@@ -38,6 +39,7 @@ class Fault:
     stall: bool = False
     wrong_md5: bool = False
     no_ranges: bool = False
+    text: str | None = None
 
 
 @dataclass
@@ -141,6 +143,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Send a response with the `fault`; `body` is the archive without its first `start` bytes."""
         if fault.status != 200:
             status, body, headers = fault.status, f"an error page, {SIGNATURE}".encode() * 99, {}
+        if fault.text is not None:
+            body = fault.text.encode()
         if fault.stall and fault.cut is None:
             self.state.closed.wait(10)
         self.send_response(status)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import traceback
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,11 +22,13 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 from support.clone import PYTHON_PATH
-from support.images import encode_image
+from support.images import DOWNLOAD_PARAMS, encode_image
 from support.kaggle_server import SIGNATURE, Fault, KaggleServer, make_environment, serve
 
 from omokage.base.errors import UserError
+from omokage.config.validation import validate
 from omokage.data.sources import kaggle
+from omokage.data.sources.container import DAMAGED
 from omokage.net import download, retry
 from omokage.params.download import Params
 
@@ -108,15 +111,23 @@ CASES = [
         (4, 0, 0),
         "(ReadTimeout) (after 4 attempts)",
     ),
-    Case("401", [Fault("download", 401)], (1, 0, 0), "requires a login: create a token"),
-    Case("403", [Fault("download", 403)], (1, 0, 0), "accept the terms on the data set's page"),
-    Case("403 of the storage", [Fault("archive", 403)], (1, 1, 0), "accept the terms on the data set's page"),
+    Case("401", [Fault("download", 401)], (1, 0, 0), "the token is missing, wrong or expired: create a token"),
+    Case(
+        "403", [Fault("download", 403)], (1, 0, 1), "its terms are probably not accepted yet: accept them on its page"
+    ),
+    Case(
+        "403 twice", [Fault("download", 403), Fault("about", 403)], (1, 0, 1), "shows no data set someone/faces: check"
+    ),
+    Case("403 of the storage", [Fault("archive", 403)], (1, 1, 1), "its terms are probably not accepted yet"),
+    Case("403, then 500s", [Fault("download", 403), Fault("about", 500, ALWAYS)], (1, 0, 4), "failed as well (Kaggle"),
+    Case("no JSON", [Fault("about", text="words")], (1, 1, 2), COMPLETE),
+    Case("no object", [Fault("about", text="3", times=ALWAYS)], (1, 1, 4), COMPLETE),
     Case("404", [Fault("download", 404)], (1, 0, 1), "its current version is 3: set kaggle_version: 3"),
     Case(
         "404 twice",
         [Fault("download", 404), Fault("about", 404)],
         (1, 0, 1),
-        "its current version failed as well (Kaggle",
+        "shows no data set someone/faces: check kaggle_dataset for a typing mistake",
     ),
     Case("404, then 500s", [Fault("download", 404), Fault("about", 500, ALWAYS)], (1, 0, 4), "status 500)"),
     Case("429 once, wait 1 s", [Fault("download", 429, retry_after="1")], (2, 1, 1), COMPLETE),
@@ -134,9 +145,17 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_run_survives_a_fault_or_fails_with_one_line_and_the_next_run_resumes(
-    case: Case, server: KaggleServer, cache: Path, archive: bytes, capfd: pytest.CaptureFixture[str]
+    case: Case,
+    server: KaggleServer,
+    cache: Path,
+    archive: bytes,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN[:100])
     server.faults = list(case.faults)
+    errors = ""
     if case.outcome == COMPLETE:
         assert collect_images() == IMAGES
     else:
@@ -145,12 +164,16 @@ def test_a_run_survives_a_fault_or_fails_with_one_line_and_the_next_run_resumes(
         message = str(caught.value)
         assert case.outcome in message
         assert message.startswith("someone/faces version 3") and "\n" not in message
-        assert not any(word in message for word in (SIGNATURE, "127.0.0.1", str(cache)))
-    printed = capfd.readouterr().err
+        assert not any(word in message for word in ("127.0.0.1", str(cache)))
+        errors = "".join(traceback.format_exception(caught.value))
+    printed = capfd.readouterr()
+    files = [path for path in cache.parents[3].rglob("*") if path.is_file() and path.suffix not in (".zip", ".archive")]
+    written = "".join([errors, printed.out, printed.err, caplog.text, *(path.read_text("latin-1") for path in files)])
+    assert not any(secret in written for secret in (TOKEN[:20], SIGNATURE, "x-goog"))
     assert server.count_requests() == case.requests
     retries = max(case.requests[0] - 1, 0) + max(case.requests[2] - 1, 0)
-    assert printed.count("retrying in") == retries
-    assert SIGNATURE not in printed and str(cache) not in printed
+    assert printed.err.count("retrying in") == retries
+    assert str(cache) not in printed.err
     assert (cache / "3.zip").exists() == (case.outcome == COMPLETE)
     if case.outcome != COMPLETE:
         kept = (cache / "3.archive").stat().st_size if (cache / "3.archive").exists() else 0
@@ -180,8 +203,23 @@ def test_pauses_follow_retry_after_up_to_a_maximum(
 def test_a_missing_version_gives_the_current_one(server: KaggleServer, cache: Path) -> None:
     with pytest.raises(UserError, match=r"someone/faces version 4: .* its current version is 3: set kaggle_version: 3"):
         collect_images(version=4)
-    with pytest.raises(UserError, match=r"check kaggle_dataset .* failed as well \(Kaggle answered .*4"):
+    with pytest.raises(UserError, match=r"status 404: Kaggle shows no data set someone/else: check kaggle_dataset for"):
         kaggle.collect("someone/else", 1)
+
+
+@pytest.mark.parametrize("version", [None, 0, "latest"])
+def test_a_version_that_is_not_pinned_is_refused_with_the_current_one(
+    server: KaggleServer, cache: Path, version: object
+) -> None:
+    params = Params(**DOWNLOAD_PARAMS | {"kaggle_version": version})
+    with pytest.raises(UserError, match=r"must be a fixed version.*its current version is 3: set kaggle_version: 3"):
+        kaggle.collect(params.kaggle_dataset, params.kaggle_version)
+    server.faults = [Fault("about", 404)]
+    with pytest.raises(
+        UserError, match=r"current version failed \(.* 404\): set kaggle_version to the number that the"
+    ):
+        kaggle.collect(params.kaggle_dataset, params.kaggle_version)
+    assert server.count_requests() == (0, 0, 2)
 
 
 def test_without_a_server_the_error_message_names_the_network(
@@ -194,12 +232,32 @@ def test_without_a_server_the_error_message_names_the_network(
             collect_images()
 
 
-def make_tar(archive: bytes) -> bytes:
-    """Return a tar, which Kaggle delivers for some data sets."""
+def test_a_tar_is_read_as_well(server: KaggleServer, cache: Path) -> None:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as file:
-        file.addfile(tarfile.TarInfo("a.png"))
-    return buffer.getvalue()
+        for name, content in IMAGES.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            file.addfile(member, io.BytesIO(content))
+    server.datasets["someone", "faces", 3] = buffer.getvalue()
+    for _ in range(2):
+        assert collect_images() == IMAGES
+    assert server.count_requests() == (1, 1, 1)
+
+
+@pytest.mark.parametrize("sends_md5", [True, False])
+def test_a_damaged_image_is_left_out_and_the_archive_is_not_downloaded_again(
+    server: KaggleServer, cache: Path, archive: bytes, sends_md5: bool
+) -> None:
+    server.datasets["someone", "faces", 3] = archive.replace(IMAGES["a.PNG"], IMAGES["a.PNG"][:-9] + bytes(9))
+    server.sends_md5 = sends_md5
+    for _ in range(2):
+        files = dict(kaggle.collect("someone/faces", 3).files)
+        assert files.pop("a.PNG") == DAMAGED
+        assert {name: content for name, content in files.items() if isinstance(content, bytes)} == {
+            name: content for name, content in IMAGES.items() if name != "a.PNG"
+        }
+    assert server.count_requests() == (1, 1, 1)
 
 
 @pytest.mark.parametrize(
@@ -208,18 +266,22 @@ def make_tar(archive: bytes) -> bytes:
         (
             lambda archive: archive[: len(archive) // 2],
             (4, 4, 0),
-            r"damaged \(it is not a valid zip\) and was deleted \(after 4",
+            r"damaged \(it is not a valid zip or tar\) and was deleted \(after 4",
         ),
-        (lambda archive: b"<html>log in</html>", (4, 4, 0), r"damaged \(it is not a valid zip\)"),
+        (lambda archive: b"<html>log in</html>", (4, 4, 0), r"damaged \(it is not a valid zip or tar\)"),
         (
-            lambda archive: archive.replace(IMAGES["a.PNG"], bytes(99)),
+            lambda archive: make_zip({"a.png": make_image(1)}).replace(make_image(1), make_image(1)[:-9] + bytes(9)),
             (1, 1, 1),
-            r"a\.PNG in .* is damaged \(deleted from",
+            r"holds no image \(1 × damaged: .*deleted from",
         ),
-        (make_tar, (1, 1, 0), "delivers a tar"),
-        (lambda archive: make_zip({"readme.txt": b"text"}), (1, 1, 1), "has no images"),
+        (lambda archive: make_zip({"readme.txt": b"text"}), (1, 1, 1), r"holds no image \(1 × not an image: text\)"),
+        (
+            lambda archive: make_zip({"a.zip": archive, "b.zip": archive, "c.heic": b"\0\0\0\x18ftypheic" + bytes(12)}),
+            (1, 1, 1),
+            r"holds no image \(2 × archive: zip .*; 1 × unsupported format: HEIC, .*\): set another .*, unpack or",
+        ),
     ],
-    ids=["truncated", "not a zip", "a damaged image", "a tar", "no images"],
+    ids=["truncated", "not an archive", "only damaged images", "no images", "nested zips"],
 )
 @pytest.mark.parametrize("sends_md5", [True, False])
 def test_an_unusable_archive_is_an_error_and_a_damaged_one_is_replaced_by_the_next_run(
@@ -266,7 +328,43 @@ def test_a_data_set_unpacked_by_kagglehub_is_used_without_a_request(server: Kagg
     assert not server.requests
 
 
-@pytest.mark.parametrize("name", ["../..", "./x", "a/..", "a", "a/b/c", "a/b?c"])
+PAGE = "https://www.kaggle.com/datasets/some-one/faces.v2"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        PAGE,
+        f"{PAGE}/",
+        f"{PAGE}/data?select=a.png#top",
+        f"{PAGE}?resource=download",
+        f"{PAGE}/versions/7",
+        PAGE.removeprefix("https://www."),
+        PAGE.replace("https", "http"),
+        "https://www.kaggle.com/api/v1/datasets/download/some-one/faces.v2",
+    ],
+)
+def test_the_address_of_a_data_set_is_understood(address: str) -> None:
+    params = Params(**DOWNLOAD_PARAMS | {"kaggle_dataset": address, "kaggle_version": 7})
+    assert params.kaggle_dataset == "some-one/faces.v2"
+
+
+def test_an_address_of_another_version_is_refused() -> None:
+    with pytest.raises(UserError) as caught:
+        validate(Params, DOWNLOAD_PARAMS | {"kaggle_dataset": f"{PAGE}/versions/7", "kaggle_version": 2})
+    assert str(caught.value) == (
+        f"params.yaml: kaggle_dataset = '{PAGE}/versions/7' is the address of version 7, but kaggle_version = 2: write "
+        "kaggle_version: 7"
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../..", "./x", "a/..", "a", "a/b/c", "a/b?c", "https://www.kaggle.com/datasets/../..", f"{PAGE}/../../x"),
+        *("https://www.kaggle.com/competitions/faces", "https://kaggle.com.example.org/datasets/a/b"),
+    ],
+)
 def test_a_data_set_name_cannot_lead_out_of_the_cache(name: str) -> None:
     with pytest.raises(ValidationError, match="kaggle_dataset"):
         Params.model_validate({"kaggle_dataset": name})
@@ -287,10 +385,34 @@ def test_unreadable_credentials_are_an_error_without_the_token(
     with pytest.raises(UserError, match="credentials cannot be read") as caught:
         collect_images()
     assert TOKEN not in str(caught.value)
-    monkeypatch.setenv("KAGGLE_API_TOKEN", "töken→")
-    with pytest.raises(UserError, match="characters that are not allowed in a token"):
-        collect_images()
     assert not server.requests
+
+
+@pytest.mark.parametrize("token", ["sec\rret", "sec\nret", "sécret", "sec ret", "sec\x7fret", "→", " \r\n"])
+@pytest.mark.parametrize("place", ["token", "key"])
+def test_a_token_with_wrong_characters_is_one_line_without_the_token(
+    server: KaggleServer, cache: Path, monkeypatch: pytest.MonkeyPatch, token: str, place: str
+) -> None:
+    if place == "token":
+        monkeypatch.setenv("KAGGLE_API_TOKEN", token)
+    else:
+        monkeypatch.setenv("KAGGLE_USERNAME", "someone")
+        monkeypatch.setenv("KAGGLE_KEY", token)
+    with pytest.raises(UserError, match=r"credentials: the \w+.* is empty, or contains spaces, line breaks") as caught:
+        collect_images()
+    message = str(caught.value)
+    assert "\n" not in message and not any(part in message for part in ("ret", "sec", "é", "→"))
+    assert caught.value.__context__ is None
+    assert not server.requests
+
+
+@pytest.mark.parametrize("token", ["KGAT_abc\r", "KGAT_abc\n", " KGAT_abc\r\n"])
+def test_white_space_around_a_token_is_removed(
+    server: KaggleServer, cache: Path, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("KAGGLE_API_TOKEN", token)
+    assert collect_images() == IMAGES
+    assert server.authorizations["the API"] == {"Bearer KGAT_abc"}
 
 
 def test_credentials_are_searched_in_kagglehubs_order(
@@ -312,7 +434,7 @@ def test_credentials_are_searched_in_kagglehubs_order(
         elif name:
             monkeypatch.setenv(name, value)
         server.authorizations.clear()
-        with pytest.raises(UserError, match="requires a login"):
+        with pytest.raises(UserError, match="the token is missing, wrong or expired"):
             collect_images()
         assert server.authorizations == {"the API": {expected}}
 
@@ -333,6 +455,16 @@ def run_stage(
         timeout=60,
         check=False,
     )
+
+
+def test_a_refusal_writes_no_secret_anywhere(server: KaggleServer, tmp_path: Path) -> None:
+    unreadable = f'{{"currentVersionNumber": "{SIGNATURE}"}}'
+    server.faults = [Fault("download", 403), Fault("about", text=unreadable, times=ALWAYS)]
+    done = run_stage(server, tmp_path, KAGGLE_API_TOKEN=TOKEN[:100])
+    assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith("ERROR someone/faces version 3")
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    written = done.stdout + done.stderr + "".join(path.read_text("latin-1") for path in files)
+    assert not any(secret in written for secret in (TOKEN[:20], SIGNATURE))
 
 
 def test_the_manifest_has_the_version_and_the_hashes_and_no_secret(server: KaggleServer, tmp_path: Path) -> None:

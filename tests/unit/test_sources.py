@@ -4,25 +4,19 @@ import errno
 import hashlib
 import json
 import os
-import stat
-import tracemalloc
-import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from support.images import run_download
+from support.images import encode_image, fake_png, random_image, read_zip, run_download
 
 from omokage.base.errors import UserError
-from omokage.data.sources import archive, collection
-
-
-def read_zip(path: Path) -> dict[str, bytes]:
-    """Return the files in a zip, by name."""
-    with zipfile.ZipFile(path) as file:
-        return {name: file.read(name) for name in file.namelist()}
+from omokage.data.images.formats import FileType, recognise
+from omokage.data.sources import container
+from omokage.data.sources.collection import SkippedFile
+from omokage.data.sources.directory import open_folder
 
 
 def test_avatars_are_the_same_for_any_number_of_processes(tmp_path: Path) -> None:
@@ -58,242 +52,107 @@ def test_an_unknown_style_is_an_error(tmp_path: Path) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with three files named as images, and others."""
+    """Return a folder with three images, and other files."""
     folder = tmp_path / "faces"
-    for name in (
-        "b.jpg",
-        "sub/ü.PNG",
-        "a.gif",
-        "README.md",
-        ".hidden.png",
-        "__MACOSX/c.png",
-        ".git/d.png",
-        "e.png.txt",
-    ):
+    for name in ("b.jpg", "sub/ü.PNG", "a", ".hidden.png", "__MACOSX/c.png", ".git/d.png"):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(f"the bytes of {name}".encode())
+        path.write_bytes(fake_png(name))
+    for name in ("README.md", "e.png.txt"):
+        (folder / name).write_text("words")
     return folder
 
 
 def test_a_folder_gives_the_unchanged_bytes_of_its_images(tmp_path: Path, folder: Path) -> None:
     packed, manifest, facts = run_download(tmp_path, folder, source="folder", folder="../some/faces")
     images = read_zip(packed)
-    assert list(images) == ["a.gif", "b.jpg", "sub/ü.PNG"]
-    assert images["b.jpg"] == b"the bytes of b.jpg"
+    assert list(images) == ["a", "b.jpg", "sub/ü.PNG"]
+    assert images["b.jpg"] == fake_png("b.jpg")
     assert manifest["name"] == "faces"
     assert manifest["pictures"][1] == {
         "name": "b.jpg",
-        "sha256": hashlib.sha256(b"the bytes of b.jpg").hexdigest(),
-        "bytes": 18,
+        "sha256": hashlib.sha256(fake_png("b.jpg")).hexdigest(),
+        "bytes": len(fake_png("b.jpg")),
     }
+    hidden = {".git/d.png", ".hidden.png", "__MACOSX/c.png"}
+    assert manifest["left_out"] == [
+        {"name": name, "kind": "hidden", "reason": "hidden"}
+        if name in hidden
+        else {"name": name, "kind": "not an image", "reason": "not an image: text"}
+        for name in sorted({*hidden, "README.md", "e.png.txt"})
+    ]
     os.utime(folder / "b.jpg", (0, 0))
     again, _, same_facts = run_download(tmp_path, folder, source="folder", folder="../some/faces")
     assert again.read_bytes() == packed.read_bytes()
-    (folder / "b.jpg").write_bytes(b"other")
+    (folder / "b.jpg").write_bytes(fake_png("other"))
     assert run_download(tmp_path, folder, source="folder")[2]["content"] != facts["content"] == same_facts["content"]
 
 
-def test_a_zip_gives_the_same_bytes_as_its_folder(tmp_path: Path, folder: Path) -> None:
-    packed = tmp_path / "faces.zip"
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
-        for path in sorted(folder.rglob("*"), reverse=True):
-            file.write(path, path.relative_to(folder))
-    from_folder, from_zip = (
-        run_download(tmp_path, folder, source="folder")[0],
-        run_download(tmp_path, packed, source="folder")[0],
-    )
-    assert from_folder.read_bytes() == from_zip.read_bytes()
+# Name of the file, its bytes, and the kind and the reason that it is skipped, or "" for an image.
+FILES: list[tuple[str, bytes, str, str]] = [
+    *((f"{format}.jpg_large", encode_image(random_image(1), format), "", "") for format in ("JPEG", "PNG", "WEBP")),
+    *((f"{format}.txt", encode_image(random_image(1), format), "", "") for format in ("BMP", "GIF", "TIFF")),
+    *((format, encode_image(random_image(1), format), "", "") for format in ("AVIF", "MPO")),
+    ("...the end of a title.jpg", fake_png("title"), "", ""),
+    ("words", b"BMW", "not an image", "text"),
+    ("nothing", b"", "not an image", "empty file"),
+    ("nothing.png", b"", "broken", "empty file instead of an image"),
+    ("page.jpg", b"\n<!DOCTYPE html><html>", "broken", "HTML page instead of an image"),
+    ("page.html", b"<html>", "not an image", "HTML page"),
+    ("drawing", b"<?xml version='1.0'?><svg/>", "unsupported format", "SVG, convert it to PNG or JPEG"),
+    ("photo.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "unsupported format", "HEIC, convert it to PNG or JPEG"),
+    ("film.gif", b"\0\0\0\x18ftypmp42\0\0\0\0mp41isom", "broken", "video instead of an image"),
+    ("layers", b"8BPS\0\1", "unsupported format", "PSD, convert it to PNG or JPEG"),
+    ("more.bin", b"PK\3\4" + bytes(30), "archive", "zip inside the data set is not opened, unpack it"),
+    ("more.tgz", b"\x1f\x8b", "archive", "gzip file inside the data set is not opened, unpack it"),
+    ("Thumbs.db", b"\xd0\xcf\x11\xe0\0", "not an image", "unknown content"),
+]
 
 
-def test_hostile_names_in_a_zip_are_sanitised(tmp_path: Path) -> None:
-    packed = tmp_path / "hostile.zip"
-    with zipfile.ZipFile(packed, "w") as file:
-        for name in ("../../up.png", "/etc/root.png", "C:\\win\\x.png", "up.png", "a\nb.png", "../.secret.png"):
-            file.writestr(name, name)
-    sanitised, *_ = run_download(tmp_path, packed, source="folder")
-    assert read_zip(sanitised) == {
-        "C_/win/x.png": b"C:\\win\\x.png",
-        "a_b.png": b"a\nb.png",
-        "etc/root.png": b"/etc/root.png",
-        "up.png": b"../../up.png",
-        "up~2.png": b"up.png",
-    }
+def test_images_are_recognised_by_content_and_every_other_file_is_named_for_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mixed").mkdir()
+    for name, content, *_ in FILES:
+        (tmp_path / "mixed" / name).write_bytes(content)
+    _, manifest, _ = run_download(tmp_path, tmp_path / "mixed", source="folder")
+    skipped = {file["name"]: (file["kind"], file["reason"]) for file in manifest["left_out"]}
+    assert skipped == {name: (kind, f"{kind}: {detail}") for name, _, kind, detail in FILES if kind}
+    assert [file["name"] for file in manifest["pictures"]] == sorted(name for name, _, kind, _ in FILES if not kind)
 
 
-def test_a_file_over_the_maximum_size_is_skipped(tmp_path: Path) -> None:
-    packed = tmp_path / "large.zip"
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("large.png", bytes(collection.MAX_FILE_SIZE + 1))
-    with pytest.raises(UserError, match=r"has no images \(skipped: 1 × larger than the limit of 268435456 bytes"):
-        run_download(tmp_path, packed, source="folder")
-
-
-def test_too_many_images_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    packed = tmp_path / "many.zip"
-    monkeypatch.setattr(collection, "MAX_IMAGES", 1)
-    with zipfile.ZipFile(packed, "w") as file:
-        file.writestr("a.png", b"a")
-        file.writestr("b.png", b"b")
-    with pytest.raises(UserError, match="2 images: expected at most 1"):
-        run_download(tmp_path, packed, source="folder")
-
-
-def test_unusual_names_in_a_zip_are_kept_and_links_are_skipped(tmp_path: Path) -> None:
-    packed = tmp_path / "unusual.zip"
-    images = {"面影/ü ñ.png": b"1", "a b/c  d.png": b"2", "é" * 125 + "x.png": b"3", "deep/" * 40 + "e.png": b"4"}
-    with zipfile.ZipFile(packed, "w") as file:
-        for name, content in images.items():
-            file.writestr(name, content)
-        file.writestr("back\\slash.png", b"5")
-        file.writestr(zipfile.ZipInfo(""), b"no name")
-        file.writestr("..\\..\\up.png", b"6")
-        for mode, name in ((0o120777, "link.png"), (0o020666, "device.png"), (0o010666, "pipe.png")):
-            entry = zipfile.ZipInfo(name)
-            entry.create_system, entry.external_attr = 3, mode << 16
-            file.writestr(entry, "/etc/passwd")
-    result, manifest, _ = run_download(tmp_path, packed, source="folder")
-    assert read_zip(result) == {**images, "back/slash.png": b"5", "up.png": b"6"}
-    assert manifest["count"] == 6
-
-
-def test_a_zip_bomb_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    packed = tmp_path / "bomb.zip"
-    zeros = bytes(archive.RATIO_EXEMPT_SIZE // 2)
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("a.bmp", zeros)
-        file.writestr("b.bmp", zeros)
-    assert run_download(tmp_path, packed, source="folder")[1]["count"] == 2
-    with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("c.bmp", b"one more")
-    with pytest.raises(UserError, match=r"'pictures' would unpack to 67108872 bytes of images: .* 200 for each byte"):
-        run_download(tmp_path, packed, source="folder")
-    monkeypatch.setattr(archive, "MAX_RATIO", 2000)
-    assert archive.list_archive(packed, "the zip")
-    monkeypatch.setattr(archive, "MAX_TOTAL_SIZE", 2**26)
-    with pytest.raises(UserError, match="expected at most 67108864, and"):
-        archive.list_archive(packed, "the zip")
-
-
-def test_a_zip_with_too_many_entries_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    packed = tmp_path / "many.zip"
-    with zipfile.ZipFile(packed, "w") as file:
-        for number in range(4):
-            file.writestr(f"{number}.txt", b"text")
-    monkeypatch.setattr(archive, "MAX_ENTRIES", 3)
-    with pytest.raises(UserError, match="'pictures' has 4 entries: expected at most 3"):
-        run_download(tmp_path, packed, source="folder")
-
-
-@pytest.mark.parametrize("stated", [99, 2**27])
-def test_an_entry_with_a_wrong_size_is_damaged_and_not_inflated_beyond_it(tmp_path: Path, stated: int) -> None:
-    packed, size = tmp_path / "wrong-size.zip", 2**26 + 1
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("a.png", bytes(size))
-        file.writestr("noise.txt", os.urandom(2**20))
-    packed.write_bytes(packed.read_bytes().replace(size.to_bytes(4, "little"), stated.to_bytes(4, "little")))
-    tracemalloc.start()
-    try:
-        assert run_download(tmp_path, packed, source="folder")[1]["left_out"][0] == {
-            "name": "a.png",
-            "reason": "damaged in the zip",
-        }
-        assert tracemalloc.get_traced_memory()[1] < max(2**22, 3 * stated)
-    finally:
-        tracemalloc.stop()
-
-
-@pytest.mark.parametrize("fault", ["encrypted", "uncommon", "large", "damaged"])
-def test_an_entry_that_cannot_be_unpacked_is_skipped_and_the_others_are_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
-) -> None:
-    packed = tmp_path / "faces.zip"
-    with zipfile.ZipFile(packed, "w") as file:
-        file.writestr("z.png", b"some content", zipfile.ZIP_LZMA if fault == "uncommon" else zipfile.ZIP_STORED)
-        for name in ("a.png", "zz.png"):
-            file.writestr(name, name.encode())
-    content = bytearray(packed.read_bytes())
-    if fault == "encrypted":
-        content[content.index(b"PK\1\2") + 8] |= 1
-    if fault == "damaged":
-        content = content.replace(b"some content", b"sane content")
-    packed.write_bytes(content)
-    if fault == "large":
-        monkeypatch.setattr(collection, "MAX_FILE_SIZE", 11)
-    result, manifest, _ = run_download(tmp_path, packed, source="folder")
-    assert read_zip(result) == {"a.png": b"a.png", "zz.png": b"zz.png"}
-    (skipped,) = manifest["left_out"]
-    assert skipped["name"] == "z.png"
-    reasons = {"large": "larger than the limit of 11 bytes", "damaged": "damaged in the zip"}
-    assert reasons.get(fault, "encrypted, or") in skipped["reason"]
+def test_the_first_bytes_tell_avif_from_heic_and_bmp_from_words() -> None:
+    assert recognise(b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf") == FileType("image", "AVIF")
+    assert recognise(b"\0\0\0\x14ftypmif1\0\0\0\0mif1avif").name == "HEIC"  # the box ends before that brand
+    assert recognise(b"BM" + bytes(12) + b"\x28\0\0\0").name == "BMP"
+    assert recognise(b"BM" + bytes(12) + b"\x29\0\0\0").kind == "other"
 
 
 def test_a_source_without_images_is_an_error(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(UserError, match="'pictures' does not exist"):
+    with pytest.raises(UserError, match="'pictures' does not exist: expected a folder, a zip, a tar"):
         run_download(tmp_path, source="folder")
-    for name in ("a.gif", "b.jpg", "sub/ü.PNG"):
+    for name in ("a", "b.jpg", "sub/ü.PNG"):
         (folder / name).unlink()
-    with pytest.raises(UserError, match=r"has no images \(skipped: 3 × hidden; 2 × the name must end in one of "):
+    with pytest.raises(UserError, match=r"holds no image \(3 × hidden; 2 × not an image: text\): add some, .* AVIF"):
         run_download(tmp_path, folder, source="folder")
-    with pytest.raises(UserError, match="neither a folder nor a zip"):
-        run_download(tmp_path, folder / "README.md", source="folder")
 
 
-def test_a_damaged_zip_is_an_error(tmp_path: Path) -> None:
-    packed = tmp_path / "faces.zip"
-    with zipfile.ZipFile(packed, "w") as file:
-        file.writestr("a.png", b"some content")
-    packed.write_bytes(packed.read_bytes().replace(b"PK\1\2", b"PK\3\2"))
-    with pytest.raises(UserError, match="'pictures' is a damaged zip: create or download it again"):
-        run_download(tmp_path, packed, source="folder")
+def test_too_many_images_are_an_error(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container, "MAX_IMAGES", 2)
+    with pytest.raises(UserError, match="holds more than 2 images: remove some"):
+        run_download(tmp_path, folder, source="folder")
 
 
-def test_the_tracked_files_of_the_default_folder_are_not_taken_for_images() -> None:
-    folder = Path(__file__).parents[2] / "pictures"
-    assert all(collection.reject_name(name) for name in ("README.md", ".gitignore"))
-    assert {path.name for path in folder.iterdir()} >= {"README.md", ".gitignore"}
-
-
-def test_every_skipped_file_of_a_zip_is_listed_once(tmp_path: Path) -> None:
-    packed = tmp_path / "unusual.zip"
-    with zipfile.ZipFile(packed, "w") as file, warnings.catch_warnings(action="ignore"):
-        for content in ("first", "second"):
-            file.writestr("a.png", content)
-        for name in ("x\x01", "x\x02"):
-            link = zipfile.ZipInfo(name)
-            link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
-            file.writestr(link, "a.png")
-        file.writestr("Ä" * 30_000 + ".png", "long")
-        for number in range(3):
-            file.writestr(f"{chr(0xE000 + number)}.png", "private")
-    result, manifest, _ = run_download(tmp_path, packed, source="folder")
-    images = read_zip(result)
-    assert images.pop("Ä" * 1020 + ".png") == b"long"
-    assert images == {"a.png": b"second"} | dict.fromkeys(("_.png", "_~2.png", "_~3.png"), b"private")
-    assert {file["name"]: file["reason"] for file in manifest["left_out"]} == {
-        "a~2.png": "another entry of the zip has its name",
-        "x_": "a link or device",
-        "x_~2": "a link or device",
-    }
-
-
-def test_an_input_error_is_not_reported_as_a_damaged_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    packed = tmp_path / "faces.zip"
-    with zipfile.ZipFile(packed, "w") as file:
-        file.writestr("a.png", b"some content")
-
-    def fail(self: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(zipfile.ZipFile, "open", fail)
-    with pytest.raises(UserError, match=r"cannot be read \(Input/output error\)") as caught:
-        list(archive.read_archive(packed, archive.list_archive(packed, "the zip"), "the zip"))
-    assert not isinstance(caught.value, archive.DamagedArchiveError)
+def test_the_tracked_files_of_the_default_folder_are_not_taken_for_images(tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for name in ("README.md", ".gitignore"):
+        (folder / name).write_bytes((Path(__file__).parents[2] / "pictures" / name).read_bytes())
+    with pytest.raises(UserError, match=r"holds no image \(1 × \w+.*; 1 × \w+"):
+        run_download(tmp_path, folder, source="folder")
 
 
 def test_a_folder_that_cannot_be_read_is_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "closed").mkdir()
-    (tmp_path / "a.png").write_bytes(b"a")
+    (tmp_path / "a.png").write_bytes(fake_png("a"))
     original = os.scandir
 
     def scandir(path: str) -> Any:
@@ -302,6 +161,6 @@ def test_a_folder_that_cannot_be_read_is_listed(tmp_path: Path, monkeypatch: pyt
         return original(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    images, skipped = collection.list_folder(tmp_path)
-    assert images == [("a.png", "a.png")]
-    assert skipped == [("closed", collection.SkippedFile("a folder that cannot be read (Permission denied)"))]
+    files = dict(container.read_container(open_folder(tmp_path, "the folder"), ""))
+    reason = "a folder (Permission denied)"
+    assert files == {"a.png": fake_png("a"), "closed": SkippedFile("unreadable", reason)}

@@ -31,12 +31,16 @@ DESCRIPTIONS: dict[str, Description] = {
     "avatar_size": Description(128, "side length of an avatar in pixels, at most 256"),
     "avatar_seed": Description(0, "seed of the avatars; a different seed gives different people"),
     "folder": Description(
-        "pictures", "used with source: folder; path of your folder or zip of images, relative to the main checkout"
+        "pictures", "used with source: folder; path of your folder, zip or tar of images, relative to the main checkout"
     ),
     "kaggle_dataset": Description(
-        "stevenevan99/face-of-pixiv-top-daily-illustration-2020", "used with source: kaggle; the data set as owner/name"
+        "stevenevan99/face-of-pixiv-top-daily-illustration-2020",
+        "used with source: kaggle; the data set as owner/name, or the address of its page",
     ),
-    "kaggle_version": Description(1, "used with source: kaggle; version of the data set"),
+    "kaggle_version": Description(
+        1,
+        "used with source: kaggle; version of the data set (with 0 or latest, the run stops and names it)",
+    ),
     "crop": Description(
         "auto",
         "images in which faces are detected: auto (those over 256 pixels, or with one side more than 10 % longer than "
