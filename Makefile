@@ -14,6 +14,7 @@ report: install  ## build .venv, then run all stages that are out of date, up to
 ifneq ($(PRESET),)
 	@$(BIN)/omokage presets use $(PRESET)
 endif
+	@$(BIN)/python -m omokage.cli.folder_check
 	$(BIN)/dvc repro
 	@$(BIN)/python -m omokage.cli.report_line
 

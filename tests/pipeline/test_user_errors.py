@@ -1,5 +1,6 @@
 """An error of the user: one line says what to do, the exit code is not 0, and no output is lost or half-written."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 from zipfile import ZipFile
@@ -14,7 +15,12 @@ from omokage.config.yaml_file import load_yaml
 # By error: the parameters, the stage that fails, and a part of its message.
 ERRORS: dict[str, tuple[dict[str, Any], str, str]] = {
     "missing folder": ({"source": "folder", "folder": "../nowhere"}, "params", "nowhere does not exist"),
-    "zip without images": ({"source": "folder", "folder": "../empty.zip"}, "download", "has no images"),
+    "names that are not UTF-8": (
+        {"source": "folder", "folder": "../shift_jis"},
+        "params",
+        r"has names that are not UTF-8 (2, the first is \x83\\x83t\x83g), at which DVC stops: pack the folder",
+    ),
+    "zip without images": ({"source": "folder", "folder": "../empty.zip"}, "download", "holds no image"),
     "fewer faces than a batch": ({"batch_size": 64}, "train", "batch_size = 64, but the training set has only"),
     "invalid weights": ({"extractor": "inception"}, "extractor_weights", "inception-2015-12-05.pt is not TorchScript"),
     "empty held-out set": ({"held_out": 0.0001}, "faces", "expected at least 2 of each"),
@@ -23,7 +29,10 @@ ERRORS: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 def write_bad_files(clone: Clone) -> None:
-    """Write a zip without images, and extractor weights that are an error page."""
+    """Write a zip without images, a folder with names in Shift-JIS, and extractor weights that are an error page."""
+    folder = clone.root.parent / "shift_jis" / os.fsdecode("ソフト".encode("cp932"))
+    folder.mkdir(parents=True)
+    (folder / os.fsdecode("顔.png".encode("cp932"))).write_bytes(b"an image")
     with ZipFile(clone.root.parent / "empty.zip", "w") as file:
         file.writestr("readme.txt", "no image")
     (clone.root / "weights").mkdir()

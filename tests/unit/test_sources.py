@@ -4,6 +4,8 @@ import errno
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from omokage.data.images.formats import FileType, recognise
 from omokage.data.sources import container
 from omokage.data.sources.collection import SkippedFile
 from omokage.data.sources.directory import open_folder
+from omokage.data.sources.folder_names import check_names
 
 
 def test_avatars_are_the_same_for_any_number_of_processes(tmp_path: Path) -> None:
@@ -133,6 +136,24 @@ def test_a_source_without_images_is_an_error(tmp_path: Path, folder: Path) -> No
         (folder / name).unlink()
     with pytest.raises(UserError, match=r"holds no image \(3 × hidden; 2 × not an image: text\): add some, .* AVIF"):
         run_download(tmp_path, folder, source="folder")
+
+
+def test_names_that_are_not_utf8_are_named_before_dvc_reads_the_folder(tmp_path: Path, folder: Path) -> None:
+    check = [sys.executable, "-m", "omokage.cli.folder_check"]
+    (tmp_path / "params.yaml").write_text("folder: faces\n")
+    assert subprocess.run(check, cwd=tmp_path, check=False).returncode == 0
+    (folder / "sub" / os.fsdecode("表.png".encode("cp932"))).write_bytes(fake_png("cover"))
+    with pytest.raises(UserError) as caught:
+        check_names(folder, "faces")
+    message = str(caught.value)
+    assert message.startswith(
+        r"folder = 'faces' has names that are not UTF-8 (1, the first is sub/\x95\.png), at which DVC stops: pack the"
+    )
+    assert message.endswith("or rename the files (for Japanese names: `convmv -r -f cp932 -t utf-8 --notest faces`)")
+    done = subprocess.run(check, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, f"omokage: {message}\n")
+    # Where DVC does not read the folder, as under Snakemake alone, the names are decoded.
+    assert "sub/表.png" in dict(container.read_container(open_folder(folder, "the folder"), ""))
 
 
 def test_too_many_images_are_an_error(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

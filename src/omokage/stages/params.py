@@ -9,11 +9,12 @@ from omokage.base.checkout import find_main_checkout
 from omokage.base.errors import UserError
 from omokage.base.job import Job
 from omokage.data.sources import styles
+from omokage.data.sources.folder_names import check_names
 from omokage.params.schema import Params
 
 
 def run(job: Job[Params]) -> None:
-    """Write data/checked.txt. Raises UserError for an unknown avatar style or a missing `folder`.
+    """Write data/checked.txt. Raises UserError for an unknown avatar style, or a `folder` that DVC cannot read.
 
     Before this function is called, the runner checks the parameters against the whole schema.
     """
@@ -21,7 +22,8 @@ def run(job: Job[Params]) -> None:
     folder = find_main_checkout(Path.cwd()) / job.params.folder
     if not folder.exists():
         raise UserError(
-            f"params.yaml: folder = {job.params.folder!r}: {folder} does not exist: expected a folder or zip of "
-            "images, relative to the main checkout (the default is 'pictures')"
+            f"params.yaml: folder = {job.params.folder!r}: {folder} does not exist: expected a folder, zip or tar "
+            "of images, relative to the main checkout (the default is 'pictures')"
         )
+    check_names(folder, job.params.folder)
     job.output("data/checked.txt").write_text("params.yaml fits the schema\n", encoding="utf-8")
