@@ -273,8 +273,8 @@ def test_an_entry_that_cannot_be_unpacked_is_skipped_and_the_others_are_used(
     (skipped,) = manifest["left_out"]
     assert skipped["name"] == "z.png"
     reasons = {
-        "encrypted": "damaged: encrypted, make a zip without a password",
-        "uncommon": "damaged: packed in an uncommon way, make a plain zip",
+        "encrypted": "unreadable: encrypted, make a zip without a password",
+        "uncommon": "unreadable: packed in an uncommon way, make a plain zip",
         "large": f"too large: more than {len(fake_png('zz.png'))} bytes",
         "damaged": "damaged: its bytes are not those that were packed",
     }

@@ -112,11 +112,15 @@ FILES: list[tuple[str, bytes, str, str]] = [
 ]
 
 
-def test_images_are_recognised_by_content_and_every_other_file_is_named_for_what_it_is(tmp_path: Path) -> None:
+def test_images_are_recognised_by_content_and_every_other_file_is_named_for_what_it_is(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "mixed").mkdir()
     for name, content, *_ in FILES:
         (tmp_path / "mixed" / name).write_bytes(content)
     _, manifest, _ = run_download(tmp_path, tmp_path / "mixed", source="folder")
+    images = sum(not kind for *_, kind, _ in FILES)
+    assert f"download: {len(FILES) - images} of {len(FILES)} files are not used (1 ×" in capfd.readouterr().err
     skipped = {file["name"]: (file["kind"], file["reason"]) for file in manifest["left_out"]}
     assert skipped == {name: (kind, f"{kind}: {detail}") for name, _, kind, detail in FILES if kind}
     assert [file["name"] for file in manifest["pictures"]] == sorted(name for name, _, kind, _ in FILES if not kind)

@@ -29,13 +29,18 @@ def convert_to_srgb(image: Image.Image) -> Image.Image:
         image = Image.fromarray((np.asarray(image).astype(np.uint32) // 257).astype(np.uint8))
     elif image.mode in ("I", "F", "LAB") or image.mode.startswith("I;"):
         raise UnsupportedPixelsError(image.mode)
-    opaque = image.convert("RGBA") if image.has_transparency_data else image
+    opaque = _change_mode(image, "RGBA") if image.has_transparency_data else image
     converted = _apply_profile(image if image.mode in GREY_MODES else opaque, profile) if profile else None
     converted = converted or opaque.convert("RGB")
     if not image.has_transparency_data:
         return converted
     converted.putalpha(opaque.getchannel("A"))
     return Image.alpha_composite(Image.new("RGBA", converted.size, "white"), converted).convert("RGB")
+
+
+def _change_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Return the image in another mode, without the copy that Pillow makes of one that has this mode already."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
@@ -46,7 +51,7 @@ def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image | None:
     fits = {"L": image.mode in GREY_MODES, "CMYK": image.mode == "CMYK"}.get(mode, image.mode != "CMYK")
     if transform is None or not fits:
         return None
-    return ImageCms.applyTransform(image.convert(mode), transform)
+    return ImageCms.applyTransform(_change_mode(image, mode), transform)
 
 
 @functools.lru_cache(maxsize=8)  # the images of a data set share a few profiles

@@ -111,5 +111,5 @@ def _list_members(reader: ForwardReader) -> Iterator[TarInfo]:
 def _describe_member(member: TarInfo) -> Entry:
     path = member.name.encode("utf-8", "surrogateescape")
     if not member.isreg() or member.issparse():
-        return Entry(path, skipped=SkippedFile("link", "or device, or a sparse file"))
+        return Entry(path, skipped=SkippedFile("link", "a link, device or sparse file is not read"))
     return Entry(path, member.size, member.offset_data)

@@ -75,10 +75,10 @@ def _reject_entry(info: ZipInfo) -> SkippedFile | None:
     """Return why an entry is skipped, or None if it is a file that can be unpacked."""
     # In some zips the Unix mode is 0 for all files.
     if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-        return SkippedFile("link", "or device")
+        return SkippedFile("link", "a link or device is not followed")
     if info.flag_bits & ENCRYPTED_FLAG:
-        return SkippedFile("damaged", "encrypted, make a zip without a password")
+        return SkippedFile("unreadable", "encrypted, make a zip without a password")
     # zipfile limits the bytes that it unpacks at once only for these two methods.
     if info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
-        return SkippedFile("damaged", "packed in an uncommon way, make a plain zip")
+        return SkippedFile("unreadable", "packed in an uncommon way, make a plain zip")
     return None
