@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.images import fake_png, read_zip, run_download
 
 from omokage.base.errors import UserError
 from omokage.data.sources import archive, container
-from omokage.data.sources.names import decode_names
+from omokage.data.sources.names import assign_names, decode_names
 
 TarMode = Literal["w", "w:gz"]
 
@@ -129,6 +131,17 @@ def test_names_in_a_zip_are_decoded(tmp_path: Path, encoding: str) -> None:
     packed = write_zip_in_encoding(tmp_path / "names.zip", NAMES[encoding], encoding)
     result, *_ = run_download(tmp_path, packed, source="folder")
     assert read_zip(result) == {name.replace("\\", "/"): fake_png(name) for name in NAMES[encoding]}
+
+
+@given(
+    names=st.lists(st.one_of(st.binary(max_size=12), st.text("./\\~:ソa2\n", max_size=8).map(str.encode)), max_size=8)
+)
+def test_any_names_become_distinct_and_safe(names: list[bytes]) -> None:
+    paths = assign_names([(False, name) for name in decode_names(names)])
+    assert len({*paths}) == len(names)
+    for path in paths:
+        assert path.isprintable() and not path.startswith("/") and "\\" not in path and ":" not in path
+        assert not {"", ".", ".."} & {*path.split("/")}
 
 
 def test_a_backslash_that_may_be_half_a_character_does_not_cut_a_name() -> None:

@@ -146,6 +146,13 @@ def test_pixels_that_are_no_colours_are_refused(mode: str) -> None:
     assert caught.value.kind == "unsupported format"
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_16_bit_grey_tiffs_of_both_byte_orders_are_scaled(order: str) -> None:
+    grey = np.full((8, 8), 100 * 257, np.uint16).astype(f"{order}u2")
+    image = Image.frombytes("I;16B" if order == ">" else "I;16", (8, 8), grey.tobytes())
+    assert decode_image(encode_image(image, "TIFF")).getpixel((4, 4)) == (100, 100, 100)
+
+
 @pytest.mark.parametrize("compression", ["tiff_lzw", "jpeg", "tiff_adobe_deflate", "packbits", None])
 def test_compressed_tiffs_are_read(compression: str | None) -> None:
     image = Image.fromarray(draw_colours())

@@ -38,7 +38,7 @@ class DamagedArchiveError(UserError):
     """The archive is damaged. Another download of the same archive may be intact."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be millions
 class Entry:
     """A file in a folder or an archive: its path, its size in bytes, and what the archive needs to open it.
 

@@ -100,7 +100,9 @@ def open_tar(path: Path, description: str, is_compressed: bool) -> Container:
 def _list_members(reader: ForwardReader) -> Iterator[TarInfo]:
     """Yield the members of the tar. Raises TarError if it is damaged, or has no end."""
     with TarFile(fileobj=reader, encoding="utf-8", errors="surrogateescape") as tar:  # type: ignore[arg-type]
-        yield from tar
+        while (member := tar.next()) is not None:
+            yield member
+            tar.members.clear()  # type: ignore[attr-defined]  # tarfile would keep all of them in memory
     # tarfile stops without an error at a header that it cannot read.
     if reader.last != NUL * BLOCKSIZE:
         raise ReadError("no end")
