@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 from support import icc
 from support.images import encode_image, random_image
 
+from omokage.data.images import decode
 from omokage.data.images.decode import UnusableImageError, decode_image, read_upright_size
 
 SPACES = (icc.ADOBE_RGB, icc.DISPLAY_P3, icc.PROPHOTO)
@@ -131,6 +132,19 @@ def test_the_first_frame_that_is_not_blank_is_taken(format: str) -> None:
 def test_a_page_of_another_size_is_not_taken_for_a_frame() -> None:
     content = encode_frames([Image.new("RGB", (32, 32), WHITE), random_image(1, 20, 20)], "TIFF")
     assert decode_image(content).size == read_upright_size(content) == (32, 32)
+
+
+def test_the_search_for_a_frame_and_the_size_of_an_image_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    blank = Image.new("RGB", (32, 32), WHITE)
+    content = encode_frames([blank, Image.new("RGB", (32, 32), GREEN), random_image(1, 32, 32)], "TIFF")
+    monkeypatch.setattr(decode, "MAX_PIXELS", 3 * 32 * 32)
+    assert decode_image(content).getpixel((0, 0)) != WHITE
+    monkeypatch.setattr(decode, "MAX_PIXELS", 2 * 32 * 32)
+    assert decode_image(content).getpixel((0, 0)) == WHITE
+    monkeypatch.setattr(decode, "MAX_PIXELS", 32 * 32 - 1)
+    for format in ("TIFF", "AVIF", "MPO"):
+        with pytest.raises(UnusableImageError, match="too large: 32 x 32 pixels"):
+            decode_image(encode_image(blank, format))
 
 
 def test_the_first_picture_of_an_mpo_is_taken() -> None:
