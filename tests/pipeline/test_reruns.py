@@ -66,6 +66,7 @@ OTHER_VALUES: dict[str, Any] = {
     "transform_strengths": [0.9],
     "folder": "others",
     "source": "folder",
+    "copies": "strict",
 }
 # Their change leaves the outputs of a stage as they are in this tiny run, so that later stages do not rerun.
 WITHOUT_EFFECT = {
@@ -79,6 +80,8 @@ WITHOUT_EFFECT = {
     "log_every",
     "denoising_frames",
     "faces_per_picture",
+    "max_dropped",
+    "copies",
     "near_duplicates",
     "min_sharpness",
     "min_contrast",

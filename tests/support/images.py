@@ -35,6 +35,8 @@ FACES_PARAMS: dict[str, Any] = {
     "crop_likelihood": 0.5,
     "faces_per_picture": 8,
     "min_side": 24,
+    "max_dropped": 1.0,
+    "copies": "identical",
     "near_duplicates": 0.0,
     "min_sharpness": 0.0,
     "min_contrast": 0.0,
@@ -124,7 +126,7 @@ def run_faces(tmp_path: Path, images: dict[str, bytes], skipped: str = "", **opt
         for name, content in images.items():
             file.writestr(name, content)
     left_out = [{"name": skipped, "reason": "no picture"}] if skipped else []
-    (out / "manifest.json").write_text(json.dumps({"left_out": left_out}))
+    (out / "manifest.json").write_text(json.dumps({"source": "folder", "count": len(images), "left_out": left_out}))
     with tempfile.TemporaryDirectory() as work:
         run_detect_and_faces(out, Path(work), **options)
     return out, read_table(out / "curation.csv"), json.loads((out / "curation.json").read_text())

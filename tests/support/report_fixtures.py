@@ -44,7 +44,12 @@ GOOD_RUN = Run(
         "style_floor": IDENTICAL_STYLE,
     },
     faces={
+        "files": 50_003,
+        "left_out": 3,
         "pictures": 50_000,
+        "pictures_kept": 50_000,
+        "pictures_repeated": 0,
+        "pictures_dropped": 0,
         "kept": 50_000,
         "train": 45_000,
         "held_out": 5000,

@@ -10,6 +10,8 @@ from pathlib import Path
 import animeface
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from safetensors.numpy import load_file
 from support.clone import PYTHON_PATH
@@ -17,8 +19,10 @@ from support.images import encode_image, random_image, read_index, run_faces
 
 from omokage.base.errors import UserError
 from omokage.data import shards
-from omokage.data.curation.curate import choose_split
-from omokage.data.curation.face_cropper import centre_square, face_square
+from omokage.data.curation import outcomes
+from omokage.data.curation.curate import CurationDecision, FaceRecord
+from omokage.data.curation.face_cropper import FaceCrop, centre_square, face_square
+from omokage.data.curation.splits import choose_split
 from omokage.data.detection import detector
 from omokage.data.detection.table import Detection
 from omokage.data.images.decode import UnusableImageError, decode_image, read_upright_size
@@ -171,7 +175,9 @@ def test_the_curation_table_has_a_decision_for_every_file(tmp_path: Path, images
     }
     assert reasons["cut.png"].startswith("broken: ")
     assert counts["dropped"] == dict.fromkeys(counts["dropped"], 1) | {"too small": 2}
-    assert set(counts["dropped"]) == {"broken", "duplicate", "left out", "no face found", "too small", "unknown format"}
+    assert set(counts["dropped"]) == {"broken", "duplicate", "no face found", "too small", "unknown format"}
+    assert (counts["files"], counts["left_out"]) == (len(images) + 1, 1)
+    assert [counts[f"pictures_{fate}"] for fate in ("kept", "repeated", "dropped")] == [14, 1, 5]
     assert counts["kept"] == counts["train"] + counts["held_out"] == 15
     assert (counts["pictures"], counts["detected"], counts["whole"]) == (len(images), 2, 13)
     scene = [row for row in rows if row["picture"] == "scene.png"]
@@ -250,6 +256,62 @@ def test_downscaling_does_not_alias(tmp_path: Path) -> None:
     (row,) = (row for row in read_index(out) if row["picture"] == "stripes.png")
     face = shards.read_faces(out / "faces", row["split"])[int(row["row"])].float()
     assert (face - 127.5).abs().max() < 4
+
+
+def test_faces_beyond_the_maximum_have_a_row(tmp_path: Path, images: dict[str, bytes]) -> None:
+    *_, rows, counts = run_faces(tmp_path, images, faces_per_picture=1)
+    scene = {row["face"]: row for row in rows if row["picture"] == "scene.png"}
+    assert sorted((row["fate"], row["reason"]) for row in scene.values()) == [
+        ("dropped", "surplus: not among the 1 likeliest faces of the image"),
+        ("kept", ""),
+    ]
+    assert all(row["box"] for row in scene.values())
+    assert counts["dropped"]["surplus"] == 1
+    assert counts["pictures_kept"] == 14
+
+
+NAMES = st.text("ab", min_size=1, max_size=2)
+KINDS = st.sampled_from(["", "duplicate", "copy", "near-duplicate", "too small", "surplus", "broken"])
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(faces=st.lists(st.tuples(NAMES, KINDS, st.booleans())), left_out=st.sets(NAMES))
+def test_counts_add_up_to_the_files_and_faces(faces: list[tuple[str, str, bool]], left_out: set[str]) -> None:
+    records = [FaceRecord(FaceCrop(name, 1, method="whole"), "", "") for name, *_ in faces]
+    records += [FaceRecord(FaceCrop(name, 0), "", "") for name in left_out]
+    decisions = [CurationDecision(kind) for _, kind, _ in faces] + [CurationDecision("left out")] * len(left_out)
+    splits = ["" if kind else "train" if is_train else "held_out" for _, kind, is_train in faces]
+    counts = outcomes.count_outcomes(records, decisions, splits + [""] * len(left_out))
+    images = len({name for name, *_ in faces})
+    assert counts["files"] == images + len(left_out)
+    outcomes.check_sums(counts, images, len(records))
+    with pytest.raises(RuntimeError, match="do not add up"):
+        outcomes.check_sums(counts, images + 1, len(records))
+    with pytest.raises(RuntimeError, match="do not add up"):
+        outcomes.check_sums(counts, images, len(records) + 1)
+
+
+def make_small_images(small: int, total: int, repeats: int = 0) -> dict[str, bytes]:
+    """Return `total` images, of which `small` are too small, and `repeats` copies of the last one."""
+    images = {f"{n:02d}.png": encode_image(random_image(n, *[20 if n < small else 40] * 2)) for n in range(total)}
+    return images | {f"again-{number}.bmp": images[f"{total - 1:02d}.png"] for number in range(repeats)}
+
+
+def test_a_warning_says_that_many_images_are_dropped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_faces(tmp_path, make_small_images(2, 20, repeats=15))
+    assert "omokage" not in capsys.readouterr().err
+    run_faces(tmp_path, make_small_images(3, 20))
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("omokage"))
+    assert "3 of 20 images (15%) are dropped (3 too small; for example '00.png')" in line
+    assert "lower min_side" in line
+
+
+def test_too_many_dropped_images_are_an_error(tmp_path: Path) -> None:
+    images = make_small_images(11, 20)
+    expected = r"11 of 20 images \(55%\) are dropped .*: expected at most 50%; lower min_side, or raise max_dropped"
+    with pytest.raises(UserError, match=expected):
+        run_faces(tmp_path, images, max_dropped=0.5)
+    assert run_faces(tmp_path, images, max_dropped=0.6)[2]["pictures_dropped"] == 11
 
 
 def test_too_few_faces_are_an_error(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from omokage.data.curation.curate import FaceRecord, QualityLimits
 from omokage.data.curation.descriptors import FaceDescriptors
 from omokage.data.curation.face_cropper import FaceCrop
 from omokage.data.curation.near_duplicates import MAX_HASH_DISTANCE, find_near_duplicates
+from omokage.data.curation.splits import assign_splits
 from omokage.data.sources.avatars import AvatarRenderer
 
 TOLERANCE = 10.0
@@ -123,8 +124,9 @@ def test_added_images_do_not_change_the_split_of_others(
     def split_images(images: dict[str, int]) -> dict[str, str]:
         records = [make_record(name, content) for name, content in sorted(images.items())]
         descriptors = FaceDescriptors.compute(faces[[content for _, content in sorted(images.items())]])
-        decisions = curate.decide_curation(records, descriptors, QualityLimits(0, 0, 0, tolerance), 1)
-        splits = curate.assign_splits(records, decisions, 0.4)
+        groups = np.arange(len(records))
+        decisions = curate.decide_curation(records, descriptors, groups, QualityLimits(0, 0, 0, tolerance), 1)
+        splits = assign_splits(records, decisions, groups.tolist(), 0.4)
         return {record.crop.image: split for record, split in zip(records, splits, strict=True) if split}
 
     before, after = split_images(old), split_images(new | old)
@@ -141,7 +143,8 @@ def test_filters_drop_faces_below_their_limit_and_are_off_at_zero() -> None:
     records = [make_record(name, number) for number, name in enumerate(("sharp", "grey", "plain", "ramp"))]
 
     def filter_faces(**limits: float) -> dict[str, str]:
-        decisions = curate.decide_curation(records, descriptors, replace(NO_LIMITS, **limits), 1)
+        limited = replace(NO_LIMITS, **limits)
+        decisions = curate.decide_curation(records, descriptors, np.arange(len(records)), limited, 1)
         pairs = zip(records, decisions, strict=True)
         return {record.crop.image: decision.kind for record, decision in pairs if decision.is_dropped}
 

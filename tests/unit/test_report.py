@@ -23,7 +23,13 @@ OVERFITTING_RUN = replace(
     levels=[NoiseLevel(5.0, 0.30, 0.36), NoiseLevel(0.0, 0.10, 0.25), NoiseLevel(-5.0, 0.20, 0.30)],
     faces={
         **GOOD_RUN.faces,
-        **{"pictures": 900, "kept": 800, "train": 700, "dropped": {"duplicate": 90, "too small": 10}},
+        **{
+            "pictures": 900,
+            "pictures_dropped": 100,
+            "kept": 800,
+            "train": 700,
+            "dropped": {"duplicate": 90, "too small": 10},
+        },
     },
 )
 
@@ -102,6 +108,16 @@ def test_a_good_run_gets_good_verdicts() -> None:
     assert "That is 256,000 images" in text and "5.69 epochs" in text
     assert "no sign of overfitting" in text
     assert "no higher than real faces do by chance" in text
+
+
+def test_dropped_images_repeated_images_and_other_files_are_counted_apart() -> None:
+    counts: dict[str, Any] = {"files": 113, "left_out": 103, "pictures": 10, "pictures_kept": 6, "pictures_repeated": 1}
+    counts |= {"pictures_dropped": 3, "kept": 12, "detected": 9, "whole": 3, "dropped": {"too small": 3, "copy": 30}}
+    text = read_paragraphs(replace(GOOD_RUN, faces={**GOOD_RUN.faces, **counts}))
+    assert "Of 10 images, 3 (30 %) were dropped. Of 10 images, 1 (10 %) only repeat faces of other images" in text
+    assert "The source has 103 further files that could not be used" in text
+    assert "have 12 faces: 9 cropped from larger images, and 3 images used whole" in text
+    assert "None of the 50,000 images was dropped" in read_paragraphs(GOOD_RUN)
 
 
 def test_an_undertrained_run_is_advised_to_train_longer() -> None:

@@ -53,10 +53,19 @@ DESCRIPTIONS: dict[str, Description] = {
     "min_side": Description(
         24, "minimum side length of a face crop in pixels, before resizing; smaller crops are dropped"
     ),
+    "max_dropped": Description(
+        0.5, "maximum fraction of the images that may be dropped; if more are, the stage stops with an error"
+    ),
+    "copies": Description(
+        "auto",
+        "which faces are copies; all but one are dropped, and their images share a split: lenient (the same drawing, "
+        "also with small changes), strict (no visible difference), identical (equal pixels) or auto (strict for "
+        "avatars, otherwise lenient)",
+    ),
     "near_duplicates": Description(
         6.0,
-        "similar faces up to this RMS colour difference (of 255) are near-duplicates, and all but one are dropped; "
-        "0: only identical faces are dropped",
+        "similar faces up to this RMS colour difference (of 255), not aligned, are near-duplicates, and all but one "
+        "are dropped; 0: no such search",
     ),
     "min_sharpness": Description(
         0.0, "minimum variance of the Laplacian (blurred faces: under 50); faces below it are dropped; 0: no filter"

@@ -3,7 +3,8 @@
 These are dropped images, a small training set, overfitting, and the problems that other sections of the report found.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from omokage.report.run import Run
 from omokage.report.training_loss import compute_generalisation_gap
@@ -20,19 +21,9 @@ def judge_problems(run: Run, verdicts: Iterable[Verdict]) -> Verdict:
     The verdict also lists the problems of `verdicts`, the verdicts of the other sections.
     """
     problems: list[str] = []
-    faces, paragraphs = run.faces, []
-    dropped = sum(faces["dropped"].values())
-    images = format_count(faces["pictures"], "image")
-    if dropped:
-        share = format_percent(dropped / faces["pictures"])
-        paragraphs.append(
-            f"Of {images}, {dropped:,} ({share}) were dropped. "
-            f"Faces cropped from larger images: {faces['detected']:,}. Images used whole: {faces['whole']:,}."
-        )
-        if dropped > faces["pictures"] / 10:
-            problems.append("many images dropped")
-    else:
-        paragraphs.append(f"None of the {images} was dropped.")
+    faces, paragraphs = run.faces, [_describe_curation(run.faces)]
+    if faces["pictures_dropped"] > faces["pictures"] / 10:
+        problems.append("many images dropped")
     if faces["train"] < SMALL_TRAINING_SET:
         problems.append("small training set")
         paragraphs.append(
@@ -47,6 +38,25 @@ def judge_problems(run: Run, verdicts: Iterable[Verdict]) -> Verdict:
         paragraphs.append(f"Problems described above: {join_words(described_above)}.")
     problems += described_above
     return Verdict(join_words(problems) if problems else "none that the numbers show", paragraphs)
+
+
+def _describe_curation(faces: Mapping[str, Any]) -> str:
+    """Return sentences on how many images were used, and how many faces came from them; `faces` are the counts."""
+    images = faces["pictures"]
+    total, dropped, repeated = format_count(images, "image"), faces["pictures_dropped"], faces["pictures_repeated"]
+    sentences = [] if dropped or repeated else [f"None of the {total} was dropped"]
+    if dropped:
+        sentences.append(f"Of {total}, {dropped:,} ({format_percent(dropped / images)}) were dropped")
+    if repeated:
+        share = format_percent(repeated / images)
+        sentences.append(f"Of {total}, {repeated:,} ({share}) only repeat faces of other images and were dropped")
+    if faces["left_out"]:
+        sentences.append(f"The source has {format_count(faces['left_out'], 'further file')} that could not be used")
+    sentences.append(
+        f"Training set and held-out set have {format_count(faces['kept'], 'face')}: {faces['detected']:,} cropped from "
+        f"larger images, and {faces['whole']:,} images used whole"
+    )
+    return ". ".join(sentences) + "."
 
 
 def _judge_overfitting(run: Run) -> tuple[str, str]:

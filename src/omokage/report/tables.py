@@ -82,13 +82,16 @@ def tabulate_style(run: Run) -> Table:
 
 
 def tabulate_dropped(run: Run) -> Table:
-    """Return a table of the number of dropped faces by reason."""
-    images = run.faces["pictures"]
+    """Return a table of the number of dropped faces by reason, with their share of all faces.
+
+    An image in which no face was found counts as one face.
+    """
+    faces = run.faces["kept"] + sum(run.faces["dropped"].values())
     rows = [
-        [Cell(reason), _make_number_cell(count), Cell(format_percent(count / images), count / images)]
+        [Cell(reason), _make_number_cell(count), Cell(format_percent(count / faces), count / faces)]
         for reason, count in sorted(run.faces["dropped"].items())
     ]
-    return Table("Dropped faces", ["reason", "faces", "share of all images"], rows)
+    return Table("Dropped faces", ["reason", "faces", "share of all faces"], rows)
 
 
 def tabulate_scores_csv(caption: str, rows: Sequence[Mapping[str, str]]) -> Table:

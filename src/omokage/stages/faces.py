@@ -2,14 +2,17 @@
 
 import json
 
+import torch
 from safetensors.numpy import save_file
 
 from omokage.base.job import Job
-from omokage.data.curation import crop_files, curate
+from omokage.data.curation import crop_files, curate, outcomes
 from omokage.data.curation.curate import QualityLimits
 from omokage.data.curation.data_card import build_data_card
 from omokage.data.curation.face_cropper import FaceCropper
 from omokage.data.curation.face_sets import write_face_sets
+from omokage.data.curation.groups import find_groups
+from omokage.data.curation.splits import assign_splits
 from omokage.data.images.chunks import ChunkedWork
 from omokage.params.faces import Params
 
@@ -19,19 +22,23 @@ CHUNK_PIXELS = 2**22  # maximum pixels in memory at once: those of a chunk's fac
 def run(job: Job[Params]) -> None:
     """Write the face shards, the table of decisions, the counts of faces and the arrays of the data card.
 
-    Raises UserError if a split has too few faces.
+    Raises UserError if too many images are dropped, or if a split has too few faces.
     """
-    p = job.params
+    p, archive = job.params, job.input("data/pictures.zip")
+    torch.set_num_threads(1)  # threads would wait for each other: the search for copies takes many small steps
     chunks = _chunked_crops(job).compute_all(job.threads, "cropping faces")
+    manifest = json.loads(job.input("data/manifest.json").read_text(encoding="utf-8"))
     records, descriptors = crop_files.read_crops(chunks)
+    face_groups, groups = find_groups(records, crop_files.read_previews(chunks), p.copies, manifest["source"])
     limits = QualityLimits(p.min_sharpness, p.min_contrast, p.min_colour, p.near_duplicates)
-    decisions = curate.decide_curation(records, descriptors, limits, job.threads)
-    splits = curate.assign_splits(records, decisions, p.held_out)
-    counts = curate.count_outcomes(records, decisions, splits)
-    curate.check_counts(counts)
-    curate.write_decisions(job.output("data/curation.csv"), records, decisions)
+    decisions = curate.decide_curation(records, descriptors, face_groups, limits, job.threads)
+    splits = assign_splits(records, decisions, groups, p.held_out)
+    counts = outcomes.count_outcomes(records, decisions, splits)
+    outcomes.check_sums(counts, manifest["count"], len(records))
+    outcomes.check_dropped(counts, records, decisions, p.max_dropped)
+    outcomes.write_decisions(job.output("data/curation.csv"), records, decisions)
     write_face_sets(job.output("data/faces"), chunks, records, splits)
-    card = build_data_card(job.input("data/pictures.zip"), chunks, records, decisions, splits, descriptors)
+    card = build_data_card(archive, chunks, records, decisions, splits, descriptors)
     save_file(card, job.output("data/card.safetensors"))
     headlines = {"kept": counts["kept"], "dropped": sum(counts["dropped"].values())}
     for path, content in (("results/curation.json", counts), ("results/faces.json", headlines)):

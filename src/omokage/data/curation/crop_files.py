@@ -15,11 +15,37 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from omokage.base.files import hash_bytes
+from omokage.data.curation.copy_descriptors import SIDE as PREVIEW_SIDE
 from omokage.data.curation.curate import FaceRecord
 from omokage.data.curation.descriptors import FaceDescriptors
 from omokage.data.curation.face_cropper import FaceCrop, FaceCropper
 from omokage.data.detection import table
 from omokage.data.images import zip_reader
+
+
+@dataclass(frozen=True)
+class Previews:
+    """Previews of faces and of images, uint8 [n, side, side, 3] each, for the search for copies (see FaceCrop).
+
+    `faces` has those of the faces with pixels, in order. `names` are the file names of the images in `images`.
+    """
+
+    faces: NDArray[np.uint8]
+    images: NDArray[np.uint8]
+    names: list[str]
+
+    @classmethod
+    def collect(cls, crops: Sequence[FaceCrop]) -> "Previews":
+        """Return the previews of some crops."""
+        with_images = [crop for crop in crops if crop.image_preview is not None]
+        faces = [crop.preview for crop in crops if crop.preview is not None]
+        images = [crop.image_preview for crop in with_images if crop.image_preview is not None]
+        empty = np.empty((0, PREVIEW_SIDE, PREVIEW_SIDE, 3), np.uint8)
+        return cls(
+            np.stack(faces) if faces else empty,
+            np.stack(images) if images else empty,
+            [crop.image for crop in with_images],
+        )
 
 
 @dataclass(frozen=True)
@@ -37,18 +63,22 @@ class CropWriter:
     def __call__(self, numbers: range, path: Path) -> None:
         """Write the faces of some images to `path`; `numbers` are positions in the result of `load_detections`.
 
-        The file has an array `pixels`, one array per descriptor, and the face records as JSON in its metadata.
+        The file has the arrays `pixels`, `previews` and `image_previews`, and one per descriptor. The face records and
+        the names of the images that have a preview are JSON texts in its metadata.
         """
         results = load_detections(self.detections)
         records = [record for number in numbers for record in self._crop(results[number])]
         side = self.cropper.side
         crops = [record.crop.pixels for record in records if record.crop.pixels is not None]
         pixels = np.stack(crops) if crops else np.empty((0, 3, side, side), np.uint8)
+        previews = Previews.collect([record.crop for record in records])
         rows = [
-            [record.file_sha256, record.pixels_sha256, *vars(replace(record.crop, pixels=None)).values()]
+            [record.file_sha256, record.pixels_sha256, *vars(_without_images(record.crop)).values()]
             for record in records
         ]
-        save_file({"pixels": pixels, **vars(FaceDescriptors.compute(pixels))}, path, {"rows": json.dumps(rows)})
+        arrays = {"pixels": pixels, "previews": previews.faces, "image_previews": previews.images}
+        metadata = {"rows": json.dumps(rows), "images": json.dumps(previews.names)}
+        save_file({**arrays, **vars(FaceDescriptors.compute(pixels))}, path, metadata)
 
     def _crop(self, result: table.DetectionResult) -> Iterator[FaceRecord]:
         content = zip_reader.read_image_file(self.archive, result.image) if result.size else b""
@@ -56,6 +86,10 @@ class CropWriter:
         for crop in self.cropper(result, content):
             pixels_sha256 = "" if crop.pixels is None else hash_bytes(crop.pixels.tobytes())
             yield FaceRecord(crop, file_sha256, pixels_sha256)
+
+
+def _without_images(crop: FaceCrop) -> FaceCrop:
+    return replace(crop, pixels=None, preview=None, image_preview=None)
 
 
 @lru_cache(maxsize=1)
@@ -77,6 +111,17 @@ def read_crops(chunks: Sequence[Path]) -> tuple[list[FaceRecord], FaceDescriptor
                 records.append(FaceRecord(FaceCrop(*crop), file_sha256, pixels_sha256))
             descriptors.append(FaceDescriptors(*map(file.get_tensor, FaceDescriptors.__dataclass_fields__)))
     return records, FaceDescriptors.concatenate(descriptors)
+
+
+def read_previews(chunks: Sequence[Path]) -> Previews:
+    """Return the previews in the crop files `chunks`, in the order of the files."""
+    faces, images, names = [], [], []
+    for path in chunks:
+        with safe_open(path, "numpy") as file:
+            faces.append(file.get_tensor("previews"))
+            images.append(file.get_tensor("image_previews"))
+            names += json.loads(file.metadata()["images"])
+    return Previews(np.concatenate(faces), np.concatenate(images), names)
 
 
 def read_pixels(chunks: Sequence[Path], is_selected: Sequence[bool]) -> Iterator[NDArray[np.uint8]]:

@@ -1,15 +1,17 @@
 """Crop the faces of an image to squares and resize them; give the reason for each face that is dropped."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from omokage.data.curation.copy_descriptors import SIDE as PREVIEW_SIDE
 from omokage.data.detection.table import WHOLE, Detection, DetectionResult
 from omokage.data.images.decode import UnusableImageError, decode_image
 
 HAIR = 0.1  # crops are moved up by this fraction of the face's side, because hair extends above the face
+SURPLUS = "surplus"  # the kind of the faces beyond `max_faces`
 
 Box = tuple[int, int, int, int]
 
@@ -22,7 +24,9 @@ class FaceCrop:
     height of the upright image, and `box` is left, top, right and bottom in it, all in pixels. `method` is "whole" if
     the image is taken as one face, "detected" if the detector found the face, and empty if the image has no face.
     `pixels`, uint8 [3, side, side], is None if the face is dropped. `kind` and `reason` then say why (see
-    CurationDecision).
+    CurationDecision). The previews, uint8 [PREVIEW_SIDE, PREVIEW_SIDE, 3], are for the search for copies: `preview`
+    shows the crop and is there if `pixels` is; `image_preview` shows the whole image and is there for the first face
+    with pixels in an image that has detected faces.
     """
 
     image: str
@@ -33,6 +37,8 @@ class FaceCrop:
     pixels: NDArray[np.uint8] | None = None
     kind: str = ""
     reason: str = ""
+    preview: NDArray[np.uint8] | None = None
+    image_preview: NDArray[np.uint8] | None = None
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,8 @@ class FaceCropper:
     """Crops the faces of an image and resizes them to `side` x `side` pixels.
 
     An image taken as one face is cropped to its central square. From other images at most `max_faces` detections of at
-    least `min_likelihood` are cropped. The most likely ones are chosen, and of equally likely ones the largest.
+    least `min_likelihood` are cropped. The most likely ones are chosen, and of equally likely ones the largest. The
+    others are dropped.
     `margin` is the margin on each side of the face, as a fraction of the side of the detection. Crops with a side of
     less than `min_side` pixels in the image are dropped.
     """
@@ -58,33 +65,54 @@ class FaceCropper:
         """
         if result.size is None:
             return [FaceCrop(result.image, 0, kind=result.status, reason=result.reason)]
-        boxes = self.compute_boxes(result)
+        boxes, surplus = self.compute_boxes(result)
         if not boxes and min(result.size) < self.min_side:
             return [self._drop_small(result, 0, "", None, min(result.size))]
         if not boxes:
             reason = self._explain_no_face(result)
             return [FaceCrop(result.image, 0, result.size, kind="no face found", reason=reason)]
+        return self._crop_boxes(result, boxes, content) + [
+            FaceCrop(result.image, number, result.size, "detected", box, kind=SURPLUS, reason=self._explain_surplus())
+            for number, box in surplus.items()
+        ]
+
+    def compute_boxes(self, result: DetectionResult) -> tuple[dict[int, Box], dict[int, Box]]:
+        """Return the boxes of the faces to crop, and of those beyond `max_faces`.
+
+        The keys are the numbers of the detections, from 1.
+        """
+        assert result.size is not None
+        if result.status == WHOLE:
+            return {1: centre_square(*result.size)}, {}
+        likely = [
+            (number, face) for number, face in enumerate(result.faces, 1) if face.likelihood >= self.min_likelihood
+        ]
+        likely.sort(key=lambda entry: (round(entry[1].likelihood, 2), entry[1].side), reverse=True)
+        chosen, surplus = (
+            {number: face_square(face, self.margin, *result.size) for number, face in sorted(faces)}
+            for faces in (likely[: self.max_faces], likely[self.max_faces :])
+        )
+        return chosen, surplus
+
+    def _crop_boxes(self, result: DetectionResult, boxes: dict[int, Box], content: bytes) -> list[FaceCrop]:
         method = "whole" if result.status == WHOLE else "detected"
         if all(self._is_small(box) for box in boxes.values()):  # the image need not be decoded
             return [self._drop_small(result, number, method, box, box[2] - box[0]) for number, box in boxes.items()]
         try:
             image = decode_image(content)
         except UnusableImageError as error:
-            return [FaceCrop(result.image, 0, result.size, method, kind=error.kind, reason=str(error))]
-        return [self._crop(result, number, method, box, image) for number, box in boxes.items()]
+            return [
+                FaceCrop(result.image, number, result.size, method, box, kind=error.kind, reason=str(error))
+                for number, box in boxes.items()
+            ]
+        crops = [self._crop(result, number, method, box, image) for number, box in boxes.items()]
+        if method == "detected":
+            first = next(index for index, crop in enumerate(crops) if crop.pixels is not None)
+            crops[first] = replace(crops[first], image_preview=make_preview(image))
+        return crops
 
-    def compute_boxes(self, result: DetectionResult) -> dict[int, Box]:
-        """Return the box of each face to crop, by the number of the detection (from 1)."""
-        assert result.size is not None
-        if result.status == WHOLE:
-            return {1: centre_square(*result.size)}
-        likely = [
-            (number, face) for number, face in enumerate(result.faces, 1) if face.likelihood >= self.min_likelihood
-        ]
-        likely.sort(key=lambda entry: (round(entry[1].likelihood, 2), entry[1].side), reverse=True)
-        return {
-            number: face_square(face, self.margin, *result.size) for number, face in sorted(likely[: self.max_faces])
-        }
+    def _explain_surplus(self) -> str:
+        return f"{SURPLUS}: not among the {self.max_faces} likeliest faces of the image"
 
     def _explain_no_face(self, result: DetectionResult) -> str:
         best = max((face.likelihood for face in result.faces), default=None)
@@ -102,7 +130,16 @@ class FaceCropper:
             return self._drop_small(result, number, method, box, box[2] - box[0])
         # With `box`, Pillow scales the Lanczos kernel for antialiasing and uses no pixel outside the box.
         small = image.resize((self.side, self.side), Image.Resampling.LANCZOS, box=box)
-        return FaceCrop(result.image, number, result.size, method, box, np.asarray(small).transpose(2, 0, 1).copy())
+        pixels = np.asarray(small).transpose(2, 0, 1).copy()
+        return FaceCrop(result.image, number, result.size, method, box, pixels, preview=make_preview(image, box))
+
+
+def make_preview(image: Image.Image, box: Box | None = None) -> NDArray[np.uint8]:
+    """Return an RGB image, or a box in it, as a preview: uint8 [PREVIEW_SIDE, PREVIEW_SIDE, 3].
+
+    An image that is not square is squeezed, so that none of it is missing.
+    """
+    return np.asarray(image.resize((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.BOX, box=box))
 
 
 def centre_square(width: int, height: int) -> Box:
