@@ -41,8 +41,8 @@ def test_help_describes_every_command_in_one_line(
     monkeypatch.setenv("COLUMNS", "100")
     with pytest.raises(SystemExit):
         main(["--help"])
-    described = re.findall(r"^    ([a-z]+)  +\S", capsys.readouterr().out, flags=re.MULTILINE)
-    assert described == [command.__name__.rpartition(".")[2] for command in COMMANDS]
+    described = re.findall(r"^    ([a-z-]+)  +\S", capsys.readouterr().out, flags=re.MULTILINE)
+    assert described == [command.__name__.rpartition(".")[2].replace("_", "-") for command in COMMANDS]
 
 
 def test_variations_start_with_the_image_and_depend_on_the_seed(

@@ -20,7 +20,7 @@ from support.runs import STAGES
 
 from omokage.base.errors import UserError
 from omokage.config import validation
-from omokage.data.detection import detector
+from omokage.data.detection.drawn_face import draw_test_face
 from omokage.params.sample import Params
 from omokage.pipeline.code import EXEMPT, is_declared, list_code
 from omokage.pipeline.graph import Stage
@@ -124,7 +124,7 @@ def replace_images(clone: Clone) -> None:
     with ZipFile(clone.root / "data" / "pictures.zip", "w") as file:
         for side in range(200, 320, 10):
             content = io.BytesIO()
-            detector.draw_test_face().resize((side, side)).save(content, "PNG")
+            draw_test_face().resize((side, side)).save(content, "PNG")
             file.writestr(f"{side}.png", content.getvalue())
 
 

@@ -122,14 +122,21 @@ def run_faces(tmp_path: Path, images: dict[str, bytes], skipped: str = "", **opt
     """
     out = tmp_path / f"out-{len(list(tmp_path.iterdir()))}"
     out.mkdir()
-    with zipfile.ZipFile(out / "pictures.zip", "w") as file:
-        for name, content in images.items():
-            file.writestr(name, content)
-    left_out = [{"name": skipped, "reason": "no picture"}] if skipped else []
-    (out / "manifest.json").write_text(json.dumps({"source": "folder", "count": len(images), "left_out": left_out}))
+    write_archive(out, images, skipped)
     with tempfile.TemporaryDirectory() as work:
         run_detect_and_faces(out, Path(work), **options)
     return out, read_table(out / "curation.csv"), json.loads((out / "curation.json").read_text())
+
+
+def write_archive(folder: Path, images: dict[str, bytes], skipped: str = "") -> Path:
+    """Write the outputs of the stage download into `folder`, and return the path of the zip. See `run_faces`."""
+    with zipfile.ZipFile(folder / "pictures.zip", "w") as file:
+        for name, content in images.items():
+            file.writestr(name, content)
+    entry = {"name": skipped, "kind": "not an image", "reason": "not an image: text", "may_be_image": False}
+    manifest = {"source": "folder", "count": len(images), "left_out": [entry] if skipped else []}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder / "pictures.zip"
 
 
 def read_index(out: Path) -> list[dict[str, str]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from omokage.data.curation.crop_files import CropWriter
-from omokage.stages.detect import DetectionWriter
+from omokage.data.detection.detection_writer import DetectionWriter
 from support.images import run_detect_and_faces
 
 WriteChunk = Callable[[Any, range, Path], None]

@@ -18,7 +18,7 @@ from omokage.data.curation.descriptors import FaceDescriptors
 from omokage.data.curation.face_cropper import FaceCrop, make_preview
 from omokage.data.curation.groups import group_images
 from omokage.data.curation.splits import assign_splits, choose_split
-from omokage.data.detection.detector import draw_test_face
+from omokage.data.detection.drawn_face import draw_test_face
 from omokage.data.sources.avatars import AvatarRenderer
 
 LENIENT, STRICT = copies.TOLERANCES["lenient"], copies.TOLERANCES["strict"]

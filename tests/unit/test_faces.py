@@ -23,7 +23,7 @@ from omokage.data.curation import outcomes
 from omokage.data.curation.curate import CurationDecision, FaceRecord
 from omokage.data.curation.face_cropper import FaceCrop, centre_square, face_square
 from omokage.data.curation.splits import choose_split
-from omokage.data.detection import detector
+from omokage.data.detection.drawn_face import draw_test_face
 from omokage.data.detection.table import Detection
 from omokage.data.images.decode import UnusableImageError, decode_image, read_upright_size
 
@@ -108,15 +108,6 @@ def test_decode_gives_the_same_reason_for_the_same_unusable_bytes(content: bytes
     assert len(reasons) == 1  # it contains no addresses of objects
 
 
-def test_the_detector_finds_the_test_face_at_any_size() -> None:
-    detector.check_detector()
-    drawing = detector.draw_test_face()
-    for side in (160, 400, 1600):
-        (face,) = detector.detect_faces(drawing.resize((side, side), Image.Resampling.LANCZOS))
-        assert face.x == pytest.approx(side / 2, abs=0.05 * side)
-        assert face.y == pytest.approx(0.67 * side, abs=0.07 * side)
-
-
 def test_a_detector_that_finds_nothing_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(animeface, "detect", lambda image: [])  # as under Pillow 12
     images = {f"{seed}.png": encode_image(random_image(seed)) for seed in range(12)}
@@ -145,8 +136,8 @@ def test_the_split_depends_on_the_hash_alone() -> None:
 def images() -> dict[str, bytes]:
     """Return 20 image files with one or more faces, without a face, damaged, or duplicates of others."""
     scene = Image.new("RGB", (400, 300), (120, 160, 200))
-    scene.paste(detector.draw_test_face(), (20, 100))
-    scene.paste(detector.draw_test_face().resize((120, 120)), (260, 20))
+    scene.paste(draw_test_face(), (20, 100))
+    scene.paste(draw_test_face().resize((120, 120)), (260, 20))
     small = {f"{seed}.png": encode_image(random_image(seed)) for seed in range(12)}
     return small | {
         "again.bmp": encode_image(random_image(3), "BMP"),

@@ -79,9 +79,9 @@ def test_a_folder_gives_the_unchanged_bytes_of_its_images(tmp_path: Path, folder
     }
     hidden = {".git/d.png", ".hidden.png", "__MACOSX/c.png"}
     assert manifest["left_out"] == [
-        {"name": name, "kind": "hidden", "reason": "hidden"}
+        {"name": name, "kind": "hidden", "reason": "hidden", "may_be_image": False}
         if name in hidden
-        else {"name": name, "kind": "not an image", "reason": "not an image: text"}
+        else {"name": name, "kind": "not an image", "reason": "not an image: text", "may_be_image": False}
         for name in sorted({*hidden, "README.md", "e.png.txt"})
     ]
     os.utime(folder / "b.jpg", (0, 0))

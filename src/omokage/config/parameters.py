@@ -43,12 +43,12 @@ DESCRIPTIONS: dict[str, Description] = {
     ),
     "crop": Description(
         "auto",
-        "images in which faces are detected: auto (those over 256 pixels, or with one side more than 10 % longer than "
-        "the other), detect (all) or whole (none)",
+        "images in which faces are detected: auto (those over 256 pixels, or over 512 if nearly all are square crops, "
+        "or with one side more than 10 % longer than the other), detect (all) or whole (none)",
     ),
     "image_size": Description(32, "side length of the training images and samples in pixels"),
     "crop_margin": Description(0.3, "margin on each side of a detected face, as a fraction of the face's side length"),
-    "crop_likelihood": Description(0.8, "minimum likelihood of a detection, 0 to 1; detections below it are ignored"),
+    "crop_likelihood": Description(0.95, "minimum likelihood of a detection, 0 to 1; detections below it are ignored"),
     "faces_per_picture": Description(8, "maximum number of faces cropped from one image, most likely first"),
     "min_side": Description(
         24, "minimum side length of a face crop in pixels, before resizing; smaller crops are dropped"

@@ -1,15 +1,13 @@
 """Stage `download`: pack the images of the chosen source into one zip, with a manifest."""
 
 import json
-import sys
-from collections import Counter
 from collections.abc import Callable
 
 from omokage.base.checkout import REMOTE
 from omokage.base.files import hash_bytes
 from omokage.base.job import Job
 from omokage.data.sources import avatars, folder, kaggle
-from omokage.data.sources.collection import Collection, pack_images, summarise_skipped
+from omokage.data.sources.collection import Collection, pack_images, report_skipped
 from omokage.params.download import Params
 
 
@@ -17,11 +15,7 @@ def run(job: Job[Params]) -> None:
     """Write data/pictures.zip and data/manifest.json. Raises UserError if the source has no images."""
     archive, manifest_file = job.output("data/pictures.zip"), job.output("data/manifest.json")
     manifest = pack_images(job.params.source, SOURCES[job.params.source](job), archive, manifest_file)
-    if skipped := manifest["left_out"]:
-        reasons = summarise_skipped(Counter(file["reason"] for file in skipped))
-        total = manifest["count"] + len(skipped)
-        message = f"download: {len(skipped)} of {total} files are not used ({reasons}): data/manifest.json lists them"
-        print(message, file=sys.stderr)
+    report_skipped(manifest)
     images = json.dumps(manifest["pictures"], sort_keys=True).encode()
     job.facts.update(
         source=manifest["source"],

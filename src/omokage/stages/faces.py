@@ -22,7 +22,8 @@ CHUNK_PIXELS = 2**22  # maximum pixels in memory at once: those of a chunk's fac
 def run(job: Job[Params]) -> None:
     """Write the face shards, the table of decisions, the counts of faces and the arrays of the data card.
 
-    Raises UserError if too many images are dropped, or if a split has too few faces.
+    Raises UserError if too many images are dropped, or if a split has too few faces. The decisions and the counts are
+    written before, for `omokage preview-data`.
     """
     p, archive = job.params, job.input("data/pictures.zip")
     torch.set_num_threads(1)  # threads would wait for each other: the search for copies takes many small steps
@@ -34,15 +35,14 @@ def run(job: Job[Params]) -> None:
     decisions = curate.decide_curation(records, descriptors, face_groups, limits, job.threads)
     splits = assign_splits(records, decisions, groups, p.held_out)
     counts = outcomes.count_outcomes(records, decisions, splits)
-    outcomes.check_sums(counts, manifest["count"], len(records))
-    outcomes.check_dropped(counts, records, decisions, p.max_dropped)
+    images = manifest["count"] + sum(file["may_be_image"] for file in manifest["left_out"])
+    outcomes.check_sums(counts, images, len(records))
     outcomes.write_decisions(job.output("data/curation.csv"), records, decisions)
+    outcomes.write_counts(job.output("results/curation.json"), job.output("results/faces.json"), counts)
+    outcomes.check_dropped(counts, records, decisions, p.max_dropped)
     write_face_sets(job.output("data/faces"), chunks, records, splits)
     card = build_data_card(archive, chunks, records, decisions, splits, descriptors)
     save_file(card, job.output("data/card.safetensors"))
-    headlines = {"kept": counts["kept"], "dropped": sum(counts["dropped"].values())}
-    for path, content in (("results/curation.json", counts), ("results/faces.json", headlines)):
-        job.output(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     job.facts.update(faces=counts["kept"], detected=counts["detected"], whole=counts["whole"])
 
 

@@ -1,6 +1,7 @@
 """Count what became of every file and face, check the counts, and write the table of decisions."""
 
 import csv
+import json
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -67,8 +68,8 @@ def _find_image_fates(records: Sequence[FaceRecord], decisions: Sequence[Curatio
 def check_sums(counts: Mapping[str, Any], images: int, rows: int) -> None:
     """Raise RuntimeError unless every image and every row of the table is counted once.
 
-    `counts` is the result of `count_outcomes`. `images` is the number of images in the manifest, and `rows` that of the
-    rows in the table.
+    `counts` is the result of `count_outcomes`. `images` is the number of images that the stage `download` found, and
+    `rows` the number of rows in the table.
     """
     fates = counts["pictures_kept"] + counts["pictures_repeated"] + counts["pictures_dropped"]
     counted = counts["kept"] + sum(counts["dropped"].values()) + counts["left_out"]
@@ -132,6 +133,13 @@ def _check_split_sizes(counts: Mapping[str, Any]) -> None:
         f"(dropped: {dropped or 'none'}{left_out}): expected at least {MIN_FACES} of each; add images, change held_out "
         "or min_side, lower the limits that drop faces, or set crop: whole if the images are face crops already"
     )
+
+
+def write_counts(path: Path, headline_path: Path, counts: Mapping[str, Any]) -> None:
+    """Write all counts to the JSON file `path`, and the numbers of kept and dropped faces to `headline_path`."""
+    headlines = {"kept": counts["kept"], "dropped": sum(counts["dropped"].values())}
+    for file, content in ((path, counts), (headline_path, headlines)):
+        file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def write_decisions(path: Path, records: Sequence[FaceRecord], decisions: Sequence[CurationDecision]) -> None:

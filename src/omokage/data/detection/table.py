@@ -33,8 +33,8 @@ class DetectionResult:
     `size` is the width and height of the upright image in pixels. The `status` is one of:
     - WHOLE: the image is taken as one face
     - SEARCHED: the detector searched the image; `faces` lists the detections from top to bottom
-    - SKIPPED: the stage `download` skipped the file, for example because it is not an image
-    - the kind of an UnusableImageError: the file cannot be decoded
+    - SKIPPED: the file is not an image
+    - the kind of a SkippedFile or an UnusableImageError: the file cannot be read or decoded
 
     In the last two cases `reason` gives the details and `size` is None.
     """

@@ -1,6 +1,7 @@
 """The class Collection, which every source returns, and how a collection is packed into one zip with a manifest."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -32,10 +33,17 @@ class SkippedFile:
     - link, unreadable, duplicate name, too large, damaged: its content is not known, or not all of it
     - unsupported format: an image in a format that is not read
     - broken: its name ends as that of an image, and its content is something else
+
+    All but the first group count as images that are dropped.
     """
 
     kind: str
     detail: str = ""
+
+    @property
+    def may_be_image(self) -> bool:
+        """Whether the file counts as an image."""
+        return self.kind not in ("hidden", "not an image", "archive")
 
     @property
     def reason(self) -> str:
@@ -65,19 +73,31 @@ def summarise_skipped(counts: Counter[str]) -> str:
     return "; ".join(f"{count} × {reason}" for reason, count in counts.most_common())
 
 
+def report_skipped(manifest: dict[str, Any]) -> None:
+    """Print one line that counts the skipped files by reason, if there are any. `manifest` is that of pack_images."""
+    if skipped := manifest["left_out"]:
+        reasons = summarise_skipped(Counter(file["reason"] for file in skipped))
+        print(
+            f"omokage: download: {len(skipped)} of {manifest['count'] + len(skipped)} files are not used ({reasons}): "
+            "data/manifest.json lists them",
+            file=sys.stderr,
+        )
+
+
 def pack_images(source: str, collection: Collection, archive: Path, manifest: Path) -> dict[str, Any]:
     """Write the images to the zip `archive` and a JSON file to `manifest`; return the content of the manifest.
 
     The zip is sorted by name and not compressed, and has no file times, so its bytes depend on the images alone. The
     manifest describes the data set: source, name, version, licences and number of images. It lists the name, sha256 and
-    size in bytes of each image, and each skipped file with its kind (see SkippedFile) and its reason.
+    size in bytes of each image, and the name of each skipped file with its kind, its reason and whether it may be an
+    image (see SkippedFile).
     """
     images: list[dict[str, Any]] = []
-    skipped: list[dict[str, str]] = []
+    skipped: list[dict[str, Any]] = []
     with ZipFile(archive, "w", ZIP_STORED) as file:
         for name, content in collection.files:
             if isinstance(content, SkippedFile):
-                skipped.append({"name": name, "kind": content.kind, "reason": content.reason})
+                skipped.append(_describe_skipped(name, content))
                 continue
             file.writestr(_describe_entry(name), content)
             images.append({"name": name, "sha256": hash_bytes(content), "bytes": len(content)})
@@ -95,6 +115,10 @@ def pack_images(source: str, collection: Collection, archive: Path, manifest: Pa
     }
     manifest.write_text(json.dumps(listing, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return listing
+
+
+def _describe_skipped(name: str, skipped: SkippedFile) -> dict[str, Any]:
+    return {"name": name, "kind": skipped.kind, "reason": skipped.reason, "may_be_image": skipped.may_be_image}
 
 
 def _describe_entry(name: str) -> ZipInfo:

@@ -1,0 +1,100 @@
+"""Run the stages download, detect and faces in a temporary folder, and collect what they decided."""
+
+import csv
+import importlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_STORED, ZipFile
+
+from omokage.base.errors import UserError
+from omokage.base.job import Job
+from omokage.config.validation import validate
+from omokage.pipeline.graph import locate, read_stages
+
+STAGES = ("download", "detect", "faces")
+ARCHIVE, DECISIONS, COUNTS = "data/pictures.zip", "data/curation.csv", "results/curation.json"
+KEPT, LEFT_OUT = "kept", "left out"
+
+
+@dataclass(frozen=True)
+class DataPreview:
+    """What the pipeline would do with the images.
+
+    `counts` is the content of results/curation.json. `groups` has the rows of data/curation.csv: those of the kept
+    faces under KEPT, and those of the others under the kind of the reason for dropping them. `error` is the message
+    with which the stage `faces` would stop the pipeline, or "". `archive` is the zip of the images.
+    """
+
+    counts: Mapping[str, Any]
+    groups: Mapping[str, Sequence[Mapping[str, str]]]
+    error: str
+    archive: Path
+
+
+def preview_data(root: Path, values: Mapping[str, Any], limit: int | None, threads: int, folder: Path) -> DataPreview:
+    """Run the stages of the checkout `root` with the parameters `values`; all their outputs are below `folder`.
+
+    With `limit`, only that many images are analysed, spread evenly over the data set. Raises UserError if there are no
+    images, or if no face can be looked for.
+    """
+    if limit is not None and values["source"] == "avatars":
+        values = {**values, "avatar_count": min(limit, values["avatar_count"])}
+    outputs: dict[str, Path] = {}
+    error = ""
+    for name in STAGES:
+        job = _make_job(root, name, values, threads, folder, outputs)
+        outputs |= job.outputs
+        try:
+            importlib.import_module(f"omokage.stages.{name}").run(job)
+        except UserError as problem:
+            if name != "faces" or not outputs[DECISIONS].exists():
+                raise
+            error = str(problem)
+        if name == "download" and limit is not None:
+            _keep_some(outputs[ARCHIVE], limit)
+    counts = json.loads(outputs[COUNTS].read_text(encoding="utf-8"))
+    with outputs[DECISIONS].open(encoding="utf-8", newline="") as table:
+        groups = _group_rows(list(csv.DictReader(table)), counts["dropped"])
+    return DataPreview(counts, groups, error, outputs[ARCHIVE])
+
+
+def _make_job(
+    root: Path, name: str, values: Mapping[str, Any], threads: int, folder: Path, outputs: Mapping[str, Path]
+) -> Job[Any]:
+    """Return the job of a stage. `outputs` are the paths of the outputs of the stages before it."""
+    stage = read_stages(root)[name]
+    schema = importlib.import_module(f"omokage.params.{name}").Params
+    own_outputs = {out: folder / out for out in stage.outs}
+    for path in own_outputs.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return Job(
+        params=validate(schema, {key: values[key] for key in schema.model_fields}),
+        inputs={dep: outputs.get(dep, locate(root, dep, values)) for dep in stage.data},
+        outputs=own_outputs,
+        work=folder / "work" / name,
+        threads=threads,
+    )
+
+
+def _keep_some(archive: Path, limit: int) -> None:
+    """Remove all but `limit` images from the zip `archive`; the others are spread evenly over it."""
+    smaller = archive.with_suffix(".smaller")
+    with ZipFile(archive) as source, ZipFile(smaller, "w", ZIP_STORED) as target:
+        names = sorted(source.namelist())
+        for index in range(min(limit, len(names))):
+            entry = source.getinfo(names[index * len(names) // min(limit, len(names))])
+            target.writestr(entry, source.read(entry))
+    smaller.replace(archive)
+
+
+def _group_rows(rows: Sequence[Mapping[str, str]], kinds: Mapping[str, int]) -> dict[str, list[Mapping[str, str]]]:
+    """Return the rows of data/curation.csv by group (see DataPreview), the largest groups of dropped faces first."""
+    groups: dict[str, list[Mapping[str, str]]] = {KEPT: []}
+    for row in rows:
+        kind = next((kind for kind in kinds if row["reason"].startswith(kind)), LEFT_OUT)
+        groups.setdefault(KEPT if row["fate"] == "kept" else kind, []).append(row)
+    kept = groups.pop(KEPT)
+    return {KEPT: kept, **dict(sorted(groups.items(), key=lambda group: -len(group[1])))}
