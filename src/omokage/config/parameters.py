@@ -43,8 +43,8 @@ DESCRIPTIONS: dict[str, Description] = {
     ),
     "crop": Description(
         "auto",
-        "images in which faces are detected: auto (those over 256 pixels, or over 512 if nearly all are square crops, "
-        "or with one side more than 10 % longer than the other), detect (all) or whole (none)",
+        "images in which faces are detected: auto (all but nearly square ones of at most 256 pixels, or 512 if nearly "
+        "all images are square face crops), detect (all) or whole (none)",
     ),
     "image_size": Description(32, "side length of the training images and samples in pixels"),
     "crop_margin": Description(0.3, "margin on each side of a detected face, as a fraction of the face's side length"),
