@@ -157,7 +157,7 @@ def test_the_curation_table_has_a_decision_for_every_file(tmp_path: Path, images
     reasons = {row["picture"]: row["reason"] for row in rows if row["fate"] == "dropped"}
     assert reasons == {
         "again.bmp": "duplicate of 3.png",
-        "b.txt": "no picture",
+        "b.txt": "not an image: text",
         "cut.png": reasons["cut.png"],
         "landscape.png": "no face found",
         "text.png": "unknown format: expected JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or MPO",

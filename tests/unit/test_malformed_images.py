@@ -160,7 +160,7 @@ def test_the_error_for_too_few_faces_counts_the_dropped_ones_by_reason(tmp_path:
     archive, *_ = run_download(tmp_path, tmp_path / "malformed.zip", source="folder")
     with pytest.raises(UserError) as caught:
         run_detect_and_faces(archive.parent, tmp_path / "work")
-    assert "10 images gave" in str(caught.value)
-    assert "1 broken, 1 duplicate, 1 too large, 2 too small, 4 unknown format; 5 files are no images" in str(
+    assert "11 images gave" in str(caught.value)
+    assert "3 broken, 1 duplicate, 1 too large, 2 too small, 3 unsupported format; 4 files are no images" in str(
         caught.value
     )

@@ -90,7 +90,7 @@ def test_a_setting_changes_the_preview_and_not_the_parameters(
     assert main(["preview-data", "--json", "-S", "min_side=60"]) == 1
     summary = json.loads(capsys.readouterr().out)
     assert summary["groups"]["too small"]["count"] == 21
-    assert "expected at least 2 of each" in summary["error"]
+    assert "expected at most 50%; lower min_side" in summary["error"]
     assert (checkout / "params.yaml").read_bytes() == before
     assert main(["preview-data", "-S", "min_side=60", "--force"]) == 1
     assert "`dvc repro` would stop: " in capsys.readouterr().out

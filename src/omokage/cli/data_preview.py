@@ -15,7 +15,8 @@ from omokage.config.validation import validate
 from omokage.pipeline.graph import locate, read_stages
 
 STAGES = ("download", "detect", "faces")
-ARCHIVE, DECISIONS, COUNTS = "data/pictures.zip", "data/curation.csv", "results/curation.json"
+ARCHIVE, MANIFEST = "data/pictures.zip", "data/manifest.json"
+DECISIONS, COUNTS = "data/curation.csv", "results/curation.json"
 KEPT, LEFT_OUT = "kept", "left out"
 
 
@@ -54,7 +55,7 @@ def preview_data(root: Path, values: Mapping[str, Any], limit: int | None, threa
                 raise
             error = str(problem)
         if name == "download" and limit is not None:
-            _keep_some(outputs[ARCHIVE], limit)
+            _keep_some(outputs[ARCHIVE], outputs[MANIFEST], limit)
     counts = json.loads(outputs[COUNTS].read_text(encoding="utf-8"))
     with outputs[DECISIONS].open(encoding="utf-8", newline="") as table:
         groups = _group_rows(list(csv.DictReader(table)), counts["dropped"])
@@ -79,14 +80,16 @@ def _make_job(
     )
 
 
-def _keep_some(archive: Path, limit: int) -> None:
-    """Remove all but `limit` images from the zip `archive`; the others are spread evenly over it."""
+def _keep_some(archive: Path, manifest: Path, limit: int) -> None:
+    """Remove all but `limit` images from the zip `archive` and its `manifest`; the others are spread evenly over it."""
+    listing = json.loads(manifest.read_text(encoding="utf-8"))
+    images, count = listing["pictures"], min(limit, listing["count"])
+    kept = [images[index * len(images) // count] for index in range(count)]
+    manifest.write_text(json.dumps({**listing, "count": count, "pictures": kept}), encoding="utf-8")
     smaller = archive.with_suffix(".smaller")
     with ZipFile(archive) as source, ZipFile(smaller, "w", ZIP_STORED) as target:
-        names = sorted(source.namelist())
-        for index in range(min(limit, len(names))):
-            entry = source.getinfo(names[index * len(names) // min(limit, len(names))])
-            target.writestr(entry, source.read(entry))
+        for image in kept:
+            target.writestr(source.getinfo(image["name"]), source.read(image["name"]))
     smaller.replace(archive)
 
 
