@@ -66,7 +66,8 @@ def test_add_a_sampler(clone: Clone) -> None:
     edited = apply_recipe(clone, "Add a sampler")
     check_style(clone, edited)
     clone.run_deps()
-    assert list_changes(clone) == edited | {"params.yaml", "docs/reference/parameters.md"}
+    pages = {"docs/reference/parameters.md", "docs/reference/command-line.md"}
+    assert list_changes(clone) == edited | pages | {"params.yaml"}
     # The tests of samplers find it without an edit.
     shutil.copytree(ROOT / "tests", clone.root / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     tests = ["tests/unit/test_samplers.py", "-k", "plms or registry"]

@@ -15,6 +15,7 @@ from zipfile import ZipFile
 
 import pytest
 from support.clone import ROOT, Clone
+from support.images import fake_png
 from support.kaggle_server import make_environment, serve
 from support.runs import STAGES
 
@@ -108,7 +109,7 @@ def test_a_stage_loads_some_of_every_declared_folder_and_nothing_else(
     copy_clone: Callable[[], Clone], stage: str, changes: dict[str, Any]
 ) -> None:
     clone = copy_clone()
-    (clone.root / "pictures" / "one.png").write_bytes(b"not an image, but named like one")
+    (clone.root / "pictures" / "one.png").write_bytes(fake_png("one"))
     clone.set_params(**changes)
     if changes.get("crop") == "detect":
         replace_images(clone)
@@ -134,7 +135,7 @@ def test_the_kaggle_source_loads_some_of_every_declared_folder_and_nothing_else(
     clone = copy_clone()
     archive = io.BytesIO()
     with ZipFile(archive, "w") as file:
-        file.writestr("deep/one.png", b"not an image, but named like one")
+        file.writestr("deep/one.png", fake_png("one"))
     clone.set_params(source="kaggle", kaggle_dataset="someone/faces", kaggle_version=3)
     with serve({("someone", "faces", 3): archive.getvalue()}) as kaggle:
         loaded = run_unsealed(clone, "download", **make_environment(kaggle.port, tmp_path))

@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import resource
 import sys
 import tarfile
@@ -163,7 +164,13 @@ def main(count: int) -> None:
 
         with Path(os.devnull).open("w") as silence, contextlib.redirect_stderr(silence):  # progress bars
             read_mutated()
-    print(json.dumps({**outcomes, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024}))
+    print(json.dumps({**outcomes, "peak": read_peak_memory()}))
+
+
+def read_peak_memory() -> int:
+    """Return the peak of the resident memory in MiB. Unlike ru_maxrss, it does not include the parent process."""
+    (kibibytes,) = re.findall(r"^VmHWM:\s+(\d+) kB$", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return int(kibibytes) // 1024
 
 
 if __name__ == "__main__":

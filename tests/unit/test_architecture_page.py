@@ -12,7 +12,7 @@ from support.runs import STAGES
 
 SVG = "{http://www.w3.org/2000/svg}"
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-DIAGRAMS = sorted((ROOT / "docs" / "images").glob("*.svg"))
+DIAGRAMS = sorted({*(ROOT / "docs" / "images").glob("*.svg")} - {ROOT / "docs" / "images" / "logo.svg"})
 PACKAGE = ROOT / "src" / "omokage"
 
 

@@ -148,7 +148,12 @@ def test_a_closed_pipe_ends_a_command_quietly(checkout: Path, arguments: list[st
 def test_ctrl_c_ends_a_command_without_a_traceback(checkout: Path) -> None:
     (checkout / "params.yaml").unlink()
     os.mkfifo(checkout / "params.yaml")
-    process = subprocess.Popen([*COMMAND, "stale"], env=ENVIRONMENT, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*COMMAND, "stale"],
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
+    )
     with (checkout / "params.yaml").open("w"):  # returns when the command reads the file
         process.send_signal(signal.SIGINT)
         assert process.communicate()[1] == b"" and process.returncode == 128 + signal.SIGINT

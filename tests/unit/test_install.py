@@ -195,8 +195,9 @@ def test_two_installations_at_once_build_one_environment(checkout: Checkout) -> 
 
 def test_make_ends_with_the_line_about_the_report(checkout: Checkout) -> None:
     assert checkout.make("PRESET=folder cpu-32").returncode == 0
-    assert checkout.list_calls()[-3:] == [
+    assert checkout.list_calls()[-4:] == [
         "omokage presets use folder cpu-32",
+        "python -m omokage.cli.folder_check",
         "dvc repro",
         "python -m omokage.cli.report_line",
     ]

@@ -174,7 +174,7 @@ def test_a_stage_reads_and_writes_the_files_in_dvc_yaml(checkout: Path, monkeypa
     set_stale(monkeypatch, {})
     pipeline = create(checkout)
     pipeline.decide()
-    assert pipeline.find_inputs("faces") == ["data/pictures.zip", "data/detections.csv"]
+    assert pipeline.find_inputs("faces") == ["data/pictures.zip", "data/manifest.json", "data/detections.csv"]
     assert "data/faces/index.csv" in pipeline.find_outputs("faces")
     assert "results/loss.csv" in pipeline.find_outputs("train")
     assert pipeline.find_inputs("download") == ["data/checked.txt"]

@@ -24,7 +24,10 @@ MAX_EXAMPLES = 3  # names of images for each reason
 def add_parser(commands: Any) -> None:
     """Add this command to the parser."""
     parser = commands.add_parser(
-        "preview-data", help="show which faces would be kept and dropped, before training", description=DESCRIPTION
+        "preview-data",
+        help="show which faces would be kept and dropped, before training",
+        description=DESCRIPTION,
+        examples=["omokage preview-data --limit 200", "omokage preview-data -S source=folder -S min_side=48 --force"],
     )
     parser.add_argument(
         "-S",
