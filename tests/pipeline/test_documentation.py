@@ -61,10 +61,11 @@ def test_every_block_that_is_not_run_is_in_a_page() -> None:
 
 @pytest.mark.parametrize("from_cache", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_the_quickstart(from_cache: bool, reader: Reader, finished_clone: Clone) -> None:
-    clone, (download, make, *blocks) = reader.clone, select_blocks(QUICKSTART)
+    clone, (download, identify, make, *blocks) = reader.clone, select_blocks(QUICKSTART)
     if not from_cache:
         clone.without_preloading()
     reader.run(download)
+    reader.run(identify)
     prepare(clone)
     if from_cache:
         shutil.copytree(finished_clone.root / ".dvc/cache", clone.root / ".dvc/cache")
