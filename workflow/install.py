@@ -76,7 +76,7 @@ def install() -> None:
                 replace_environment(python)
             remove(BUILDING)
             remove(PREVIOUS)
-    if not (LOCAL_CONFIG.is_file() and "checkout" in LOCAL_CONFIG.read_text()):
+    if not (LOCAL_CONFIG.is_file() and 'remote "checkout"' in LOCAL_CONFIG.read_text()):
         run(".venv/bin/dvc", "config", "--local", "remote.checkout.url", ".")
 
 
@@ -107,7 +107,8 @@ def check_repository() -> None:
     """Raise InstallationError unless this folder is in a git repository that git accepts."""
     if not shutil.which("git"):
         raise InstallationError("git is not installed or not on PATH: install git, then run `make` again")
-    done = subprocess.run(["git", "rev-parse", "--git-dir"], capture_output=True, check=False)
+    command = ["git", "rev-parse", "--git-dir"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)  # noqa: UP022 (for 3.6)
     if done.returncode:
         reason = done.stderr.decode("utf-8", "replace").partition("\n")[0]
         raise InstallationError(
@@ -207,7 +208,8 @@ def run(*command: str) -> None:
     except OSError as error:
         raise InstallationError(f"{command[0]} cannot be run: {error.strerror}") from error
     if done.returncode:
-        raise InstallationError("`{}` failed with exit code {}".format(" ".join(command), done.returncode))
+        shown = re.sub("//[^/@ ]*@", "//***@", " ".join(command))  # without the password of a package index
+        raise InstallationError(f"`{shown}` failed with exit code {done.returncode}")
 
 
 def remove(folder: Path) -> None:

@@ -20,7 +20,7 @@ from support.images import fake_png, read_zip, run_download
 
 from omokage.base.errors import UserError
 from omokage.data.sources import archive, container
-from omokage.data.sources.names import assign_names, decode_names
+from omokage.data.sources.names import assign_names, decode_names, is_hidden
 
 TarMode = Literal["w", "w:gz"]
 
@@ -386,4 +386,44 @@ def test_an_input_error_is_not_reported_as_a_damaged_zip(tmp_path: Path, monkeyp
     monkeypatch.setattr(zipfile.ZipFile, "open", fail)
     with pytest.raises(UserError, match=r"cannot be read \(Input/output error\)") as caught:
         list(container.read_container(archive.open_archive(packed, "the zip"), ""))
+    assert not isinstance(caught.value, container.DamagedArchiveError)
+
+
+def test_a_tar_that_ends_with_a_zip_is_read_as_a_tar(tmp_path: Path) -> None:
+    inner = write_zip(tmp_path / "inner.zip", {"inner.png": fake_png("inner")}).read_bytes()
+    packed = write_tar(tmp_path / "faces.tar", {"a.png": fake_png("a"), "z.zip": inner}, mode="w")
+    result, manifest, _ = run_download(tmp_path, packed, source="folder")
+    assert read_zip(result) == {"a.png": fake_png("a")}
+    assert [(file["name"], file["kind"]) for file in manifest["left_out"]] == [("z.zip", "archive")]
+
+
+def test_a_cut_name_stays_inside_its_folder_and_visible() -> None:
+    for start in ("x../" + "a" * 200, "x/.b" + "a" * 200):
+        (path,) = assign_names([(False, f"{start}/{'b' * 816}.png")])
+        assert len(path) <= 1024 and not {"", ".", ".."} & {*path.split("/")} and not is_hidden(path)
+
+
+def test_a_hidden_link_is_hidden(tmp_path: Path) -> None:
+    link = tarfile.TarInfo("node_modules/.bin/x")
+    link.type, link.linkname = tarfile.SYMTYPE, "../y"
+    packed = write_tar(tmp_path / "faces.tar", {"a.png": fake_png("a")}, members=[link])
+    _, manifest, _ = run_download(tmp_path, packed, source="folder")
+    assert [(file["kind"], file["may_be_image"]) for file in manifest["left_out"]] == [("hidden", False)]
+
+
+def test_endless_headers_of_a_tar_are_refused(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 4
+    block = header.tobuf(tarfile.GNU_FORMAT) + b"abc\0".ljust(512, b"\0")
+    (tmp_path / "faces.tar").write_bytes(block * 3000)
+    with pytest.raises(UserError, match=r"damaged|holds no image"):
+        run_download(tmp_path, tmp_path / "faces.tar", source="folder")
+
+
+def test_an_archive_with_one_damaged_image_among_unsupported_ones_is_not_called_damaged(tmp_path: Path) -> None:
+    content = fake_png("a" * 50)
+    packed = write_zip(tmp_path / "faces.zip", {"a.png": content, "b.psd": b"8BPS" + bytes(50)})
+    packed.write_bytes(packed.read_bytes().replace(content, content[:-9] + bytes(9)))
+    with pytest.raises(UserError, match="1 × damaged") as caught:
+        run_download(tmp_path, packed, source="folder")
     assert not isinstance(caught.value, container.DamagedArchiveError)

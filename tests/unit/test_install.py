@@ -118,7 +118,7 @@ def test_an_environment_is_built_once_and_the_time_of_the_lock_does_not_matter(c
     assert (checkout.environment / "requirements.txt").read_text() == LOCK[LOCK.index("uv==1") :]
     assert (checkout.environment / "pyvenv.cfg").read_text() == f"command = {checkout.environment}"
     os.utime(checkout.root / "requirements.lock", (2**31, 2**31))
-    (checkout.root / ".dvc" / "config.local").write_text("checkout")  # as the real dvc does
+    (checkout.root / ".dvc" / "config.local").write_text("['remote \"checkout\"']")  # as the real dvc does
     assert checkout.make("install").returncode == 0 and checkout.list_calls() == calls
     assert checkout.make("why", "FIGURE=a.png").returncode == 0
 
@@ -179,6 +179,10 @@ def test_torch_comes_from_another_index_without_the_libraries_of_cuda(checkout: 
     calls = len(checkout.list_calls())
     assert checkout.make("why").returncode == checkout.make("install").returncode == 0  # the choice is kept
     assert "uv" not in "".join(checkout.list_calls()[calls:])
+    (checkout.root / "offline").touch()
+    refused = checkout.make("install", OMOKAGE_TORCH_INDEX="https://me:secret@example.org/cpu")
+    assert refused.returncode != 0 and "secret" not in refused.stderr
+    (checkout.root / "offline").unlink()
     assert checkout.make("install", OMOKAGE_TORCH_INDEX="").returncode == 0
     assert "--require-hashes -r requirements.lock" in checkout.list_calls()[-3]
 

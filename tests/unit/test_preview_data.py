@@ -9,6 +9,7 @@ from PIL import Image
 from support.clone import ROOT
 from support.images import encode_image, random_image, write_random_images
 
+from omokage.cli import data_preview
 from omokage.cli.main import main
 from omokage.config.params_file import default_params, render_params
 from omokage.data.detection import detector
@@ -119,3 +120,21 @@ def test_mistakes_are_answered_in_one_line(
     assert main(["preview-data", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+
+
+def test_a_preview_of_some_images_does_not_count_the_others(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(8):
+        (checkout / "pictures" / f"{number}.psd").write_bytes(b"8BPS" + bytes(60))
+    (checkout / "pictures" / "line.png").write_bytes(encode_image(random_image(9, 1000, 2)))
+    assert main(["preview-data", "--json", "--limit", "10", "-S", "crop=whole"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["counts"]["pictures"] == 10 and summary["counts"]["kept"] < 10 and summary["error"] is None
+    assert main(["preview-data", "--json", "--force"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["groups"]["unsupported format"]["count"] == 8 and summary["groups"]["too small"]["count"] == 1
+
+
+def test_kinds_that_begin_alike_are_different_groups() -> None:
+    rows = [{"fate": "dropped", "reason": reason} for reason in ("duplicate of a.png", "duplicate name: a.png")]
+    groups = data_preview._group_rows(rows, {"duplicate": 1, "duplicate name": 1})
+    assert {name: len(group) for name, group in groups.items()} == {"kept": 0, "duplicate": 1, "duplicate name": 1}

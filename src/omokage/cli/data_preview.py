@@ -12,6 +12,7 @@ from zipfile import ZIP_STORED, ZipFile
 from omokage.base.errors import UserError
 from omokage.base.job import Job
 from omokage.config.validation import validate
+from omokage.data.curation.outcomes import TooFewFacesError
 from omokage.pipeline.graph import locate, read_stages
 
 STAGES = ("download", "detect", "faces")
@@ -50,6 +51,8 @@ def preview_data(root: Path, values: Mapping[str, Any], limit: int | None, threa
         outputs |= job.outputs
         try:
             importlib.import_module(f"omokage.stages.{name}").run(job)
+        except TooFewFacesError as problem:
+            error = "" if limit is not None else str(problem)  # few of the images give few faces
         except UserError as problem:
             if name != "faces" or not outputs[DECISIONS].exists():
                 raise
@@ -83,9 +86,14 @@ def _make_job(
 def _keep_some(archive: Path, manifest: Path, limit: int) -> None:
     """Remove all but `limit` images from the zip `archive` and its `manifest`; the others are spread evenly over it."""
     listing = json.loads(manifest.read_text(encoding="utf-8"))
-    images, count = listing["pictures"], min(limit, listing["count"])
-    kept = [images[index * len(images) // count] for index in range(count)]
-    manifest.write_text(json.dumps({**listing, "count": count, "pictures": kept}), encoding="utf-8")
+    unreadable = [file for file in listing["left_out"] if file["may_be_image"]]
+    names = sorted(file["name"] for file in [*listing["pictures"], *unreadable])
+    count = min(limit, len(names))
+    chosen = {names[index * len(names) // count] for index in range(count)}
+    kept = [image for image in listing["pictures"] if image["name"] in chosen]
+    left_out = [file for file in listing["left_out"] if file["name"] in chosen or not file["may_be_image"]]
+    listing |= {"count": len(kept), "pictures": kept, "left_out": left_out}
+    manifest.write_text(json.dumps(listing), encoding="utf-8")
     smaller = archive.with_suffix(".smaller")
     with ZipFile(archive) as source, ZipFile(smaller, "w", ZIP_STORED) as target:
         for image in kept:
@@ -97,7 +105,7 @@ def _group_rows(rows: Sequence[Mapping[str, str]], kinds: Mapping[str, int]) -> 
     """Return the rows of data/curation.csv by group (see DataPreview), the largest groups of dropped faces first."""
     groups: dict[str, list[Mapping[str, str]]] = {KEPT: []}
     for row in rows:
-        kind = next((kind for kind in kinds if row["reason"].startswith(kind)), LEFT_OUT)
+        kind = max((kind for kind in kinds if row["reason"].startswith(kind)), key=len, default=LEFT_OUT)
         groups.setdefault(KEPT if row["fate"] == "kept" else kind, []).append(row)
     kept = groups.pop(KEPT)
     return {KEPT: kept, **dict(sorted(groups.items(), key=lambda group: -len(group[1])))}

@@ -16,6 +16,13 @@ EXIT_CODES = {
 }
 
 
+def parse_count(text: str) -> int:
+    """Return the value of an option that takes a whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number of at least 1")
+    return int(text)
+
+
 class Parser(argparse.ArgumentParser):
     """A parser whose `--help` ends with examples and the exit codes. The parsers of its subcommands are of this class.
 

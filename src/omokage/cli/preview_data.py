@@ -1,6 +1,5 @@
 """`omokage preview-data`: show which faces the pipeline would train on, and which it would drop."""
 
-import argparse
 import json
 import os
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import Any
 from omokage.base.files import write_atomically
 from omokage.cli.checkout import find_checkout
 from omokage.cli.output_file import add_output_options, check_output
+from omokage.cli.parser import parse_count
 from omokage.config.yaml_file import load_yaml
 
 THREADS = min(2, os.cpu_count() or 1)
@@ -38,18 +38,11 @@ def add_parser(commands: Any) -> None:
         help="preview with another value of a parameter, as in `dvc exp run -S`; may be repeated",
     )
     parser.add_argument(
-        "--limit", type=_parse_count, metavar="N", help="analyse N images only, spread over the data set"
+        "--limit", type=parse_count, metavar="N", help="analyse N images only, spread over the data set"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_output_options(parser, "preview.png", "contact sheet, a PNG file,")
     parser.set_defaults(run=run)
-
-
-def _parse_count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
-    return value
 
 
 def run(arguments: Any) -> int:

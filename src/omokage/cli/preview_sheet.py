@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from zipfile import ZipFile
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from omokage.cli.data_preview import KEPT, DataPreview
+from omokage.data.images import zip_reader
 from omokage.data.images.decode import UnusableImageError, decode_image
 from omokage.figures.sheet import GAP, PAPER, add_margin, write_label
 
@@ -37,12 +37,15 @@ def compose_sheet(preview: DataPreview) -> Image.Image:
 
 def _make_tile(archive: Path, row: Mapping[str, str]) -> Image.Image | None:
     """Return the face or image of a row of data/curation.csv, or None if it cannot be decoded or is no image."""
-    with ZipFile(archive) as file:
-        try:
-            image = decode_image(file.read(row["picture"]))
-        except (KeyError, UnusableImageError):
-            return None
+    try:
+        image = decode_image(zip_reader.read_image_file(archive, row["picture"]))
+    except (KeyError, UnusableImageError):
+        return None
     if row["box"]:
         left, top, right, bottom = map(int, row["box"].split())
         image = image.crop((left, top, right, bottom))
-    return ImageOps.pad(image, (SIDE, SIDE), Image.Resampling.LANCZOS, color=PAPER)
+    scale = SIDE / max(image.size)
+    width, height = (max(1, round(side * scale)) for side in image.size)
+    tile = Image.new("RGB", (SIDE, SIDE), PAPER)
+    tile.paste(image.resize((width, height), Image.Resampling.LANCZOS), ((SIDE - width) // 2, (SIDE - height) // 2))
+    return tile

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from omokage.base.errors import UserError
 from omokage.base.files import hash_file, write_atomically
 from omokage.cli.output_file import add_output_options, check_output
+from omokage.cli.parser import parse_count
 from omokage.params.sample import Sampler
 from omokage.stamps.stamp import save_png
 
@@ -32,7 +33,7 @@ def add_parser(commands: Any) -> None:
         default=0.5,
         help="how much to change: 0 keeps the image, 1 starts from noise (default: %(default)s)",
     )
-    vary.add_argument("--count", type=_parse_count, default=6, help="variations of each image (default: %(default)s)")
+    vary.add_argument("--count", type=parse_count, default=6, help="variations of each image (default: %(default)s)")
     vary.add_argument(
         "--sampler",
         choices=get_args(Sampler),
@@ -47,7 +48,7 @@ def add_parser(commands: Any) -> None:
         methods, "between", "interpolate between the latents of two images", "first.png second.png", count=2
     )
     between.add_argument(
-        "--count", type=_parse_count, default=7, help="images, including both ends (default: %(default)s)"
+        "--count", type=parse_count, default=7, help="images, including both ends (default: %(default)s)"
     )
     parser.set_defaults(run=run)
 
@@ -66,7 +67,7 @@ def _add_method(methods: Any, name: str, summary: str, example: str, count: int 
     )
     parser.add_argument("images", type=Path, nargs=count, metavar="IMAGE", help="an image of a face")
     parser.add_argument(
-        "--steps", type=_parse_count, default=50, help="network evaluations per image (default: %(default)s)"
+        "--steps", type=parse_count, default=50, help="network evaluations per image (default: %(default)s)"
     )
     parser.add_argument(
         "--crop",
@@ -89,13 +90,6 @@ def _parse_fraction(text: str) -> float:
     value = float(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"{text}: must be from 0 to 1")
-    return value
-
-
-def _parse_count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: must be at least 1")
     return value
 
 

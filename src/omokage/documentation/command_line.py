@@ -19,8 +19,8 @@ Every command of `omokage`, with its options, defaults and exit codes. `omokage 
 EXIT_CODES_HEADING = """\
 ## Exit codes
 
-Every command uses the same exit codes, so that scripts can tell a negative answer from an error. Only `stale`, `audit`
-and `why` exit with 1; their descriptions say when.
+Every command uses the same exit codes, so that scripts can tell a negative answer from an error. Only `stale`, `audit`,
+`why` and `preview-data` exit with 1; their descriptions say when.
 
 | code | meaning |
 |---|---|"""

@@ -31,9 +31,9 @@ def choose_tolerance(copies: str, source: str) -> float:
 def find_copies(previews: NDArray[np.uint8], tolerance: float) -> NDArray[np.int64]:
     """Return the group of each picture, int64 [n]: copies, and copies of copies, have the same group.
 
-    `previews` are the pictures, uint8 [n, 32, 32, 3]. Whether two pictures are copies depends on these two alone, so
-    other pictures can join groups but never divide one. `tolerance` is the largest local difference between copies
-    after alignment, of 255; with 0 nothing is searched.
+    `previews` are the pictures, uint8 [n, 32, 32, 3]. `tolerance` is the largest local difference between copies after
+    alignment, of 255; with 0 nothing is searched. Whether two pictures are copies depends on these two alone, up to
+    rounding (about 1e-4 of 255). So other pictures can join groups but never divide one.
     """
     if not tolerance or not len(previews):
         return np.arange(len(previews))

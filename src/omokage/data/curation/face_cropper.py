@@ -46,10 +46,9 @@ class FaceCropper:
     """Crops the faces of an image and resizes them to `side` x `side` pixels.
 
     An image taken as one face is cropped to its central square. From other images at most `max_faces` detections of at
-    least `min_likelihood` are cropped. The most likely ones are chosen, and of equally likely ones the largest. The
-    others are dropped.
-    `margin` is the margin on each side of the face, as a fraction of the side of the detection. Crops with a side of
-    less than `min_side` pixels in the image are dropped.
+    least `min_likelihood` are cropped; the others are dropped. The most likely ones are chosen, and of those that are
+    equally likely when rounded to 0.01, the largest. `margin` is the margin on each side of the face, as a fraction of
+    the side of the detection. Crops with a side of less than `min_side` pixels in the image are dropped.
     """
 
     side: int

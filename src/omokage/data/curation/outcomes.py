@@ -25,6 +25,10 @@ REMEDIES = {
 }
 
 
+class TooFewFacesError(UserError):
+    """The training set or the held-out set has fewer than MIN_FACES faces."""
+
+
 def count_outcomes(
     records: Sequence[FaceRecord], decisions: Sequence[CurationDecision], splits: Sequence[str]
 ) -> dict[str, Any]:
@@ -89,8 +93,8 @@ def check_dropped(
 ) -> None:
     """Print a warning if many images are dropped; raise UserError if their share exceeds `max_dropped`.
 
-    Images that repeat others do not count, because their faces are in the data set. UserError is also raised if a split
-    has fewer than MIN_FACES faces.
+    Images that repeat others do not count, because their faces are in the data set. TooFewFacesError is
+    raised if a split has fewer than MIN_FACES faces.
     """
     share = counts["pictures_dropped"] / max(1, counts["pictures"])
     if share > min(WARNED_SHARE, max_dropped):
@@ -120,7 +124,7 @@ def _report_dropped(
     remedy = REMEDIES.get(kinds[0][0], "replace these files")
     if share > max_dropped:
         raise UserError(f"{message}: expected at most {max_dropped:.0%}; {remedy}, or raise max_dropped")
-    print(f"omokage: faces: {message}: to keep more, {remedy}; data/curation.csv lists all", file=sys.stderr)
+    print(f"omokage: faces: {message}: to keep more, {remedy}", file=sys.stderr)
 
 
 def _check_split_sizes(counts: Mapping[str, Any]) -> None:
@@ -128,7 +132,7 @@ def _check_split_sizes(counts: Mapping[str, Any]) -> None:
         return
     dropped = ", ".join(f"{count} {kind}" for kind, count in counts["dropped"].items())
     left_out = f"; {counts['left_out']} files are no images" if counts["left_out"] else ""
-    raise UserError(
+    raise TooFewFacesError(
         f"{counts['pictures']} images gave {counts['train']} training and {counts['held_out']} held-out faces "
         f"(dropped: {dropped or 'none'}{left_out}): expected at least {MIN_FACES} of each; add images, change held_out "
         "or min_side, lower the limits that drop faces, or set crop: whole if the images are face crops already"

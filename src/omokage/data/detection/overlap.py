@@ -8,7 +8,8 @@ from omokage.data.detection.table import Detection
 def suppress_overlaps(detections: Iterable[Detection], max_overlap: float) -> list[Detection]:
     """Return the detections without those that overlap a likelier one by more than `max_overlap`, likeliest first.
 
-    See `measure_overlap`. Of detections whose likelihoods differ by less than about 0.001, the earlier one stays.
+    See `measure_overlap`. Of detections whose likelihoods are equal when rounded to 0.001, the earlier one
+    stays.
     """
     kept: list[Detection] = []
     for face in sorted(detections, key=lambda face: round(face.likelihood, 3), reverse=True):

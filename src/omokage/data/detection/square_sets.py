@@ -7,7 +7,7 @@ from pathlib import Path
 from omokage.data.detection import detector
 from omokage.data.detection.analyse import FACE_SIDE, is_face_sized
 from omokage.data.images import zip_reader
-from omokage.data.images.decode import UnusableImageError, decode_image, read_upright_size
+from omokage.data.images.decode import UnusableImageError, decode_image, read_size
 
 # Face crops are published at up to this size. Square images above it are mostly whole illustrations.
 MAX_CROP_SIDE = 512  # pixels
@@ -35,11 +35,12 @@ class SquareSet:
 def judge_data_set(archive: Path) -> SquareSet:
     """Return how large an image of the zip `archive` may be to be taken as one face with `crop` = "auto".
 
-    If at least 95 % of the images are square (see `is_face_sized`) and at most MAX_CROP_SIDE pixels wide, the limit is
-    MAX_CROP_SIDE, otherwise FACE_SIDE. It is also FACE_SIDE if half of a sample of the images above FACE_SIDE have a
-    small face, as illustrations have. Images that cannot be decoded do not count.
+    The limit is MAX_CROP_SIDE if at least 95 % of the images, or all but one, are square (see `is_face_sized`) and at
+    most MAX_CROP_SIDE pixels wide. Otherwise it is FACE_SIDE, as it is for fewer than MIN_IMAGES images, and if half of
+    a sample of the images above FACE_SIDE have a small face, as illustrations have. Images that cannot be decoded do
+    not count.
 
-    Only the headers are decoded, except those of the sample. The images are read in order, until too many have another
+    Only the headers are read, except those of the sample. The images are read in order, until too many have another
     shape or size.
     """
     names = zip_reader.list_images(archive)
@@ -65,7 +66,7 @@ def judge_data_set(archive: Path) -> SquareSet:
 
 def _read_size(archive: Path, name: str) -> tuple[int, int] | None:
     try:
-        return read_upright_size(zip_reader.read_image_file(archive, name))
+        return read_size(zip_reader.read_image_file(archive, name))
     except UnusableImageError:
         return None
 

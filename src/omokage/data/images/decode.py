@@ -62,7 +62,9 @@ def decode_image(content: bytes) -> Image.Image:
 
 
 def read_upright_size(content: bytes) -> tuple[int, int]:
-    """Return the width and height of the image that `decode_image` returns, without decoding the pixels.
+    """Return the width and height of the image that `decode_image` returns.
+
+    Only the header is read, except for a PNG, whose EXIF data may follow the pixels.
 
     Raises UnusableImageError if the header is not that of an image in one of FORMATS, or if the image is too large.
     """
@@ -70,6 +72,15 @@ def read_upright_size(content: bytes) -> tuple[int, int]:
         # Pillow gives the upright size of a TIFF, and turns its pixels itself.
         is_swapped = image.format != "TIFF" and _read_orientation(image) in range(FIRST_SWAPPED_ORIENTATION, 9)
         return (image.height, image.width) if is_swapped else image.size
+
+
+def read_size(content: bytes) -> tuple[int, int]:
+    """Return the width and height of the image as it is stored, which may be turned. Only the header is read.
+
+    Raises UnusableImageError as `read_upright_size` does.
+    """
+    with _open_image(content) as image:
+        return image.size
 
 
 def _convert_frame(image: Image.Image) -> Image.Image:

@@ -21,12 +21,13 @@ def open_archive(path: Path, description: str) -> Container:
     try:
         with path.open("rb") as file:
             file_type = recognise(file.read(HEAD_SIZE))
-        is_zip = file_type.name == "zip" or is_zipfile(path)  # a program that unpacks itself starts otherwise
+        is_tar = file_type.name in ("tar", "gzip file")  # its last file may be a zip
+        is_zip = file_type.name == "zip" or (not is_tar and is_zipfile(path))  # a self-extracting program
     except OSError as error:
         raise UserError(f"{description} cannot be read ({error.strerror}): fix this and run again") from error
     if is_zip:
         return open_zip(path, description)
-    if file_type.name in ("tar", "gzip file"):
+    if is_tar:
         return open_tar(path, description, is_compressed=file_type.name != "tar")
     message = f"{description} is {_describe(file_type)}"
     raise DamagedArchiveError(message) if file_type.kind == "other" else UserError(message)

@@ -78,8 +78,7 @@ def report_skipped(manifest: dict[str, Any]) -> None:
     if skipped := manifest["left_out"]:
         reasons = summarise_skipped(Counter(file["reason"] for file in skipped))
         print(
-            f"omokage: download: {len(skipped)} of {manifest['count'] + len(skipped)} files are not used ({reasons}): "
-            "data/manifest.json lists them",
+            f"omokage: download: {len(skipped)} of {manifest['count'] + len(skipped)} files are not used ({reasons})",
             file=sys.stderr,
         )
 

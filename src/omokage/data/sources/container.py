@@ -31,7 +31,17 @@ RATIO_EXEMPT_SIZE = 64 * 2**20  # bytes; smaller totals may have a higher ratio:
 
 DAMAGED = SkippedFile("damaged", "its bytes are not those that were packed")
 # What zipfile and tarfile raise for damaged archives.
-DAMAGE = (BadZipFile, TarError, EOFError, ValueError, OverflowError, NotImplementedError, struct.error, zlib.error)
+DAMAGE = (
+    BadZipFile,
+    TarError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    NotImplementedError,
+    RecursionError,
+    struct.error,
+    zlib.error,
+)
 
 
 class DamagedArchiveError(UserError):
@@ -134,12 +144,12 @@ def read_container(container: Container, remedy: str) -> Iterator[tuple[str, byt
     if not container.in_order:
         files.sort(key=lambda file: file[0])
     count, size = 0, 0
-    skipped: Counter[str] = Counter()
+    skipped: Counter[SkippedFile] = Counter()
     with container.open() as open_entry:
         for name, entry in show_progress(files, "packing images", unit="file"):
             content = _read_entry(container, open_entry, name, entry)
             if isinstance(content, SkippedFile):
-                skipped[content.reason] += 1
+                skipped[content] += 1
             else:
                 count, size = count + 1, size + len(content)
                 if size > container.max_size:
@@ -148,17 +158,19 @@ def read_container(container: Container, remedy: str) -> Iterator[tuple[str, byt
                     raise UserError(f"{container.description} holds more than {MAX_IMAGES} images: remove some")
             yield name, content
     if not count:
-        details = f" ({summarise_skipped(skipped)})" if skipped else ""
+        reasons = Counter({file.reason: count for file, count in skipped.items()})
+        details = f" ({summarise_skipped(reasons)})" if reasons else ""
         message = f"{container.description} holds no image{details}: {remedy}; expected {FORMAT_WORDS}"
-        raise DamagedArchiveError(message) if DAMAGED.reason in skipped else UserError(message)
+        are_damaged = {file for file in skipped if file.may_be_image} == {DAMAGED}
+        raise DamagedArchiveError(message) if are_damaged else UserError(message)
 
 
 def _read_entry(container: Container, open_entry: OpenEntry, name: str, entry: Entry) -> bytes | SkippedFile:
     """Return the bytes of an image, or why the file is skipped; of other files only the first bytes are read."""
-    if entry.skipped:
-        return entry.skipped
     if is_hidden(name):
         return SkippedFile("hidden")
+    if entry.skipped:
+        return entry.skipped
     try:
         with open_entry(entry) as stream:
             head = stream.read(min(HEAD_SIZE, entry.size))

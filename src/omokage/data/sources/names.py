@@ -40,7 +40,8 @@ def sanitise_name(name: str) -> str:
     printable = "".join(letter if letter.isprintable() else "_" for letter in unicodedata.normalize("NFC", readable))
     parts = [part.replace(":", "_") for part in printable.replace("\\", "/").split("/")]
     safe = "/".join(part for part in parts if part not in ("", ".", ".."))
-    return safe[-MAX_LENGTH:].lstrip("/")  # the last characters, which include the extension
+    # The last characters, which include the extension. A part that is cut must not become hidden, or "..".
+    return safe if len(safe) <= MAX_LENGTH else safe[-MAX_LENGTH:].lstrip("/.")
 
 
 def assign_names(originals: Sequence[tuple[bool, str]]) -> list[str]:
