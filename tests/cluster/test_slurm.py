@@ -161,7 +161,7 @@ def test_the_controller_may_be_a_job_itself_and_the_next_one_of_an_array_takes_o
         ).strip()
 
     # DVC refuses an element that starts before the processes of the one before it have ended; then the next starts.
-    array = submit("--array=1-4%1", "--job-name=array", "--cpus-per-task=2", "--mem-per-cpu=1000")
+    array = submit("--array=1-20%1", "--job-name=array", "--cpus-per-task=2", "--mem-per-cpu=1000")
     training.wait_for_checkpoint()
     training.pause()
     # As the time limit of the first controller would. Its job for the training goes on.
@@ -171,6 +171,7 @@ def test_the_controller_may_be_a_job_itself_and_the_next_one_of_an_array_takes_o
     wait_for(output.read_text, f"waiting for SLURM job {job_id} (rule_train, RUNNING)")
     training.resume()
     wait_for(output.read_text, "Use `dvc push`")
+    cluster.run("scancel", array)  # the other elements, which have nothing to do
     assert "train: the results of the earlier run fit and are used" in output.read_text()
     assert hash_outputs(clone, TRAINING_OUTPUTS) == hash_outputs(uninterrupted_training, TRAINING_OUTPUTS)
     assert "Data and pipelines are up to date" in clone.dvc("status").stdout
