@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from support.clone import Clone
 from support.evaluation import save_stand_in_weights
 from support.images import write_random_images
 from support.runs import STAGES
 
+from omokage.compute.device import choose_dtype
 from omokage.config.yaml_file import load_yaml
 from omokage.evaluation.features.extractors import INCEPTION_FILE
 from omokage.params.schema import Params
@@ -67,6 +69,8 @@ OTHER_VALUES: dict[str, Any] = {
     "folder": "others",
     "source": "folder",
     "copies": "strict",
+    # The dtype that auto does not select on this processor.
+    "precision": "bf16" if choose_dtype("auto", torch.device("cpu")) == torch.float32 else "fp32",
 }
 # Their change leaves the outputs of a stage as they are in this tiny run, so that later stages do not rerun.
 WITHOUT_EFFECT = {
