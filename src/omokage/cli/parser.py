@@ -16,6 +16,18 @@ EXIT_CODES = {
 }
 
 
+def add_settings_option(parser: argparse.ArgumentParser, verb: str) -> None:
+    """Add the option -S KEY=VALUE, as `settings`: the command does what `verb` says with other parameters."""
+    parser.add_argument(
+        "-S",
+        dest="settings",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help=f"{verb} with another value of a parameter, as in `dvc exp run -S`; may be repeated",
+    )
+
+
 def parse_count(text: str) -> int:
     """Return the value of an option that takes a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omokage.cli.checkout import find_checkout
+from omokage.cli.parser import add_settings_option
 from omokage.cli.report_line import describe_report, read_headline
 from omokage.config.yaml_file import load_yaml
 from omokage.provenance.affected import find_affected
@@ -12,8 +13,8 @@ from omokage.provenance.affected import find_affected
 DESCRIPTION = """\
 List the stages that `dvc repro` would run, with the first reason and the expected time, the figures that may change,
 and the report of the last run. Changes nothing. Times are predicted from earlier runs on this machine, and are
-"unknown" if these do not tell. "restored" means that DVC will restore the stage's results from its cache instead of
-running the stage. If a stage's output does not change, the stages after it are skipped, so fewer may run."""
+"unknown" if none allows a prediction. "restored" means that DVC will restore the stage's results from its cache instead
+of running the stage. If a stage's output does not change, the stages after it are skipped, so fewer may run."""
 
 NOTHING = "nothing to run"
 
@@ -26,14 +27,7 @@ def add_parser(commands: Any) -> None:
         description=DESCRIPTION,
         examples=["omokage plan", "omokage plan -S lr=1e-4 -S steps=2400"],
     )
-    parser.add_argument(
-        "-S",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="plan with another value of a parameter, as in `dvc exp run -S`; may be repeated",
-    )
+    add_settings_option(parser, "plan")
     parser.add_argument("--json", action="store_true", help="print JSON, with all reasons")
     parser.set_defaults(run=run)
 

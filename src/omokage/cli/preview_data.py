@@ -10,7 +10,7 @@ from typing import Any
 from omokage.base.files import write_atomically
 from omokage.cli.checkout import find_checkout
 from omokage.cli.output_file import add_output_options, check_output
-from omokage.cli.parser import parse_count
+from omokage.cli.parser import add_settings_option, parse_count
 from omokage.config.yaml_file import load_yaml
 
 THREADS = min(2, os.cpu_count() or 1)
@@ -29,14 +29,7 @@ def add_parser(commands: Any) -> None:
         description=DESCRIPTION,
         examples=["omokage preview-data --limit 200", "omokage preview-data -S source=folder -S min_side=48 --force"],
     )
-    parser.add_argument(
-        "-S",
-        dest="settings",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="preview with another value of a parameter, as in `dvc exp run -S`; may be repeated",
-    )
+    add_settings_option(parser, "preview")
     parser.add_argument(
         "--limit", type=parse_count, metavar="N", help="analyse N images only, spread over the data set"
     )
