@@ -19,6 +19,7 @@ from omokage.diffusion.objective import (
 )
 from omokage.diffusion.schedule import SCHEDULES, Schedule
 from omokage.diffusion.unet import Architecture, Finish, GroupNorm, UNet
+from omokage.params.schema import UNBOUNDED_WEIGHTS
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -123,15 +124,56 @@ def test_min_snr_weights_are_those_of_the_paper() -> None:
         torch.testing.assert_close(compute_loss_weight("min_snr", prediction, snr, 5.0), torch.tensor(expected))
 
 
-@pytest.mark.parametrize("weighting", WEIGHTINGS)
-def test_the_floor_is_the_minimum_weight_of_an_error_in_v_for_every_prediction(weighting: str) -> None:
-    snr = torch.tensor([1e-6, 0.01, 1.0, 30.0, 1e5])
-    weights = {prediction: compute_loss_weight(weighting, prediction, snr, 5.0, 0.1) for prediction in PREDICTIONS}
-    without_floor = compute_loss_weight(weighting, "v", snr, 5.0)
-    torch.testing.assert_close(weights["v"], without_floor.clamp(min=0.1))
-    torch.testing.assert_close(weights["x0"], weights["v"] * (snr + 1))
-    torch.testing.assert_close(weights["eps"] * snr, weights["x0"])
-    assert float(compute_loss_weight(weighting, "v", torch.zeros(1), 5.0, 0.1)) >= 0.1
+TRAINED = [  # every combination that params.yaml may name
+    (prediction, weighting)
+    for prediction in PREDICTIONS
+    for weighting in ("simple", *WEIGHTINGS)
+    if (prediction, weighting) not in UNBOUNDED_WEIGHTS
+]
+
+
+@given(
+    combination=st.sampled_from(TRAINED),
+    name=st.sampled_from(sorted(SCHEDULES)),
+    timesteps=st.integers(2, 1200),
+    shift=st.floats(-4, 4),
+    zero_snr=st.booleans(),
+    gamma=st.floats(0.5, 20),
+    floor=st.floats(0, 1),
+)
+@settings(deadline=None, max_examples=300)
+def test_no_noise_level_has_a_weight_beyond_its_bounds(
+    combination: tuple[str, str], name: str, timesteps: int, shift: float, zero_snr: bool, gamma: float, floor: float
+) -> None:
+    prediction, weighting = combination
+    snr = Schedule.make(name, timesteps, zero_snr and prediction != "eps", shift).log_snr.exp()
+    weights = {f: compute_loss_weight(weighting, prediction, snr, gamma, f) for f in (0.0, floor)}
+    assert bool(weights[floor].isfinite().all())
+    if weighting != "simple":
+        torch.testing.assert_close(weights[floor], weights[0.0].clamp(min=floor))
+    assert float(weights[floor].max()) <= max(1.0, gamma if prediction == "x0" else 1.0) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(("prediction", "weighting"), TRAINED)
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("shift", [0.0, 1.4])
+@pytest.mark.parametrize("floor", [0.0, 0.1, 1.0])
+def test_a_few_noise_levels_do_not_hold_most_of_the_weight(
+    prediction: str, weighting: str, name: str, shift: float, floor: float
+) -> None:
+    weight = compute_loss_weight(
+        weighting, prediction, Schedule.make(name, 1000, False, shift).log_snr.exp(), 5.0, floor
+    )
+    assert float(weight.sort().values[-10:].sum() / weight.sum()) < 0.05
+
+
+@pytest.mark.parametrize(("prediction", "weighting"), UNBOUNDED_WEIGHTS)
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_refused_combination_would_give_most_of_the_weight_to_a_few_noise_levels(
+    prediction: str, weighting: str, name: str
+) -> None:
+    weight = compute_loss_weight(weighting, prediction, Schedule.make(name, 1000).log_snr.exp(), 5.0)
+    assert float(weight.sort().values[-10:].sum() / weight.sum()) > 0.1
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

@@ -84,6 +84,10 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, text: str, value: fl
             "zero_snr = True with loss_weighting = 'min_snr' and loss_weight_floor = 0: pure noise would have no",
         ),
         (
+            {"prediction": "x0", "loss_weighting": "snr"},
+            "loss_weighting = 'snr' with prediction = 'x0': the weight of the error would be the SNR at low noise",
+        ),
+        (
             {"image_size": 10},
             "image_size = 10: with patch_size = 2 and 2 values in channel_mult it must be a multiple of 4",
         ),

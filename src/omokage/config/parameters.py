@@ -105,7 +105,9 @@ DESCRIPTIONS: dict[str, Description] = {
         5.0, "used with loss_weighting: min_snr; SNR above which the weight of the error in x0 no longer rises (gamma)"
     ),
     "loss_weight_floor": Description(
-        0.1, "minimum weight of the error in v at each noise level (1 = unweighted); ignored for loss_weighting: simple"
+        0.1,
+        "minimum weight of the error in the prediction at each noise level (1 = unweighted); ignored for "
+        "loss_weighting: simple",
     ),
     "optimiser": Description(
         "muon", "muon: Muon for the inner convolutions, AdamW for the rest; adamw: AdamW for all weights"

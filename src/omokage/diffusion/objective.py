@@ -50,10 +50,10 @@ def compute_loss_weight(weighting: str, prediction: str, snr: Tensor, gamma: flo
     weight of the squared error in x0, where `gamma` matters only for min_snr. This weight is converted to the network's
     prediction: the squared error in x0 is (squared error in eps) / SNR = (squared error in v) / (SNR + 1).
 
-    `floor` is the minimum weight of the squared error in v. Without a minimum, min_snr nearly ignores the noisiest
-    levels, which decide an image's overall colours.
+    `floor` is the minimum of the result, so it bounds the weight of the error in what the network predicts. Without a
+    minimum, min_snr with v or x0 nearly ignores the noisiest levels, which decide an image's overall colours.
     """
     if weighting == "simple":
         return torch.ones_like(snr)
-    weight = torch.maximum(WEIGHTINGS[weighting](snr, gamma), floor * (snr + 1))
-    return weight / {"eps": snr, "x0": torch.ones_like(snr), "v": snr + 1}[prediction]
+    divisor = {"eps": snr, "x0": torch.ones_like(snr), "v": snr + 1}[prediction]
+    return (WEIGHTINGS[weighting](snr, gamma) / divisor).clamp(min=floor)

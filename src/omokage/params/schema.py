@@ -36,6 +36,12 @@ PARTS: dict[str, type[Parameters]] = {
     "figures": figures.Params,
     "report": report.Params,
 }
+# (prediction, loss_weighting) whose weight has no bound, with the weight (see diffusion/objective.py).
+UNBOUNDED_WEIGHTS = {
+    ("eps", "truncated_snr"): "1 / SNR at high noise",
+    ("x0", "truncated_snr"): "the SNR at low noise",
+    ("x0", "snr"): "the SNR at low noise",
+}
 
 
 class Params(
@@ -93,6 +99,12 @@ class Params(
             raise ValueError(
                 "zero_snr = True with prediction = 'eps': at pure noise, a predicted eps does not determine the "
                 "image; expected prediction v or x0"
+            )
+        if (reason := UNBOUNDED_WEIGHTS.get((self.prediction, self.loss_weighting))) is not None:
+            raise ValueError(
+                f"loss_weighting = {self.loss_weighting!r} with prediction = {self.prediction!r}: the weight of the "
+                f"error would be {reason}, so a few noise levels would hold nearly all of it; expected "
+                "prediction v, or loss_weighting min_snr or simple"
             )
         if self.zero_snr and self.loss_weighting in ("snr", "min_snr") and self.loss_weight_floor == 0:
             raise ValueError(
