@@ -1,12 +1,12 @@
 """Collect and plot a study of schedule, prediction and learning rate on the avatars, made with `dvc exp run`.
 
-    dvc exp run --queue --name study -S schedule=cosine,sigmoid -S prediction=v,eps -S lr=1e-3,4e-3 \\
-        -S batch_size=32 -S steps=400 -S samples=200 -S progress_samples=0
-    dvc queue start    # until `dvc queue status` says Success eight times
+    dvc exp run --queue --name study -S schedule=cosine,sigmoid,linear -S prediction=v,eps,x0 -S lr=4e-3,1e-3 \\
+        -S batch_size=32 -S steps=400 -S samples=200 -S progress_samples=0 evaluate
+    dvc queue start    # until `dvc queue status` says Success for each
     dvc exp show --csv | PYTHONPATH=src .venv/bin/python benchmarks/hyperparameter_study.py
 
-Experiments exist only in the clone that ran them, so the table is saved as results/study.csv, with a plot in
-results/study.png.
+With `-S seed=1,2` as well, the same command repeats runs with other seeds. Experiments exist only in the clone that ran
+them, so the table is saved as results/study.csv, with a plot in results/study.png.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from matplotlib.axes import Axes
 
 from omokage.figures.style import open_figure
 
-PARAMETERS = ["schedule", "prediction", "lr", "steps", "samples"]
+PARAMETERS = ["schedule", "prediction", "lr", "seed", "steps", "samples"]
 SCORES = ["distance", "distance_low", "distance_high", "distance_floor", "kid", "precision", "recall"]
 
 
@@ -49,13 +49,18 @@ def read_results(revision: str) -> dict[str, float]:
 
 
 def plot(table: pd.DataFrame) -> None:
-    """Plot distance against learning rate, a panel for each prediction and a line for each schedule."""
-    with open_figure("whitegrid", "colorblind", 110, (7.0, 3.6), columns=2, sharey=True) as figure:
-        for axes, (prediction, rows) in zip(figure.panels, table.groupby("prediction"), strict=True):
-            for number, (schedule, line) in enumerate(rows.sort_values("lr").groupby("schedule")):
-                intervals = [line["distance"] - line["distance_low"], line["distance_high"] - line["distance"]]
-                style = {"color": figure.colours[number], "marker": "os"[number], "capsize": 4}
-                axes.errorbar(line["lr"], line["distance"], yerr=intervals, label=schedule, **style)
+    """Plot distance against learning rate, a panel for each prediction and a line for each schedule.
+
+    A line connects the means over the seeds. Each run is a marker.
+    """
+    predictions = sorted(set(table["prediction"]))
+    with open_figure("whitegrid", "colorblind", 110, (9.0, 3.6), columns=len(predictions), sharey=True) as figure:
+        for axes, prediction in zip(figure.panels, predictions, strict=True):
+            rows = table[table["prediction"] == prediction]
+            for number, (schedule, runs) in enumerate(rows.groupby("schedule")):
+                colour, means = figure.colours[number], runs.groupby("lr")["distance"].mean()
+                axes.plot(means.index, means, color=colour)
+                axes.scatter(runs["lr"], runs["distance"], s=16, color=colour, marker="os^"[number], label=schedule)
             axes.axhline(table["distance_floor"].iloc[0], color="0.5", linestyle=":")
             axes.set_title(f"prediction {prediction}")
             set_rate_axis(axes, sorted(set(table["lr"])))
