@@ -27,6 +27,22 @@ class StageExample:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
+# The parts of a network with one level, in the form of training/network_parts.py, with made-up numbers of parameters.
+NETWORK: list[dict[str, Any]] = [
+    {"kind": kind, "side": side, "channels": channels, "blocks": blocks, "heads": heads, "parameters": number}
+    for number, (kind, side, channels, blocks, heads) in enumerate(
+        [
+            ("embedding", 0, 32, 0, 0),
+            ("first", 4, 16, 0, 0),
+            ("down", 4, 16, 1, 2),
+            ("middle", 4, 16, 2, 2),
+            ("up", 4, 16, 2, 2),
+            ("finish", 8, 16, 1, 0),
+            ("last", 8, 3, 0, 0),
+        ],
+        start=1,
+    )
+]
 UPSTREAM_STAGES = {
     "download": StageExample(
         {"source": "folder", "folder": "../secret/mine"},
@@ -47,13 +63,16 @@ UPSTREAM_STAGES = {
         {"schedule": "cosine", "lr": 1e-3},
         deps=("data/faces",),
         outs=("results/model.safetensors", "results/loss.csv", "results/noise_levels.csv"),
-        facts={"device": "cpu", "precision": "float32", "parameters": 7, "mean": [0.5, 0.4, 0.3], "std": 0.3},
+        facts={
+            **{"device": "cpu", "precision": "float32", "parameters": 28, "mean": [0.5, 0.4, 0.3], "std": 0.3},
+            "network": NETWORK,
+        },
     ),
     "sample": StageExample(
         {"sampler": "ddim", "sample_steps": 20, "guidance_scale": 1.5},
         deps=("results/model.safetensors",),
         outs=("results/samples.safetensors", "results/frames.safetensors"),
-        facts={"device": "cpu"},
+        facts={"device": "cpu", "images": 24},
     ),
     "transform": StageExample(
         {"transform_steps": 50},

@@ -50,6 +50,7 @@ def test_a_stamp_contains_what_the_figure_depends_on_and_nothing_else(finished_j
     expected: dict[str, set[str]] = {
         **expect_chart("loss", {*data, "train"}),
         **expect_chart("noise_levels", {*data, "train"}),
+        **expect_chart("architecture", set()),
         **expect_chart("schedule", set()),
         "noising.png": data,
         "denoising.png": {*data, "train", "sample"},

@@ -7,6 +7,7 @@ from PIL import Image
 
 from omokage.figures import (
     animation,
+    architecture,
     between,
     contact,
     data_card,
@@ -37,7 +38,7 @@ class FigureSpec:
 
     An input is a path, or `path:part` for one array of a file or one split of the faces. `params` are parameters of the
     stage `figures`. `facts` are values that the stage `train` wrote to its run record: the mean and std of the
-    training set.
+    training set, and the parts of the network.
     """
 
     plot: Callable[..., Image.Image | Chart | Frames]
@@ -47,14 +48,15 @@ class FigureSpec:
 
 
 def _make_chart_specs(
-    name: str, plot: Callable[..., Chart], *inputs: str, params: tuple[str, ...] = ()
+    name: str, plot: Callable[..., Chart], *inputs: str, params: tuple[str, ...] = (), facts: tuple[str, ...] = ()
 ) -> dict[str, FigureSpec]:
     """Return the specs of a chart's two files, PNG and SVG, by file name."""
-    figure = FigureSpec(plot, inputs, (*params, *STYLE))
+    figure = FigureSpec(plot, inputs, (*params, *STYLE), facts)
     return {f"{name}.png": figure, f"{name}.svg": figure}
 
 
 FIGURES = {
+    **_make_chart_specs("architecture", architecture.plot, facts=("network",)),
     **_make_chart_specs("loss", loss.plot, "results/loss.csv"),
     **_make_chart_specs("noise_levels", noise_levels.plot, "results/noise_levels.csv"),
     **_make_chart_specs("schedule", schedule.plot, params=SCHEDULE),

@@ -10,6 +10,7 @@ from typing import Literal
 Section = Literal[
     "Samples",
     "Denoising",
+    "Model",
     "Sample quality",
     "Memorisation",
     "Training",
@@ -47,6 +48,11 @@ CAPTIONS: dict[str, Caption] = {
         "Denoising",
         "Latent interpolation: samples along an arc from one starting noise to another.",
         is_wide=True,
+    ),
+    "architecture": Caption(
+        "Model",
+        "The network. A box has the resolution and the channels of its features, and below them the number of residual "
+        "blocks and of parameters. Orange boxes have self-attention. Dashed arrows are skip connections.",
     ),
     "scores": Caption(
         "Sample quality",

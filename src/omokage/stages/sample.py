@@ -26,11 +26,16 @@ def run(job: Job[Params]) -> None:
         batches.setdefault(name, []).append(batch.pop("samples"))
         if batch:  # the denoising frames, which only the first batch has
             save_file(batch, job.output("results/frames.safetensors"))
+    images = sum(len(batch) for group in batches.values() for batch in group)
     samples = torch.cat(batches["samples"])[: job.params.samples]
     save_file({"samples": samples}, job.output("results/samples.safetensors"))
     for kind in ("progress", "study"):
         save_sample_sets(job.output(f"results/{kind}.safetensors"), *sampler.collect(batches, kind))
-    job.facts.update(device=describe_device(sampler.device), precision=str(sampler.dtype).removeprefix("torch."))
+    job.facts.update(
+        device=describe_device(sampler.device),
+        precision=str(sampler.dtype).removeprefix("torch."),
+        images=images,
+    )
 
 
 def run_part(job: Job[Params], number: int, parts: int) -> None:

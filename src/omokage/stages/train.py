@@ -6,6 +6,7 @@ from omokage.diffusion.model import save_model
 from omokage.diffusion.posthoc_ema import save_snapshots
 from omokage.params.train import Params
 from omokage.training.loss_table import LossTable
+from omokage.training.network_parts import list_parts
 from omokage.training.setup import TrainingSetup
 from omokage.training.validation import write_noise_levels
 
@@ -33,6 +34,7 @@ def run(job: Job[Params]) -> None:
         device=describe_device(setup.compute.device),
         precision=str(setup.compute.dtype).removeprefix("torch."),
         parameters=sum(parameter.numel() for parameter in result.network.parameters()),
+        network=list_parts(result.network, setup.spec.architecture.image_size),
         mean=list(setup.spec.mean),
         std=setup.spec.std,
     )
