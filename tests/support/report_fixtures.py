@@ -11,9 +11,10 @@ from PIL import Image
 from safetensors.numpy import save_file
 
 from omokage.base.job import Job
+from omokage.config.parameters import DESCRIPTIONS
 from omokage.params.report import Params
 from omokage.pipeline import graph
-from omokage.report.run import Duration, LossRow, NoiseLevel, Run
+from omokage.report.run import TRIALS, Duration, LossRow, NoiseLevel, Run
 from omokage.stamps.records import read_record
 from omokage.stamps.timings import PATH as TIMINGS
 from omokage.stamps.timings import identify_run
@@ -93,9 +94,10 @@ def write_report_inputs(root: Path, title: str = f"Title {UNTRUSTED_TEXT}", run:
     figures = tuple(path for path in stage.data if path.startswith("results/figures/"))
     for number, path in enumerate(figures):
         _write_figure(root / path, number)
-    examples = dict(UPSTREAM_STAGES)
-    train_params = {**examples["train"].params, "batch_size": 4, "prediction": "v"}
-    examples["train"] = replace(examples["train"], params=train_params)
+    (root / TRIALS).parent.mkdir(parents=True)
+    (root / TRIALS).write_bytes((ROOT / TRIALS).read_bytes())
+    examples = {name: _complete(name, example) for name, example in UPSTREAM_STAGES.items()}
+    examples["train"] = replace(examples["train"], params={**examples["train"].params, "batch_size": 4})
     upstream_outs = tuple(path for example in examples.values() for path in example.outs)
     examples["figures"] = StageExample({"grid_side": 2}, deps=upstream_outs, outs=figures)
     for name, example in examples.items():
@@ -113,6 +115,12 @@ def write_report_inputs(root: Path, title: str = f"Title {UNTRUSTED_TEXT}", run:
         code={"src/omokage/stages/report.py": hash_text("report")},
         packages={"jinja2": "3"},
     )
+
+
+def _complete(name: str, example: StageExample) -> StageExample:
+    """Return a stage's example with the defaults of the parameters that it lacks."""
+    defaults = {key: DESCRIPTIONS[key].default for key in graph.read_stages(ROOT)[name].params or ()}
+    return replace(example, params={**defaults, **example.params})
 
 
 def _make_manifest() -> dict[str, Any]:

@@ -1,12 +1,15 @@
 """Read the tables and scores of the run that the report assesses."""
 
 import csv
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from omokage.base.json_file import read_json
+
+# The project's study of schedule, prediction and learning rate, made by benchmarks/hyperparameter_study.py.
+TRIALS = "benchmarks/results/study.csv"
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,15 @@ class NoiseLevel:
 
 @dataclass(frozen=True)
 class Duration:
-    """The device of the training, and the seconds of the training and of all stages; None if unknown."""
+    """The device of the training, and the seconds of the training and of all stages; None if unknown.
+
+    `by_stage` are the seconds of each stage whose time is known.
+    """
 
     device: str
     training: float | None = None
     total: float | None = None
+    by_stage: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,8 @@ class Run:
     """The tables, scores and curation counts of a run, two parameters of its training, and how long it took.
 
     `metrics` are the scores in scores.json, and `faces` the counts in curation.json. `progress` and `study` are the
-    rows of progress.csv and study.csv; they are empty if progress_samples is 0 or sampler_study is empty.
+    rows of progress.csv and study.csv; they are empty if progress_samples is 0 or sampler_study is empty. `trials` are
+    the rows of TRIALS, which are not of this run.
     """
 
     losses: list[LossRow]
@@ -55,6 +63,7 @@ class Run:
     batch_size: int
     prediction: str
     duration: Duration
+    trials: list[dict[str, str]] = field(default_factory=list)
 
     @classmethod
     def load(cls, locate: Callable[[str], Path], batch_size: int, prediction: str, duration: Duration) -> "Run":
@@ -72,6 +81,7 @@ class Run:
             batch_size=batch_size,
             prediction=prediction,
             duration=duration,
+            trials=_read_csv(locate(TRIALS)),
         )
 
 

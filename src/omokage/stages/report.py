@@ -23,7 +23,7 @@ def run(job: Job[Params]) -> None:
     train = next(record for record in records if record["stage"] == "train")
     seconds = find_seconds(job.input(TIMINGS), records)
     total = sum(seconds.values()) if len(seconds) == len(records) else None
-    duration = Duration(train["facts"]["device"], seconds.get("train"), total)
+    duration = Duration(train["facts"]["device"], seconds.get("train"), total, seconds)
     stamp = {
         "report": "results/report",
         "params": job.params.values(),

@@ -1,0 +1,125 @@
+"""Write the section on the model: the kind of model, the network, the objective, the optimiser and the sampler."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from omokage.report.content import Block
+from omokage.report.objective_settings import NAMES, tabulate_objective
+from omokage.report.run import Run
+from omokage.report.settings import find_facts, merge_params
+from omokage.report.tables import Cell, Table
+from omokage.report.training_settings import tabulate_sampling, tabulate_training
+from omokage.report.wording import format_count, format_number, format_percent, join_words
+from omokage.stamps.records import Record
+
+HEADING = "Model"
+# Kind of a part (see training/network_parts.py) -> its name in the table. A level gets its number appended.
+PART_NAMES = {
+    "embedding": "noise level embedding",
+    "first": "first convolution",
+    "down": "encoder, level",
+    "middle": "middle",
+    "up": "decoder, level",
+    "finish": "last block, full resolution",
+    "last": "last convolution",
+}
+# A part of the network, as in training/network_parts.py.
+Part = Mapping[str, Any]
+
+
+def describe_model(run: Run, records: Sequence[Record]) -> tuple[str, list[Block]]:
+    """Return heading and blocks of the section on the model, from the parameters and facts in the run records.
+
+    The block "architecture" stands for the figure with this name.
+    """
+    params, facts = merge_params(records), find_facts(records, "train")
+    network = facts["network"]
+    return HEADING, [
+        _introduce(params, facts),
+        "architecture",
+        *_describe_network(network),
+        tabulate_network(network),
+        tabulate_objective(params),
+        tabulate_training(params, facts, run.faces["train"]),
+        tabulate_sampling(params),
+    ]
+
+
+def tabulate_network(network: Sequence[Part]) -> Table:
+    """Return a table of the parts of the network, in the order in which they compute."""
+    total = sum(part["parameters"] for part in network)
+    levels = [part["side"] for part in network if part["kind"] == "down"]
+    rows = []
+    for number, part in enumerate(network, 1):
+        name = PART_NAMES[part["kind"]]
+        if part["kind"] in ("down", "up"):
+            name += f" {levels.index(part['side']) + 1}"
+        side, share = part["side"], part["parameters"] / total
+        rows.append(
+            [
+                Cell(name, number),
+                Cell(f"{side} × {side}" if side else "", side),
+                Cell(format_number(part["channels"]), part["channels"]),
+                Cell(format_number(part["blocks"]) if part["blocks"] else "", part["blocks"]),
+                Cell(format_count(part["heads"], "head") if part["heads"] else "", part["heads"]),
+                Cell(f"{part['parameters']:,}", part["parameters"]),
+                Cell(format_percent(share), share),
+            ]
+        )
+    columns = ["part", "resolution", "channels", "residual blocks", "attention", "parameters", "share"]
+    return Table(f"The network in the order of its computation: {total:,} parameters", columns, rows)
+
+
+def _introduce(params: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
+    return (
+        "The model is a denoising diffusion probabilistic model (DDPM, Ho et al. 2020). In training, noise of one of "
+        f"{params['timesteps']:,} levels is added to a face, and a UNet with {facts['parameters']:,} "
+        f"parameters learns to predict {NAMES[params['prediction']]} from the noisy image x_t and its noise level. "
+        f"To generate a face, the sampler starts from noise and applies the network {params['sample_steps']:,} times, "
+        "each time to a slightly less noisy image."
+    )
+
+
+def _describe_network(network: Sequence[Part]) -> list[str]:
+    """Return a paragraph on the resolutions of the network, and one on its blocks and attention."""
+    down = [part for part in network if part["kind"] == "down"]
+    first, last = network[1], network[-1]
+    patch_size = last["side"] // first["side"]
+    sides, channels = ([part[key] for part in down] for key in ("side", "channels"))
+    if patch_size > 1:
+        resolution = (
+            f"The image of {last['side']} × {last['side']} pixels is folded into patches of {patch_size} × "
+            f"{patch_size} pixels, so the UNet works on {sides[0]} × {sides[0]} positions. This makes a training step "
+            "on a CPU several times as fast. A last block at full resolution, which also gets the noisy image, refines "
+            "the seams between patches."
+        )
+    else:
+        resolution = f"The UNet works on every pixel of the {last['side']} × {last['side']} image, without patches."
+    levels = (
+        f" The encoder has {format_count(len(down), 'level')}: "
+        + join_words([f"{side} × {side} with {count} channels" for side, count in zip(sides, channels, strict=True)])
+        + f". Each level of the encoder has {format_count(down[0]['blocks'], 'residual block')}, each level of the "
+        "decoder one more."
+    )
+    if len(down) > 1:
+        levels += (
+            " At the lowest resolution a position covers a large part of the face. Skip connections pass the detail of "
+            "each level to the decoder."
+        )
+    blocks = (
+        "An embedding of the noise level scales and shifts the features in every residual block, so that one network "
+        "serves all noise levels. The last convolution of each block starts at zero, so that each block starts without "
+        "effect, which makes the start of the training stable."
+    )
+    return [resolution + levels, f"{blocks} {_describe_attention(down)}"]
+
+
+def _describe_attention(down: Sequence[Part]) -> str:
+    attended = [part for part in down if part["heads"]]
+    if not attended:
+        return "The network has no self-attention."
+    places = join_words([f"{part['side']} × {part['side']}" for part in attended])
+    text = f"Self-attention at {places} lets distant parts of a face, such as both eyes, agree."
+    if max(part["side"] for part in attended) < down[0]["side"]:
+        text += " Its cost grows with the square of the number of positions, so higher resolutions have none."
+    return text

@@ -1,0 +1,88 @@
+"""Write the section on how the run was computed: devices, the time of each stage, throughput and package versions."""
+
+from collections.abc import Mapping, Sequence
+
+from omokage.report.content import Block
+from omokage.report.run import Run
+from omokage.report.settings import find_facts, merge_params
+from omokage.report.tables import Cell, Table
+from omokage.report.wording import format_count, format_duration, format_number, format_percent
+from omokage.stamps.records import Record
+
+HEADING = "Hardware and time"
+UNKNOWN = "unknown"
+
+
+def describe_run(run: Run, records: Sequence[Record]) -> tuple[str, list[Block]]:
+    """Return heading and blocks of the section on devices, times, throughput and versions."""
+    seconds = run.duration.by_stage
+    return HEADING, [
+        _describe_total(records, run),
+        tabulate_stages(records, seconds),
+        *_describe_throughput(records, seconds),
+        tabulate_packages(records),
+    ]
+
+
+def tabulate_stages(records: Sequence[Record], seconds: Mapping[str, float]) -> Table:
+    """Return a table of the time, the device, the threads and the precision of each stage.
+
+    `seconds` are the known times by stage. A stage that computes on no device has empty cells.
+    """
+    total = sum(seconds.values())
+    rows = []
+    for number, record in enumerate(records, 1):
+        facts, time = record["facts"], seconds.get(record["stage"])
+        rows.append(
+            [
+                Cell(record["stage"], number),
+                Cell(UNKNOWN, -1) if time is None else Cell(format_duration(time), time),
+                Cell("", -1) if time is None else Cell(format_percent(time / total if total else 0), time),
+                Cell(facts.get("device", "")),
+                Cell(format_number(record["threads"]), record["threads"]),
+                Cell(facts.get("precision", "")),
+            ]
+        )
+    columns = ["stage", "time", "share of the known time", "device", "CPU threads", "precision"]
+    return Table("Time and device of each stage before this report", columns, rows)
+
+
+def tabulate_packages(records: Sequence[Record]) -> Table:
+    """Return a table of the versions of the packages that the stages ran with."""
+    versions: dict[str, set[str]] = {}
+    for record in records:
+        for package, version in record["packages"].items():
+            versions.setdefault(package, set()).add(version)
+    rows = [[Cell(package), Cell(", ".join(sorted(versions[package])))] for package in sorted(versions)]
+    return Table("Packages", ["package", "version"], rows)
+
+
+def _describe_total(records: Sequence[Record], run: Run) -> str:
+    known = run.duration.by_stage
+    missing = len(records) - len(known)
+    text = f"The network was trained on {run.duration.device}."
+    if not known:
+        return f"{text} The times of the stages are unknown."
+    text += f" All stages before this report took {format_duration(sum(known.values()))} together"
+    if missing:
+        text += f", without {format_count(missing, 'stage')} of unknown time"
+    return f"{text}."
+
+
+def _describe_throughput(records: Sequence[Record], seconds: Mapping[str, float]) -> list[str]:
+    """Return the images per second of training and of sampling, as far as the times are known."""
+    params, sentences = merge_params(records), []
+    if training := seconds.get("train"):
+        images = params["steps"] * params["batch_size"]
+        sentences.append(
+            f"The training went through {images:,} images in {format_duration(training)}, which is "
+            f"{format_number(images / training)} images per second, including the start and the held-out errors."
+        )
+    if sampling := seconds.get("sample"):
+        images = find_facts(records, "sample")["images"]
+        sentences.append(
+            f"The stage sample generated {images:,} images in {format_duration(sampling)}, which is "
+            f"{format_number(images / sampling)} images per second. It also generates the sample sets that are "
+            "compared during training and by sampler."
+        )
+    return [" ".join(sentences)] if sentences else []

@@ -1,0 +1,235 @@
+"""Write the section on the project's study of noise schedule, prediction and learning rate.
+
+The study is a table in the repository. Its runs are not those of the report, so every sentence is computed from the
+table, and the first says what the runs were.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import fmean
+from typing import Any
+
+from omokage.report.content import Block
+from omokage.report.run import Run
+from omokage.report.settings import merge_params
+from omokage.report.tables import Cell, Table
+from omokage.report.wording import format_count, format_number, join_words
+from omokage.stamps.records import Record
+
+HEADING = "Hyperparameter study"
+PARAMETERS = ("schedule", "prediction", "lr")
+NAMES = {"schedule": "schedule", "prediction": "prediction", "lr": "learning rate"}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The runs with one combination of parameters, one run for each seed.
+
+    `scores` are the means over the runs. `low` and `high` enclose the 95 % intervals of the distance of all runs, and
+    `spread` is the difference between their largest and smallest distance, 0 for one run.
+    """
+
+    parameters: Mapping[str, str]
+    seeds: int
+    scores: Mapping[str, float]
+    low: float
+    high: float
+    spread: float
+
+    @property
+    def distance(self) -> float:
+        """The mean distance."""
+        return self.scores["distance"]
+
+    @property
+    def label(self) -> str:
+        """The parameters in words."""
+        return ", ".join([self.parameters["schedule"], self.parameters["prediction"], f"lr {self.parameters['lr']}"])
+
+
+def describe_study(run: Run, records: Sequence[Record]) -> tuple[str, list[Block]]:
+    """Return heading and blocks of the section on the study, and say where the parameters of this run stand in it."""
+    trials = group_trials(run.trials)
+    if not trials:
+        return HEADING, ["The table of the study is empty."]
+    return HEADING, [
+        _describe_setup(run.trials),
+        tabulate_trials(trials),
+        _describe_best(trials),
+        *(" ".join(sentences) for key in PARAMETERS if (sentences := list(_compare_values(trials, key)))),
+        _describe_rates(trials),
+        _compare_with_run(trials, merge_params(records)),
+    ]
+
+
+def group_trials(rows: Sequence[Mapping[str, str]]) -> list[Trial]:
+    """Return the trials in the rows of the table, the one with the lowest distance first."""
+    groups: dict[tuple[str, str, str], list[Mapping[str, str]]] = {}
+    for row in rows:
+        values = row["schedule"], row["prediction"], f"{float(row['lr']):g}"
+        groups.setdefault(values, []).append(row)
+    trials = []
+    for values, runs in groups.items():
+        names = ("distance", "distance_floor", "kid", "precision", "recall", "train.seconds")
+        distances = [float(row["distance"]) for row in runs]
+        trials.append(
+            Trial(
+                dict(zip(PARAMETERS, values, strict=True)),
+                len(runs),
+                {name: fmean(float(row[name]) for row in runs) for name in names},
+                min(float(row["distance_low"]) for row in runs),
+                max(float(row["distance_high"]) for row in runs),
+                max(distances) - min(distances),
+            )
+        )
+    return sorted(trials, key=lambda trial: trial.distance)
+
+
+def tabulate_trials(trials: Sequence[Trial]) -> Table:
+    """Return a table of the trials; the first, which is the best, is marked."""
+    rows = []
+    for number, trial in enumerate(trials, 1):
+        interval = f"{format_number(trial.low)} to {format_number(trial.high)}"
+        distance = f"{format_number(trial.distance)}{' (best)' if number == 1 else ''}"
+        rows.append(
+            [
+                Cell(trial.parameters["schedule"]),
+                Cell(trial.parameters["prediction"]),
+                Cell(trial.parameters["lr"], float(trial.parameters["lr"])),
+                Cell(str(trial.seeds), trial.seeds),
+                Cell(distance, trial.distance),
+                Cell(interval, trial.low),
+                *(Cell(f"{trial.scores[name]:.3f}", trial.scores[name]) for name in ("kid", "precision", "recall")),
+                Cell(format_number(trial.scores["train.seconds"]), trial.scores["train.seconds"]),
+            ]
+        )
+    floor = format_number(fmean(trial.scores["distance_floor"] for trial in trials))
+    columns = ["schedule", "prediction", "lr", "runs", "distance", "95\u00a0% interval", "KID"]
+    columns += ["precision", "recall", "training (s)"]
+    return Table(f"The study, lowest distance first (real faces: {floor})", columns, rows)
+
+
+def is_clear(first: Trial, second: Trial, spread: float) -> bool:
+    """Return whether two trials differ beyond chance.
+
+    Their intervals must not overlap, and their means must differ by more than `spread`, the largest difference between
+    runs that differ only in the seed.
+    """
+    is_apart = first.high < second.low or second.high < first.low
+    return is_apart and abs(first.distance - second.distance) > spread
+
+
+def _find_spread(trials: Sequence[Trial]) -> float:
+    """Return the largest difference in distance between runs that differ only in the seed, 0 without such runs."""
+    return max(trial.spread for trial in trials)
+
+
+def _describe_setup(rows: Sequence[Mapping[str, str]]) -> str:
+    steps, samples = (
+        join_words([f"{value:,}" for value in sorted({int(row[key]) for row in rows})]) for key in ("steps", "samples")
+    )
+    seconds = format_number(fmean(float(row["train.seconds"]) for row in rows))
+    return (
+        "This study belongs to the project, not to this run. It varies the noise schedule, the prediction and the "
+        f"learning rate in {format_count(len(rows), 'short training')} of {steps} steps, on the project's avatars at "
+        f"32 × 32 pixels and a CPU with 2 cores. A training took {seconds} s on average. Each was scored with "
+        f"{samples} samples, so its distances can be compared with each other only, not with the scores of this run."
+    )
+
+
+def _describe_best(trials: Sequence[Trial]) -> str:
+    best, spread = trials[0], _find_spread(trials)
+    rule = "their 95\u00a0% intervals do not overlap"
+    if spread:
+        rule += (
+            f" and it is larger than {format_number(spread)}, the largest difference between runs that differ only in "
+            "the seed"
+        )
+    text = (
+        f"The lowest distance, {format_number(best.distance)}, has {best.label}. Below, a difference between two rows "
+        f"counts as clear if {rule}."
+    )
+    if not spread:
+        text += " Each row is one training, so the study does not show how much another seed changes."
+    unclear = [trial.label for trial in trials[1:] if not is_clear(best, trial, spread)]
+    if unclear:
+        return f"{text} Not clearly worse than the best: {'; '.join(unclear)}."
+    return f"{text} All other rows are clearly worse than the best."
+
+
+def _compare_values(trials: Sequence[Trial], key: str) -> Iterator[str]:
+    """Yield a sentence for every two values of the parameter `key`, on rows that are equal in the other parameters."""
+    values = sorted({trial.parameters[key] for trial in trials}, key=lambda value: (_to_number(value), value))
+    others = [other for other in PARAMETERS if other != key]
+    spread = _find_spread(trials)
+    for first, second in combinations(values, 2):
+        pairs = [
+            (one, two)
+            for one in trials
+            for two in trials
+            if (one.parameters[key], two.parameters[key]) == (first, second)
+            and all(one.parameters[other] == two.parameters[other] for other in others)
+        ]
+        if pairs:
+            yield _compare_pairs(key, pairs, spread, join_words([NAMES[other] for other in others]))
+
+
+def _compare_pairs(key: str, pairs: Sequence[tuple[Trial, Trial]], spread: float, same: str) -> str:
+    """Return a sentence on pairs of trials with two values of the parameter `key`, the better value first."""
+    if fmean(one.distance - two.distance for one, two in pairs) > 0:
+        pairs = [(two, one) for one, two in pairs]
+    better, worse = (trial.parameters[key] for trial in pairs[0])
+    lower = [pair for pair in pairs if pair[0].distance < pair[1].distance]
+    higher = [pair for pair in pairs if pair[0].distance >= pair[1].distance]
+    clear, clear_higher = (sum(is_clear(*pair, spread) for pair in group) for group in (lower, higher))
+    rows = f"{format_count(len(pairs), 'pair')} of rows with the same {same}"
+    text = f"{NAMES[key].capitalize()} {better} has a lower distance than {worse} in {len(lower)} of {rows}"
+    text += f", clearly in {clear}"
+    if higher:
+        text += f"; in {len(higher)} it is not lower (clearly higher in {clear_higher})"
+    difference = format_number(fmean(two.distance - one.distance for one, two in pairs))
+    return f"{text}. The mean difference is {difference}."
+
+
+def _describe_rates(trials: Sequence[Trial]) -> str:
+    """Return sentences on the best learning rate for each prediction, over all schedules."""
+    sentences = []
+    for prediction in sorted({trial.parameters["prediction"] for trial in trials}):
+        rows = [trial for trial in trials if trial.parameters["prediction"] == prediction]
+        rates = sorted({trial.parameters["lr"] for trial in rows}, key=float)
+        if len(rates) < 2:
+            continue
+        best = min(rates, key=lambda rate: _average_distance(rows, rate))
+        text = f"The best learning rate for {prediction} is {best}"
+        if best in (rates[0], rates[-1]):
+            end, other = ("highest", "higher") if best == rates[-1] else ("lowest", "lower")
+            text += f", the {end} that was tried, so a {other} one may be better still"
+        sentences.append(f"{text}.")
+    return " ".join(sentences) or "The study has one learning rate for each prediction."
+
+
+def _average_distance(rows: Sequence[Trial], rate: str) -> float:
+    return fmean(trial.distance for trial in rows if trial.parameters["lr"] == rate)
+
+
+def _compare_with_run(trials: Sequence[Trial], params: Mapping[str, Any]) -> str:
+    values = {"schedule": params["schedule"], "prediction": params["prediction"], "lr": f"{params['lr']:g}"}
+    words = f"schedule {values['schedule']}, prediction {values['prediction']} and learning rate {values['lr']}"
+    text = f"This run has {words}"
+    if values in [dict(trial.parameters) for trial in trials]:
+        number = [dict(trial.parameters) for trial in trials].index(values) + 1
+        return f"{text}, which is row {number} of {len(trials)} in the table."
+    text += ", a combination that the study does not contain"
+    rows = [trial for trial in trials if all(trial.parameters[key] == values[key] for key in PARAMETERS[:2])]
+    if rows:
+        return f"{text}. With this schedule and prediction, its best learning rate is {rows[0].parameters['lr']}."
+    return f"{text}."
+
+
+def _to_number(value: str) -> float:
+    """Return a value as a number to sort by; words come first, in the order of the alphabet."""
+    try:
+        return float(value)
+    except ValueError:
+        return 0.0

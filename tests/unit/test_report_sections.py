@@ -1,0 +1,236 @@
+"""The sections that describe a run: they follow its values, and every choice of a parameter has words."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from support.clone import ROOT
+from support.fixtures import NETWORK, UPSTREAM_STAGES
+from support.report_fixtures import GOOD_RUN, TINY_RUN
+
+from omokage.config.parameters import DESCRIPTIONS
+from omokage.params import download, faces, sample, schedule, train
+from omokage.report.content import Block, BulletList
+from omokage.report.data_section import describe_data
+from omokage.report.model_section import describe_model, tabulate_network
+from omokage.report.objective_settings import tabulate_objective
+from omokage.report.run import TRIALS, Duration
+from omokage.report.run_section import describe_run, tabulate_stages
+from omokage.report.settings import merge_params
+from omokage.report.study_section import describe_study, group_trials, tabulate_trials
+from omokage.report.tables import Table
+from omokage.report.training_settings import tabulate_sampling, tabulate_training
+
+DEFAULTS = {key: description.default for key, description in DESCRIPTIONS.items()}
+FACTS: dict[str, Any] = dict(UPSTREAM_STAGES["train"].facts)
+MANIFEST: dict[str, Any] = {"name": "Mine", "version": "", "source": "folder", "licences": []}
+
+
+def make_records(facts: Mapping[str, Any] = FACTS, **changes: Any) -> list[dict[str, Any]]:
+    """Return run records that together have all parameters, with `changes`, and the facts of the training."""
+    return [
+        {
+            "stage": stage,
+            "params": {**DEFAULTS, **changes} if stage == "train" else {},
+            "deps": {},
+            "threads": 2,
+            "packages": {"numpy": "2.0", stage: "1"},
+            "facts": {"train": facts, "sample": {"device": "cpu", "images": 500}}.get(stage, {}),
+        }
+        for stage in UPSTREAM_STAGES
+    ]
+
+
+def list_texts(blocks: Sequence[Block]) -> list[str]:
+    """Return every text of the blocks: paragraphs, and the captions and cells of tables."""
+    texts: list[str] = []
+    for block in blocks:
+        if isinstance(block, Table):
+            texts += [block.caption, *block.columns, *(cell.text for row in block.rows for cell in row)]
+        elif isinstance(block, str):
+            texts.append(block)
+    return [text.replace("\u00a0", " ") for text in texts]
+
+
+def read_rows(table: Table) -> dict[str, list[str]]:
+    """Return the texts of a table's rows by that of their first cell."""
+    return {row[0].text: [cell.text.replace("\u00a0", " ") for cell in row[1:]] for row in table.rows}
+
+
+def get_choices(params: type[Any], key: str) -> tuple[Any, ...]:
+    return get_args(params.model_fields[key].annotation)
+
+
+def test_every_choice_of_a_parameter_has_words() -> None:
+    for key, params in (
+        ("prediction", train.Params),
+        ("loss_weighting", train.Params),
+        ("schedule", schedule.ScheduleParams),
+    ):
+        rows = [str(list_texts([tabulate_objective({**DEFAULTS, key: value})])) for value in get_choices(params, key)]
+        assert len({*rows}) == len(rows) > 1
+    for prediction, side, zero_snr in product(get_choices(train.Params, "prediction"), (32, 64, 256), (True, False)):
+        tabulate_objective({**DEFAULTS, "prediction": prediction, "image_size": side, "zero_snr": zero_snr})
+    for optimiser in get_choices(train.Params, "optimiser"):
+        assert tabulate_training({**DEFAULTS, "optimiser": optimiser}, FACTS, 100).rows
+    choices = [get_choices(sample.Params, key) for key in ("sampler", "timestep_spacing", "ema_kind")]
+    tables = [
+        tabulate_sampling({**DEFAULTS, "sampler": sampler, "timestep_spacing": spacing, "ema_kind": kind})
+        for sampler, spacing, kind in product(*choices)
+    ]
+    assert len({str(table) for table in tables}) == len(tables) > 20
+    for source, crop in product(get_args(download.Source), ("auto", "detect", "whole")):
+        for copies in get_choices(faces.Params, "copies"):
+            describe_data(GOOD_RUN, make_records(crop=crop, copies=copies), {**MANIFEST, "source": source})
+
+
+def test_the_reasons_are_true_for_the_values_of_the_run() -> None:
+    def explain(key: str, **changes: Any) -> list[str]:
+        return read_rows(tabulate_objective({**DEFAULTS, **changes}))[key]
+
+    shift = "shift of the log-SNR"
+    assert "a smaller image needs less noise" in explain(shift, image_size=32, log_snr_shift=1.4)[1]
+    assert "a larger image needs more noise" in explain(shift, image_size=128, log_snr_shift=-1.4)[1]
+    assert explain(shift, image_size=64, log_snr_shift=0.0) == ["none", "the schedules were made for 64 pixels"]
+    assert explain(shift, image_size=32, log_snr_shift=0.0)[1].endswith("2 ln(64 / 32) = 1.39")
+    assert "minimum loss weight" not in read_rows(tabulate_objective({**DEFAULTS, "loss_weighting": "simple"}))
+    assert explain("minimum loss weight", loss_weight_floor=0.0) == ["0", "no minimum"]
+    assert explain("last timestep", zero_snr=True)[0] == "pure noise"
+    rate = read_rows(tabulate_training({**DEFAULTS, "warmup": 0.0, "decay": 0.0}, FACTS, 100))["learning rate"]
+    assert rate[1] == "constant"
+    alone, guided = (read_rows(tabulate_sampling({**DEFAULTS, "guidance_scale": scale})) for scale in (1.0, 2.5))
+    assert alone["autoguidance"][0] == "none" and "guiding" not in alone["network evaluations (NFE)"][0]
+    assert guided["autoguidance"][0] == "scale 2.5" and "guiding" in guided["network evaluations (NFE)"][0]
+
+
+def test_the_section_on_the_model_describes_the_recorded_network() -> None:
+    heading, blocks = describe_model(TINY_RUN, make_records())
+    assert (heading, blocks[1]) == ("Model", "architecture")
+    text = " ".join(list_texts(blocks))
+    assert "folded into patches of 2 × 2 pixels, so the UNet works on 4 × 4 positions" in text
+    assert "Self-attention at 4 × 4" in text and "higher resolutions have none" not in text
+    table = tabulate_network(NETWORK)
+    assert [row[0].text for row in table.rows][2:5] == ["encoder, level 1", "middle", "decoder, level 1"]
+    assert sum(float(row[5].sort_key or 0) for row in table.rows) == FACTS["parameters"]
+    # The same without a patch stem and without attention.
+    plain = [{**part, "side": min(part["side"], 4), "heads": 0} for part in NETWORK if part["kind"] != "finish"]
+    text = " ".join(list_texts(describe_model(TINY_RUN, make_records({**FACTS, "network": plain}))[1]))
+    assert "works on every pixel of the 4 × 4 image" in text and "no self-attention" in text
+
+
+def test_the_section_on_the_data_follows_the_counts_and_parameters() -> None:
+    run = replace(GOOD_RUN, faces={**GOOD_RUN.faces, "detected": 9, "dropped": {"blurred": 3}})
+    _, blocks = describe_data(run, make_records(min_sharpness=50.0, flip=True, copies="auto"), MANIFEST)
+    steps = next(read_rows(block) for block in blocks if isinstance(block, Table))
+    assert steps["quality"] == ["sharpness of at least 50", "blurred faces are dropped"]
+    assert steps["copies"][0] == "the same drawing, also with small changes"
+    assert steps["augmentation"][0] == "mirrored at random" and "crop" in steps
+    assert "means 0.500, 0.400 and 0.300" in steps["normalisation"][0]
+    assert "10 % of the faces are" in " ".join(list_texts(blocks))
+    assert "licence of these images is unknown" in " ".join(list_texts(blocks))
+    licence = dict.fromkeys(("title", "author", "url", "licence", "licence_url"), "x")
+    avatars = {**MANIFEST, "source": "avatars", "licences": [licence]}
+    _, blocks = describe_data(GOOD_RUN, make_records(crop="whole"), avatars)
+    assert any(isinstance(block, BulletList) for block in blocks) and "No face was dropped." in blocks
+    steps = next(read_rows(block) for block in blocks if isinstance(block, Table))
+    assert steps["copies"][0] == "no visible difference" and "crop" not in steps and "quality" not in steps
+
+
+def test_times_that_are_unknown_are_called_so() -> None:
+    records = make_records(steps=10, batch_size=20)
+    _, blocks = describe_run(replace(GOOD_RUN, duration=Duration("cpu")), records)
+    text = " ".join(list_texts(blocks))
+    assert "The times of the stages are unknown" in text and "per second" not in text
+    seconds = {"train": 100.0, "sample": 50.0}
+    _, blocks = describe_run(replace(GOOD_RUN, duration=Duration("cpu", by_stage=seconds)), records)
+    text = " ".join(list_texts(blocks))
+    assert f"took 2 min 30 s together, without {len(records) - 2} stages of unknown time." in text
+    assert "200 images in 1 min 40 s, which is 2 images per second" in text
+    assert "500 images in 50 s, which is 10 images per second" in text
+    rows = read_rows(tabulate_stages(records, seconds))
+    assert rows["train"] == ["1 min 40 s", "67 %", "cpu", "2", "float32"] and rows["faces"][0] == "unknown"
+    packages = next(block for block in blocks if isinstance(block, Table) and block.caption == "Packages")
+    assert read_rows(packages)["numpy"] == ["2.0"]
+
+
+def make_trial(schedule: str, prediction: str, lr: float, distance: float, seed: int | None = None) -> dict[str, str]:
+    """Return a row of the study whose interval is the distance plus and minus 2; without `seed` it lacks the column."""
+    values = {"schedule": schedule, "prediction": prediction, "lr": lr, "steps": 400, "samples": 200}
+    scores = {"distance": distance, "distance_low": distance - 2, "distance_high": distance + 2, "distance_floor": 20}
+    others = {"kid": 0.1, "precision": 0.2, "recall": 0.3, "train.seconds": 70.0}
+    row = {**values, **scores, **others} | ({} if seed is None else {"seed": seed})
+    return {key: str(value) for key, value in row.items()}
+
+
+def read_study(rows: list[dict[str, str]], **params: Any) -> str:
+    _, blocks = describe_study(replace(GOOD_RUN, trials=rows), make_records(**params))
+    return " ".join(list_texts([block for block in blocks if isinstance(block, str)]))
+
+
+def test_a_difference_within_the_intervals_is_not_called_clear() -> None:
+    rows = [
+        make_trial("cosine", "v", 0.001, 50),
+        make_trial("linear", "v", 0.001, 53),
+        make_trial("linear", "eps", 0.001, 90),
+    ]
+    text = read_study(rows)
+    assert "Not clearly worse than the best: linear, v, lr 0.001." in text
+    assert "Schedule cosine has a lower distance than linear in 1 of 1 pair of rows" in text and "clearly in 0" in text
+    assert "Prediction v has a lower distance than eps in 1 of 1 pair of rows" in text and "clearly in 1" in text
+    assert "one training, so the study does not show how much another seed changes" in text
+    # The same with the seeds of one row 40 apart: no difference of less is clear.
+    text = read_study([*rows, make_trial("cosine", "v", 0.001, 90, seed=1)])
+    assert "larger than 40, the largest difference between runs that differ only in the seed" in text
+    assert "clearly in 1" not in text
+
+
+def test_rows_are_averaged_over_seeds_and_sorted() -> None:
+    rows = [
+        make_trial("cosine", "v", 0.001, 60),
+        *(make_trial("cosine", "v", 0.004, value, value) for value in (40, 50)),
+    ]
+    trials = group_trials(rows)
+    assert [(trial.seeds, trial.distance, trial.low, trial.high) for trial in trials] == [
+        (2, 45, 38, 52),
+        (1, 60, 58, 62),
+    ]
+    table = tabulate_trials(trials)
+    assert [row[4].text for row in table.rows] == ["45 (best)", "60"] and "real faces: 20" in table.caption
+
+
+def test_the_best_learning_rate_at_the_end_of_the_range_is_called_so() -> None:
+    rates = {0.001: 60, 0.002: 40, 0.004: 50}
+    middle = read_study([make_trial("cosine", "v", rate, distance) for rate, distance in rates.items()])
+    assert "The best learning rate for v is 0.002." in middle
+    end = read_study([make_trial("cosine", "v", rate, distance) for rate, distance in rates.items() if rate != 0.002])
+    assert "The best learning rate for v is 0.004, the highest that was tried" in end
+
+
+@pytest.mark.parametrize(
+    ("params", "words"),
+    [
+        ({"prediction": "v", "lr": 0.004}, "which is row 1 of 2"),
+        ({"prediction": "v", "lr": 0.003}, "With this schedule and prediction, its best learning rate is 0.004."),
+        ({"prediction": "x0", "lr": 0.004}, "a combination that the study does not contain."),
+    ],
+)
+def test_the_study_says_where_the_parameters_of_the_run_stand(params: dict[str, Any], words: str) -> None:
+    rows = [make_trial("cosine", "v", 0.004, 50), make_trial("cosine", "v", 0.001, 60)]
+    assert words in read_study(rows, schedule="cosine", **params)
+
+
+def test_the_committed_study_can_be_described() -> None:
+    with Path(ROOT / TRIALS).open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    trials = group_trials(rows)
+    assert sum(trial.seeds for trial in trials) == len(rows) > 1
+    assert "belongs to the project, not to this run" in read_study(rows)
+
+
+def test_the_path_of_the_users_images_is_no_parameter_of_the_page() -> None:
+    records = make_records(folder="../secret/mine")
+    assert "folder" not in merge_params(records)
