@@ -1,9 +1,13 @@
 """A headless Chromium for tests. Needs chromium and chromium-driver, which .ci/run installs where it can."""
 
+import base64
+import io
 import shutil
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
+from pypdf import PdfReader
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.support.wait import WebDriverWait
 
@@ -54,3 +58,14 @@ def set_window(browser: Chrome, width: int, scheme: str) -> None:
 def wait_until(browser: Chrome, condition: Callable[[], Any]) -> None:
     """Wait until the condition holds; fail after 20 seconds."""
     WebDriverWait(browser, 20).until(lambda _: condition())
+
+
+def print_pages(browser: Chrome) -> list[str]:
+    """Print the document as a PDF of A4 pages, and return the text of each page without white space."""
+    pdf = browser.execute_cdp_cmd("Page.printToPDF", {"paperWidth": 8.27, "paperHeight": 11.69})
+    return [remove_spaces(page.extract_text()) for page in PdfReader(io.BytesIO(base64.b64decode(pdf["data"]))).pages]
+
+
+def remove_spaces(text: str) -> str:
+    """Return the text without white space, and with ligatures as letters."""
+    return "".join(unicodedata.normalize("NFKC", text).split())

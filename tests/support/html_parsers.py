@@ -20,7 +20,7 @@ class Elements(HTMLParser):
 class VisibleTexts(HTMLParser):
     """Collects the texts in the `main` element of a page that a reader sees without scripts and without a click.
 
-    The controls of the denoising player and the content of `details` elements are left out.
+    The controls of the denoising player and `details` elements that are folded at first are left out.
     """
 
     def __init__(self, html: str) -> None:
@@ -30,7 +30,8 @@ class VisibleTexts(HTMLParser):
         self.feed(html.partition("<main>")[2].partition("</main>")[0])
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if (tag, dict(attrs).get("class")) in (("div", "controls"), ("details", None)):
+        attributes = dict(attrs)
+        if attributes.get("class") == "controls" or (tag == "details" and "open" not in attributes):
             self.hidden_in = tag
 
     def handle_endtag(self, tag: str) -> None:

@@ -9,6 +9,7 @@ from support.clone import ROOT
 from omokage.config.yaml_file import parse_yaml
 from omokage.figures.registry import FIGURES
 from omokage.params.download import Source
+from omokage.pipeline.declare import DEFAULTS, render_defaults
 from omokage.pipeline.figure_lines import rewrite_figures
 from omokage.pipeline.snakemake_report import render_captions
 from omokage.report.captions import CAPTIONS, find_path
@@ -26,6 +27,10 @@ def test_every_figure_has_a_caption() -> None:
     assert {find_path(name) for name in CAPTIONS} == images, "add it to CAPTIONS in report/captions.py"
     written = {path.relative_to(ROOT).as_posix() for path in (ROOT / "workflow/report").glob("*.rst")}
     assert written == {*render_captions()}, "run `make deps`, and remove captions of figures that no longer exist"
+
+
+def test_the_report_compares_with_the_defaults_of_the_registry() -> None:
+    assert (ROOT / DEFAULTS).read_text() == render_defaults(), "run `make deps`"
 
 
 @pytest.mark.parametrize("indent", ["      ", "    "], ids=["as here", "as DVC writes it"])

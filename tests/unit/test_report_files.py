@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from PIL import Image
 from ruamel.yaml import YAML
 from safetensors.numpy import save_file
-from support.clone import PYTHON_PATH
+from support.clone import PYTHON_PATH, ROOT
 from support.fixtures import UPSTREAM_STAGES
 from support.html_parsers import Elements, ParamsFile
 from support.report_fixtures import EXAMPLE_SVG, TINY_RUN, UNTRUSTED_TEXT, write_report_inputs
@@ -25,6 +26,7 @@ from omokage.report.assessment import judge_run
 from omokage.report.captions import CAPTIONS
 from omokage.report.embedded_figure import EmbeddedFigure
 from omokage.report.escaping import escape_markdown, sanitise_url
+from omokage.report.parameters import CHANGED, UNCHANGED
 from omokage.report.sprite_sheet import MAX_BYTES, SpriteSheet
 from omokage.stages import report
 from omokage.stamps.stamp import read_stamp, render_stamp
@@ -49,12 +51,12 @@ def test_the_html_is_one_file_and_escapes_all_text(job: Job[Params]) -> None:
     # image of its own.
     assert page.tags.count("img") == len(CAPTIONS) - 3 + 2
     assert page.tags.count("script") == 2
-    anchors = {f"#{heading.lower().replace(' ', '-')}" for heading in judge_run(TINY_RUN)}
+    anchors = {f"#{anchor}" for anchor in re.findall(r'<h2 id="([a-z-]+)">', html)}
+    assert {f"#{heading.lower().replace(' ', '-')}" for heading in judge_run(TINY_RUN)} < anchors
     assert {address for address in page.addresses if not address.startswith("data:")} == {
         "https://a.org/%28x%29",
         *anchors,
     }
-    assert all(f'<h2 id="{anchor[1:]}">' in html for anchor in anchors)
     assert "default-src 'none'; img-src data:" in html
     assert "url(" not in html and "@import" not in html and "javascript:" not in html
     assert "prefers-color-scheme: dark" in html
@@ -73,7 +75,7 @@ def test_markdown_links_the_figures_next_to_it_and_escapes_all_text(job: Job[Par
     figures = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", markdown)
     assert len(figures) == len(CAPTIONS) - 1 and all((path.parent / figure).is_file() for figure in figures)
     assert "<script" not in markdown and "javascript:" not in markdown
-    assert "| train | schedule | cosine |" in markdown and "| lr | 0.001 |" in markdown
+    assert "| schedule | cosine | train |" in markdown and "| lr | 0.001 | 0.006 | train |" in markdown
     assert "| precision | 0.85 |  | 0.9 |" in markdown
     assert "The comments in `params.yaml` explain every parameter." in markdown
 
@@ -85,10 +87,34 @@ def test_html_and_markdown_have_the_same_headings(job: Job[Params]) -> None:
     assert len(headings) == html.count("<h2")
 
 
+def test_html_and_markdown_have_the_same_paragraphs(job: Job[Params]) -> None:
+    html, markdown = (unescape(path.read_text()) for path in job.outputs.values())
+    written = " ".join(re.sub(r"[\\`]", "", markdown).split())
+    paragraphs = re.findall(r"<p(?: class=\"[a-z]+\")?>(.*?)</p>", html, flags=re.DOTALL)
+    texts = [" ".join(re.sub(r"</?(?:code|a)[^>]*>", "", paragraph).split()) for paragraph in paragraphs]
+    assert len(texts) > 20
+    assert [text for text in texts if text not in written] == []
+
+
+def test_parameters_that_differ_from_their_default_come_first_with_the_default(job: Job[Params]) -> None:
+    markdown = job.output("results/report.md").read_text()
+    first, second = (markdown.partition(f"**{caption}**")[2].split("\n\n")[1] for caption in (CHANGED, UNCHANGED))
+    assert markdown.index(CHANGED) < markdown.index(UNCHANGED)
+    assert "| sampler | ddim | ddpm | sample |" in first and "| prediction | v | train |" in second
+    names = [line.split(" | ")[0] for table in (first, second) for line in table.splitlines()[2:]]
+    assert len(names) == len({*names}) > 10
+    # A parameter of several stages has one row.
+    assert "| extractor\\_weights, reference, evaluate |" in first
+
+
+def test_the_committed_report_can_be_sent_by_mail() -> None:
+    assert 100_000 < (ROOT / "results" / "report.html").stat().st_size < 2_000_000
+
+
 def test_every_table_has_equal_rows_in_markdown(job: Job[Params]) -> None:
     blocks = job.output("results/report.md").read_text().split("\n\n")
     tables = [block.splitlines() for block in blocks if block.startswith("| ")]
-    assert len(tables) == 6
+    assert len(tables) == 7
     for head, rule, *rows in tables:
         assert set(rule) == {"|", "-"}
         assert {len(re.findall(r"(?<!\\)\|", line)) for line in (head, rule, *rows)} == {head.count("|")}

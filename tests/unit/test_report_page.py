@@ -17,10 +17,11 @@ from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from support.browser import CONTRAST_SCRIPT, set_window, start_browser, wait_until
+from support.browser import CONTRAST_SCRIPT, print_pages, remove_spaces, set_window, start_browser, wait_until
 from support.html_parsers import VisibleTexts
 from support.report_fixtures import GOOD_RUN, write_report_inputs
 
+from omokage.report.parameters import CHANGED
 from omokage.stages import report
 
 # Returns the elements that reach beyond the right edge of the window.
@@ -131,33 +132,34 @@ def test_a_figure_enlarges_and_returns_the_focus(browser: Chrome) -> None:
 
 
 def read_column(table: WebElement, number: int) -> list[str]:
-    cells = table.find_elements(By.CSS_SELECTOR, f"tbody td:nth-child({number + 1})")
+    cells = table.find_elements(By.CSS_SELECTOR, f"tbody tr > :nth-child({number + 1})")
     return [cell.get_attribute("textContent") or "" for cell in cells]
 
 
 def sort_by_column(table: WebElement, number: int) -> str | None:
     """Activate the heading of a column, and return the direction that it announces."""
-    heading = table.find_elements(By.TAG_NAME, "th")[number]
+    heading = table.find_elements(By.CSS_SELECTOR, "thead th")[number]
     heading.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
     return heading.get_attribute("aria-sort")
 
 
 def test_tables_sort_by_number_and_by_text(browser: Chrome) -> None:
+    browser.execute_script("document.querySelectorAll('details').forEach((element) => { element.open = true; })")
     tables = {
         table.find_element(By.TAG_NAME, "caption").text: table
         for table in browser.find_elements(By.CSS_SELECTOR, "table")
     }
     dropped, progress = tables["Dropped faces"], tables["Scores during training"]
-    parameters = tables["Parameters of this run"]
+    parameters = tables[CHANGED]
     assert [sort_by_column(dropped, 1), read_column(dropped, 1)] == ["ascending", ["2", "9", "11"]]
     assert [sort_by_column(dropped, 1), read_column(dropped, 1)] == ["descending", ["11", "9", "2"]]
     assert [sort_by_column(dropped, 0), read_column(dropped, 0)[1:]] == ["ascending", ["blurred", "duplicate"]]
-    assert dropped.find_elements(By.TAG_NAME, "th")[1].get_attribute("aria-sort") is None
+    assert dropped.find_elements(By.CSS_SELECTOR, "thead th")[1].get_attribute("aria-sort") is None
     assert read_column(dropped, 1) == ["2", "9", "11"]
     assert [sort_by_column(progress, 2), read_column(progress, 0)] == ["ascending", ["20,000", "1,000", "900"]]
-    names = read_column(parameters, 1)
-    sort_by_column(parameters, 1)
-    assert read_column(parameters, 1) == sorted(names) != names
+    names = read_column(parameters, 0)
+    sort_by_column(parameters, 0)
+    assert read_column(parameters, 0) == sorted(names) != names
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -192,5 +194,7 @@ def test_without_scripts_all_content_is_visible(page: Path) -> None:
         assert not browser.find_element(By.CSS_SELECTOR, ".player").is_displayed()
         assert take_screenshot(browser.find_element(By.CSS_SELECTOR, ".sprite-sheet img")).std() > 20
         assert browser.find_elements(By.CSS_SELECTOR, "main button:not(.player button)") == []
+        # The section of the parameters is folded on the screen, and printed.
+        assert CHANGED not in visible and remove_spaces(CHANGED) in "".join(print_pages(browser))
     finally:
         browser.quit()

@@ -3,20 +3,23 @@
     python -m omokage.pipeline.declare
 
 writes the `params` of every stage and the figures in dvc.yaml, the package lists in workflow/packages, the comments and
-missing parameters of params.yaml, and the captions in workflow/report.
+missing parameters of params.yaml, the captions in workflow/report, and the defaults that the report compares with.
 """
 
+import json
 import re
 import textwrap
 from pathlib import Path
 
 from omokage.base.files import write_text
-from omokage.config.params_file import rewrite_params
+from omokage.config.params_file import default_params, rewrite_params
 from omokage.params.schema import PARTS
 from omokage.pipeline.figure_lines import rewrite_figures
 from omokage.pipeline.graph import read_stages
 from omokage.pipeline.imports import find_distributions, find_imports
 from omokage.pipeline.snakemake_report import render_captions
+
+DEFAULTS = "src/omokage/report/defaults.json"
 
 
 def rewrite_dvc_yaml(text: str) -> str:
@@ -45,6 +48,11 @@ def render_packages(root: Path, stage: str) -> str:
     return "".join(f"{name}=={version}\n" for name, version in find_distributions(modules).items())
 
 
+def render_defaults() -> str:
+    """Return the default of every parameter as JSON, one per line. The report may not import omokage.config."""
+    return json.dumps(default_params(), indent=1) + "\n"
+
+
 def declare(root: Path) -> None:
     """Rewrite the files that the module's docstring lists."""
     pipeline = root / "dvc.yaml"
@@ -54,6 +62,7 @@ def declare(root: Path) -> None:
     rewrite_params(root / "params.yaml")
     for path, caption in render_captions().items():
         write_text(root / path, caption)
+    write_text(root / DEFAULTS, render_defaults())
 
 
 if __name__ == "__main__":

@@ -1,39 +1,28 @@
-"""Render the report from its templates, as HTML and as Markdown."""
+"""Put the report's sections in order, and render them from the templates, as HTML and as Markdown."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from omokage.report import tables
 from omokage.report.assessment import judge_run, summarise_run
 from omokage.report.captions import CAPTIONS
+from omokage.report.content import Block, DenoisingPlayer, Section
 from omokage.report.embedded_figure import EmbeddedFigure
-from omokage.report.escaping import escape_markdown, sanitise_url
+from omokage.report.escaping import escape_markdown, format_code_span, sanitise_url
 from omokage.report.run import Run
+from omokage.report.sections import describe_data, describe_denoising, describe_reproduction, list_parameters
 from omokage.report.sprite_sheet import SpriteSheet
-from omokage.report.tables import Table
-from omokage.report.verdict import Verdict
-from omokage.report.wording import format_count, format_number
-from omokage.stamps.records import Record, publish
+from omokage.report.tables import Table, tabulate_dropped, tabulate_scores, tabulate_scores_csv, tabulate_style
+from omokage.report.wording import format_count
+from omokage.stamps.records import Record
 
-
-@dataclass(frozen=True)
-class Section:
-    """A section of the report: a verdict, and the figures and tables that support it."""
-
-    heading: str
-    verdict: Verdict
-    figures: list[EmbeddedFigure]
-    tables: list[Table]
-
-    @property
-    def anchor(self) -> str:
-        """The id of the heading in HTML, equal to the id that Markdown viewers derive from the heading."""
-        return self.heading.lower().replace(" ", "-")
+ORIGIN = "All numbers in this report, and the words that assess them, are computed from this one run."
+# The figures of the denoising that the player on the HTML page replaces.
+PLAYER_STILLS = ("animation", "denoising")
 
 
 @dataclass(frozen=True)
@@ -62,14 +51,69 @@ class Page:
         """Return the report as Markdown, which loads the figures by relative paths."""
         return self._render("report.md.j2", autoescape=False)
 
-    def list_figures(self, section: str, excluded: Sequence[str] = ()) -> list[EmbeddedFigure]:
-        """Return the figures of a section, without `excluded`, and without those that the run's parameters turn off."""
-        off = [name for name, rows in (("progress", self.run.progress), ("study", self.run.study)) if not rows]
-        return [
-            self.figures[name]
-            for name, caption in CAPTIONS.items()
-            if caption.section == section and name not in (*excluded, *off)
+    def list_sections(self) -> list[Section]:
+        """Return the sections in their order on the page."""
+        run, verdicts = self.run, judge_run(self.run)
+
+        def assess(heading: str, *tables: Table) -> Section:
+            verdict = verdicts[heading]
+            return self._build(heading, [*verdict.paragraphs, *tables], verdict.short)
+
+        scores = [
+            tabulate_scores(run),
+            *(
+                tabulate_scores_csv(caption, rows)
+                for caption, rows in (
+                    ("Scores during training", run.progress),
+                    ("Scores by sampler and EMA weights", run.study),
+                )
+                if rows
+            ),
         ]
+        return [
+            self._build(*describe_data(self.manifest, run.faces)),
+            self._build("Forward process", []),
+            assess("Training"),
+            self._build(*describe_denoising(self.records, self._make_player())),
+            assess("Sample quality", *scores),
+            assess("Style", tabulate_style(run)),
+            assess("Memorisation"),
+            self._build("Image editing", []),
+            assess("Problems", tabulate_dropped(run)),
+            self._build(*list_parameters(self.records, self.report_params), folded=True),
+            self._build(*describe_reproduction(self.records, self.report_params)),
+        ]
+
+    def _build(
+        self, heading: str, blocks: Sequence[Block], verdict: str | None = None, folded: bool = False
+    ) -> Section:
+        """Return a section of `blocks`, followed by those figures of the section that are not among them.
+
+        A string that is the name of a figure stands for the figure. Left out are empty tables, and figures that the
+        run's parameters turn off.
+        """
+        off = [name for name, rows in (("progress", self.run.progress), ("study", self.run.study)) if not rows]
+        own = [
+            name
+            for name, caption in CAPTIONS.items()
+            if caption.section == heading and name not in (*blocks, *PLAYER_STILLS)
+        ]
+        resolved = (
+            self.figures[block] if isinstance(block, str) and block in CAPTIONS else block
+            for block in (*blocks, *own)
+            if block not in off
+        )
+        shown = [block for block in resolved if not (isinstance(block, Table) and not block.rows)]
+        return Section(heading, shown, verdict, folded)
+
+    def _make_player(self) -> DenoisingPlayer:
+        samples = format_count(self.sprite_sheet.faces, "sample")
+        return DenoisingPlayer(
+            self.sprite_sheet,
+            "Top: the noisy image at timestep t. Bottom: the clean image that the network predicts from it.",
+            f"Denoising of {samples}, each with the predicted clean image below",
+            [self.figures[name] for name in PLAYER_STILLS],
+        )
 
     def _render(self, template: str, autoescape: bool) -> str:
         # HTML escaping does not escape Markdown syntax, so the Markdown template uses the filter `md`.
@@ -81,66 +125,27 @@ class Page:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        environment.filters |= {"md": escape_markdown, "url": sanitise_url}
+        environment.filters |= {
+            "md": escape_markdown,
+            "md_code": format_code_span,
+            "url": sanitise_url,
+            "kind": lambda value: type(value).__name__,
+            "group_figures": group_figures,
+        }
         return environment.get_template(template).render(
-            page=self,
-            summary=summarise_run(self.run),
-            sections=self._list_sections(),
-            parameters=tables.tabulate_parameters(self.records, self.report_params),
-            machines=tables.tabulate_machines(self.records),
-            params_file=self._format_params_file(),
-            data_set=self._name_data_set(),
-            counts=self.run.faces,
-            licences=self.manifest["licences"],
-            sampling=self._describe_sampling(),
+            title=self.title,
+            summary=[summarise_run(self.run), ORIGIN],
+            samples=[self.figures[name] for name, caption in CAPTIONS.items() if caption.section == "Samples"],
+            sections=self.list_sections(),
+            stamp=self.stamp,
         )
 
-    def _list_sections(self) -> list[Section]:
-        """Return one section per verdict.
 
-        Leaves out empty tables.
-        """
-        run = self.run
-        contents = {
-            "Sample quality": [tables.tabulate_scores(run)],
-            "Style": [tables.tabulate_style(run)],
-            "Problems": [tables.tabulate_dropped(run)],
-        }
-        for caption, rows in (
-            ("Scores during training", run.progress),
-            ("Scores by sampler and EMA weights", run.study),
-        ):
-            if rows:
-                contents["Sample quality"].append(tables.tabulate_scores_csv(caption, rows))
-        return [
-            Section(
-                heading,
-                verdict,
-                self.list_figures(heading),
-                [table for table in contents.get(heading, []) if table.rows],
-            )
-            for heading, verdict in judge_run(run).items()
-        ]
-
-    def _name_data_set(self) -> str:
-        name, version = self.manifest["name"], self.manifest["version"]
-        return f"{name}, version {version}" if version else name
-
-    def _describe_sampling(self) -> str:
-        """Return the sampler, the network evaluations per image and the guidance scale, in words."""
-        params = next(record["params"] for record in self.records if record["stage"] == "sample")
-        text = f"{params['sampler']}, {format_count(params['sample_steps'], 'network evaluation')} per image"
-        if params["guidance_scale"] > 1:
-            text += f", autoguidance scale {format_number(params['guidance_scale'])}"
-        return text
-
-    def _format_params_file(self) -> str:
-        """Return the run's parameters in the format of params.yaml, without the path of the user's own images.
-
-        Values are written as JSON, which is valid YAML, so no value can break the syntax.
-        """
-        params: dict[str, Any] = {}
-        for record in self.records:
-            params |= publish(record)["params"]
-        params |= self.report_params
-        return "".join(f"{key}: {json.dumps(value, ensure_ascii=False)}\n" for key, value in params.items())
+def group_figures(blocks: Sequence[Block]) -> list[Block | list[EmbeddedFigure]]:
+    """Return the blocks, with every two or more adjacent figures that are not wide as a list: they share a row."""
+    groups: list[Block | list[EmbeddedFigure]] = []
+    for is_narrow, group in groupby(blocks, lambda block: isinstance(block, EmbeddedFigure) and not block.is_wide):
+        adjacent = list(group)
+        figures = [block for block in adjacent if isinstance(block, EmbeddedFigure)]
+        groups += [figures] if is_narrow and len(figures) > 1 else adjacent
+    return groups

@@ -3,6 +3,31 @@
 
 const createElement = (tag, properties) => Object.assign(document.createElement(tag), properties);
 
+// A link to a folded section opens it, and printing opens all sections.
+const sections = [...document.querySelectorAll("details.section")];
+const openTarget = (hash) => {
+  const section = hash && document.getElementById(decodeURIComponent(hash.slice(1)))?.closest("details.section");
+  if (section) section.open = true;
+};
+openTarget(location.hash);
+addEventListener("hashchange", () => openTarget(location.hash));
+document.addEventListener("click", (event) => openTarget(event.target.closest('a[href^="#"]')?.hash));
+let folded = [];
+addEventListener("beforeprint", () => {
+  folded = sections.filter((section) => !section.open);
+  folded.forEach((section) => { section.open = true; });
+});
+addEventListener("afterprint", () => folded.forEach((section) => { section.open = false; }));
+// On a phone, the contents list is folded at first.
+document.querySelector(".contents details").open = !matchMedia("(max-width: 40rem)").matches;
+
+// Only a table that is wider than its frame can be scrolled, so only this one is a stop of the Tab key.
+const frames = new ResizeObserver((entries) => entries.forEach(({ target }) => {
+  if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+  else target.removeAttribute("tabindex");
+}));
+document.querySelectorAll(".scroll[role]").forEach((frame) => frames.observe(frame));
+
 // The denoising player: each face has a canvas, which shows the frame that the slider selects from the sprite sheet.
 for (const figure of document.querySelectorAll(".denoising")) {
   const spriteSheet = figure.querySelector(".sprite-sheet img");

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from omokage.report.memorisation import CHANCE
 from omokage.report.run import Run
-from omokage.report.wording import format_number, format_percent, format_signed, format_value
-from omokage.stamps.records import Record, publish
+from omokage.report.wording import format_number, format_percent, format_signed
+from omokage.stamps.records import Record
 
 SCORE_MEANINGS = {
     "distance": "distance between all samples and all real faces; lower is better",
@@ -42,12 +41,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a caption and column headings. With `has_meanings`, the last column explains each row."""
+    """A table with a caption and column headings. The first cell of a row is its heading.
+
+    With `has_meanings`, the last column explains each row. With `is_compact`, the table is printed small and in several
+    columns, since it is long and narrow.
+    """
 
     caption: str
     columns: Sequence[str]
     rows: list[list[Cell]]
     has_meanings: bool = False
+    is_compact: bool = False
 
 
 def tabulate_scores(run: Run) -> Table:
@@ -100,17 +104,6 @@ def tabulate_scores_csv(caption: str, rows: Sequence[Mapping[str, str]]) -> Tabl
     return Table(caption, headings, [[_parse_cell(value) for value in row.values()] for row in rows])
 
 
-def tabulate_parameters(records: Iterable[Record], report_params: Mapping[str, Any]) -> Table:
-    """Return a table of the parameters in the run records of the stages, and of `report_params`."""
-    stages = [(record["stage"], publish(record)["params"]) for record in records] + [("report", report_params)]
-    rows = [
-        [Cell(stage), Cell(key), Cell(format_value(value), _get_sort_key(value))]
-        for stage, params in stages
-        for key, value in params.items()
-    ]
-    return Table("Parameters of this run", ["stage", "parameter", "value"], rows)
-
-
 def tabulate_machines(records: Iterable[Record]) -> Table:
     """Return a table of the device, threads and precision of each stage that computed on a device (CPU or GPU)."""
     rows = []
@@ -139,7 +132,3 @@ def _parse_cell(value: str) -> Cell:
         return _make_number_cell(int(value) if value.isdecimal() else float(value))
     except ValueError:
         return Cell(value)
-
-
-def _get_sort_key(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
