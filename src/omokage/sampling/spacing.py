@@ -18,11 +18,11 @@ def space_trailing(schedule: Schedule, count: int) -> list[int]:
 
 
 def space_leading(schedule: Schedule, count: int) -> list[int]:
-    """Return `count` timesteps, evenly spaced down to 0 (Song et al. 2021).
+    """Return `count` timesteps, evenly spaced down to 0: floor(i T / count) (Song et al. 2021, appendix D.2, linear).
 
-    The noisiest timesteps are not included.
+    The first is T - ceil(T / count), so the noisiest timesteps are not included.
     """
-    return [index * (len(schedule) // count) for index in reversed(range(count))]
+    return [index * len(schedule) // count for index in reversed(range(count))]
 
 
 def space_log_snr(schedule: Schedule, count: int) -> list[int]:
