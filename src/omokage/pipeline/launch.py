@@ -19,6 +19,7 @@ from types import ModuleType
 
 from omokage.base.checkout import work_folder
 from omokage.base.errors import UserError
+from omokage.pipeline.memory_remedies import describe_remedy, is_memory_cause
 from omokage.pipeline.snakemake_errors import ErrorCollector
 
 
@@ -89,7 +90,8 @@ def _provide_cache_folder(root: Path) -> None:
 
 def _report(stage: str, causes: list[str], log: Path) -> None:
     """Print the causes of a failure, and add them to the stage's log."""
-    text = "".join(f"omokage: {stage}: {cause}\n" for cause in causes)
+    described = [f"{cause}: {describe_remedy(stage)}" if is_memory_cause(cause) else cause for cause in causes]
+    text = "".join(f"omokage: {stage}: {cause}\n" for cause in described)
     print(text, end="", file=sys.stderr, flush=True)
     with contextlib.suppress(OSError):
         log.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from omokage.base.errors import Interrupted, UserError
+from omokage.base.memory import explain_out_of_memory
 from omokage.pipeline import slurm
+from omokage.pipeline.memory_remedies import describe_remedy
 from omokage.pipeline.run_stage import run_stage
 
 # The exit code after SIGTERM, EX_TEMPFAIL of sysexits.h: the same command, run again, resumes.
@@ -65,7 +67,7 @@ def main() -> int:
             except OSError as error:
                 print(f"omokage: {arguments.stage}: no log is kept: {error}", file=sys.stderr)
         try:
-            with _name_remedies():
+            with _name_remedies(), explain_out_of_memory(describe_remedy(arguments.stage)):
                 run_stage(Path.cwd(), arguments.stage, arguments.threads, arguments.part, arguments.exclusive)
         except UserError as error:
             hint = HOW_TO_RESTORE if "DVC_STAGE" in os.environ and arguments.stage != "params" else ""

@@ -15,6 +15,7 @@ from torch import Tensor
 from omokage.base.files import write_atomically
 from omokage.base.job import Job
 from omokage.compute.device import choose_dtype, choose_memory_format, prepare_device
+from omokage.compute.micro_batch import explain_large_batch, limit_batch, read_micro_batch
 from omokage.compute.seeding import make_generator
 from omokage.diffusion import posthoc_ema
 from omokage.diffusion.model import copy_with_weights, load_model
@@ -87,7 +88,9 @@ class BatchSampler:
             for number in range(-(-config.count // self.batch_size))
         ]
         self.dtype = choose_dtype(self.spec.precision, self.device)
-        self.work = job.work / f"{self.device.type}-{self.dtype}-{job.threads}"
+        self.micro_batch = limit_batch(self.batch_size, read_micro_batch())
+        # Rounding depends on these, and on the number of images that the network processes at once.
+        self.work = job.work / f"{self.device.type}-{self.dtype}-{job.threads}-{self.micro_batch}"
         # Only one denoiser is cached, because the batches of a set follow each other and each network takes memory.
         self._get_denoiser = lru_cache(maxsize=1)(self._make_denoiser)
 
@@ -143,29 +146,46 @@ class BatchSampler:
         end, has_frames = len(timesteps) - 1, (name, number) == ("samples", 0)
         count = self.p.denoising_frames
         frame_numbers = {round(frame * end / (count - 1)) for frame in range(count)} if has_frames else {end}
-        steps = self._denoise(denoiser, config.sampler, timesteps, number)
-        *_, last = frames = [step for i, step in enumerate(steps) if i in frame_numbers]
-        batch = {"samples": self._to_images(last.x0)}
+        first = number * self.batch_size
+        with explain_large_batch("sampling", self.micro_batch, self.spec.architecture.image_size):
+            parts = [
+                self._generate_frames(denoiser, config.sampler, timesteps, images, frame_numbers)
+                for images in _split_range(range(first, first + self.batch_size), self.micro_batch)
+            ]
+        x_t, x0 = (torch.cat(tensors, 1) for tensors in zip(*parts, strict=True))
+        batch = {"samples": x0[-1].clone()}
         if has_frames:
-            shown = slice(min(FRAME_IMAGES, config.count))
-            batch["t"] = torch.tensor([frame.t for frame in frames])
-            batch["x_t"] = torch.stack([self._to_images(frame.x_t[shown]) for frame in frames])
-            batch["x0"] = torch.stack([self._to_images(frame.x0[shown]) for frame in frames])
+            shown = min(FRAME_IMAGES, config.count)
+            batch["t"] = torch.tensor([timesteps[i] for i in sorted(frame_numbers)])
+            batch |= {"x_t": x_t[:, :shown].contiguous(), "x0": x0[:, :shown].contiguous()}
         return batch
+
+    def _generate_frames(
+        self, denoiser: Denoiser, sampler: str, timesteps: Sequence[int], images: range, frame_numbers: set[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Return x_t and x0 at the timesteps with the numbers `frame_numbers`, uint8 [frames, n, 3, h, w] each.
+
+        They are converted step by step, because all frames in float take too much memory.
+        """
+        steps = self._denoise(denoiser, sampler, timesteps, images)
+        frames = [
+            (self._to_images(step.x_t), self._to_images(step.x0)) for i, step in enumerate(steps) if i in frame_numbers
+        ]
+        x_t, x0 = (torch.stack(tensors) for tensors in zip(*frames, strict=True))
+        return x_t, x0
 
     def _to_images(self, x: Tensor) -> Tensor:
         return self.spec.to_images(x).cpu()
 
     @torch.inference_mode()
     def _denoise(
-        self, denoiser: Denoiser, sampler: str, timesteps: Sequence[int], number: int
+        self, denoiser: Denoiser, sampler: str, timesteps: Sequence[int], images: range
     ) -> Iterator[SamplerStep]:
-        """Yield the sampler's steps for batch `number`.
+        """Yield the sampler's steps for the images with the numbers `images`.
 
         The noise of image i depends only on (sample_seed, i, step).
         """
         layout, size = choose_memory_format(self.device), self.spec.architecture.image_size
-        images = range(number * self.batch_size, (number + 1) * self.batch_size)
 
         def noise(step: int) -> Tensor:
             # The word "picture" is part of the seed: changing it would change every sample.
@@ -176,3 +196,8 @@ class BatchSampler:
             return torch.stack(noises).to(self.device, memory_format=layout)
 
         yield from get_sampler(sampler, self.p.eta)(denoiser, noise(0), timesteps, lambda i: noise(i + 1))
+
+
+def _split_range(numbers: range, size: int) -> list[range]:
+    """Return parts of a range with at most `size` numbers each."""
+    return [numbers[start : start + size] for start in range(0, len(numbers), size)]

@@ -27,7 +27,7 @@ def run(job: Job[Params]) -> None:
         result.network,
         setup.spec,
         [setup.train_faces, setup.held_out_faces],
-        setup.compute.device,
+        setup.compute,
         job.params.seed,
     )
     job.facts.update(

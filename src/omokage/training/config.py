@@ -3,12 +3,11 @@
 Device, dtype and processes change results only by rounding.
 """
 
-import os
 from dataclasses import dataclass, field
 
 import torch
 
-from omokage.base.environment import read_positive
+from omokage.compute.micro_batch import read_micro_batch
 from omokage.training.distributed import ProcessGroup
 
 
@@ -61,5 +60,4 @@ class ComputeConfig:
 
         The environment variable OMOKAGE_MICRO_BATCH sets `micro_batch`.
         """
-        micro_batch = read_positive("OMOKAGE_MICRO_BATCH", 1) if "OMOKAGE_MICRO_BATCH" in os.environ else None
-        return cls(device, dtype, ProcessGroup.join(device), micro_batch)
+        return cls(device, dtype, ProcessGroup.join(device), read_micro_batch())

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from omokage.base.errors import UserError
 from omokage.compute.device import choose_memory_format, compile_network, mixed_precision
+from omokage.compute.micro_batch import explain_large_batch, limit_batch
 from omokage.compute.seeding import make_generator
 from omokage.diffusion import posthoc_ema
 from omokage.diffusion.ema import ModelEma, make_half_life_decay
@@ -133,22 +134,20 @@ class Trainer:
         compute, total = self.compute, torch.zeros((), device=self.compute.device)
         count, layout = len(batch.x0), choose_memory_format(compute.device)
         part = batch[compute.group.get_slice(count)]
-        size = compute.micro_batch or max(1, len(part.x0))
-        for start in range(0, len(part.x0), size):
-            micro_batch = part[start : start + size].to(compute.device, layout)
-            with mixed_precision(compute.device, compute.dtype):
-                losses = compute_loss(
-                    self.compiled,
-                    self.spec.prediction,
-                    self.schedule,
-                    micro_batch.x0,
-                    micro_batch.noise,
-                    micro_batch.t,
-                    micro_batch.keys,
-                )
-            (losses * self.loss_weight[micro_batch.t]).sum().div(count).backward()
-            total += losses.detach().sum() / count
+        size = limit_batch(len(part.x0), compute.micro_batch)
+        with explain_large_batch("training on", size, self.spec.architecture.image_size):
+            for start in range(0, len(part.x0), size):
+                total += self._backward_part(part[start : start + size].to(compute.device, layout), count)
         return compute.group.all_reduce(total)
+
+    def _backward_part(self, part: Batch, count: int) -> Tensor:
+        """Add the gradients of a part of a batch of `count` images; return what it adds to the mean loss."""
+        with mixed_precision(self.compute.device, self.compute.dtype):
+            losses = compute_loss(
+                self.compiled, self.spec.prediction, self.schedule, part.x0, part.noise, part.t, part.keys
+            )
+        (losses * self.loss_weight[part.t]).sum().div(count).backward()
+        return losses.detach().sum() / count
 
     def _take_snapshot(self, sigma_rel: float, network: UNet) -> posthoc_ema.Snapshot:
         weights = {name: tensor.half().cpu().contiguous() for name, tensor in network.state_dict().items()}

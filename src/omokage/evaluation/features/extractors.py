@@ -20,9 +20,10 @@ from torch import Tensor
 from omokage.base.errors import UserError
 from omokage.base.files import hash_file
 from omokage.base.progress import show_progress
+from omokage.compute.micro_batch import explain_large_batch, limit_batch, read_micro_batch
 
 INCEPTION_FILE = Path(inception_url).name  # the name that clean-fid looks for
-# On a CPU, larger batches are slower, because the activations do not fit into the cache.
+# On a CPU, larger batches are slower, because the activations do not fit into the cache. The profile may set fewer.
 BATCH = 8
 
 
@@ -47,11 +48,15 @@ class Extractor:
         number of images. TF32 is off.
         """
         resize = make_resizer("PIL", False, "bicubic", (self.side, self.side))
-        features = []
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
-            for start in show_progress(range(0, len(images), BATCH), "features", unit="batch"):
-                batch = images[start : start + BATCH].permute(0, 2, 3, 1).numpy()
-                resized = np.zeros((BATCH, self.side, self.side, 3), dtype=np.float32)
+        features, size = [], limit_batch(BATCH, read_micro_batch())
+        with (
+            torch.inference_mode(),
+            explain_large_batch("computing the features of", size, self.side),
+            torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False),
+        ):
+            for start in show_progress(range(0, len(images), size), "features", unit="batch"):
+                batch = images[start : start + size].permute(0, 2, 3, 1).numpy()
+                resized = np.zeros((size, self.side, self.side, 3), dtype=np.float32)
                 for row, image in zip(resized, batch, strict=False):
                     row[:] = resize(image)
                 x = torch.from_numpy(resized).permute(0, 3, 1, 2).to(self.device)
