@@ -3,6 +3,7 @@
 import io
 from collections import defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance, ImageOps
 from support.images import encode_image, read_index, run_faces
 
-from omokage.data.curation import copies, curate
+from omokage.data.curation import copies, copy_candidates, curate
 from omokage.data.curation.curate import FaceRecord, QualityLimits
 from omokage.data.curation.descriptors import FaceDescriptors
 from omokage.data.curation.face_cropper import FaceCrop, make_preview
@@ -100,6 +101,22 @@ def test_groups_do_not_depend_on_the_order_or_on_other_images() -> None:
     assert ((groups[order][:, None] == groups[order]) == (shuffled[:, None] == shuffled)).all()
     fewer = copies.find_copies(previews[:25], LENIENT)
     assert ((fewer[:, None] == fewer) <= (groups[:25, None] == groups[:25])).all()
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_the_number_of_threads_changes_no_byte_of_the_result(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copy_candidates, "BLOCK", 7)  # so that this many pictures are several blocks and parts
+    monkeypatch.setattr(copies, "PART", 5)
+    originals = [paint(seed) for seed in range(40)]
+    previews = preview(originals + [change(image) for image in originals[:8] for change in CHANGES.values()])
+    results = []
+    for number in (1, threads):
+        with ThreadPoolExecutor(number) as pool:
+            candidates = copy_candidates.find_candidates(previews, pool)
+        groups = copies.find_copies(previews, LENIENT, number)
+        results.append([values.tobytes() for values in (*vars(candidates).values(), groups)])
+    assert len(candidates.first) > 100 and len(np.unique(groups)) == 40
+    assert results[0] == results[1]
 
 
 def test_images_without_contrast_are_no_copies() -> None:

@@ -26,11 +26,13 @@ def run(job: Job[Params]) -> None:
     written before, for `omokage preview-data`.
     """
     p, archive = job.params, job.input("data/pictures.zip")
-    torch.set_num_threads(1)  # threads would wait for each other: the search for copies takes many small steps
+    torch.set_num_threads(1)  # for each thread of the search for copies, which takes many small steps
     chunks = _chunked_crops(job).compute_all(job.threads, "cropping faces")
     manifest = json.loads(job.input("data/manifest.json").read_text(encoding="utf-8"))
     records, descriptors = crop_files.read_crops(chunks)
-    face_groups, groups = find_groups(records, crop_files.read_previews(chunks), p.copies, manifest["source"])
+    previews = crop_files.read_previews(chunks)
+    face_groups, groups = find_groups(records, previews, p.copies, manifest["source"], job.threads)
+    del previews  # the largest arrays of this stage
     limits = QualityLimits(p.min_sharpness, p.min_contrast, p.min_colour, p.near_duplicates)
     decisions = curate.decide_curation(records, descriptors, face_groups, limits, job.threads)
     splits = assign_splits(records, decisions, groups, p.held_out)

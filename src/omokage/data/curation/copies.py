@@ -1,6 +1,8 @@
 """Find copies of pictures: rescaled, compressed, shifted, zoomed, cropped, mirrored, with a border or brightened."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,7 +14,8 @@ from torch import Tensor
 from omokage.data.curation import alignment
 from omokage.data.curation.copy_candidates import VIEWS, Candidates, find_candidates
 
-BATCH = 2048  # pairs verified at once
+BATCH = 2048  # pairs verified before groups are formed again
+PART = 256  # pairs verified at once by one thread; this bounds the memory
 # The largest local difference of copies (see alignment.Comparison), of 255. Among 10,647 real faces, the lenient one
 # finds compressed and redrawn copies, and no different faces. Avatars with the same hair differ in eyes and mouth only,
 # by 4.6 or more if that can be seen (benchmarks/leak.py).
@@ -28,26 +31,27 @@ def choose_tolerance(copies: str, source: str) -> float:
     return TOLERANCES.get(copies, 0.0)
 
 
-def find_copies(previews: NDArray[np.uint8], tolerance: float) -> NDArray[np.int64]:
+def find_copies(previews: NDArray[np.uint8], tolerance: float, threads: int = 1) -> NDArray[np.int64]:
     """Return the group of each picture, int64 [n]: copies, and copies of copies, have the same group.
 
     `previews` are the pictures, uint8 [n, 32, 32, 3]. `tolerance` is the largest local difference between copies after
     alignment, of 255; with 0 nothing is searched. Whether two pictures are copies depends on these two alone, up to
-    rounding (about 1e-4 of 255). So other pictures can join groups but never divide one.
+    rounding (about 1e-4 of 255). So other pictures can join groups but never divide one. The number of `threads` does
+    not change the result.
     """
     if not tolerance or not len(previews):
         return np.arange(len(previews))
-    candidates = find_candidates(previews)
     copies = np.empty((0, 2), np.int64)
     groups = number_groups(len(previews), copies)
-    start = 0
-    while start < len(candidates.first):
-        batch = candidates.select(slice(start, start + BATCH))
-        batch = batch.select(groups[batch.first] != groups[batch.second])  # the others need no verification
-        is_copy = _verify(previews, batch, tolerance)
-        copies = np.concatenate([copies, np.stack([batch.first, batch.second], 1)[is_copy]])
-        groups = number_groups(len(previews), copies)
-        start += BATCH
+    with ThreadPoolExecutor(threads) as pool:
+        candidates = find_candidates(previews, pool)
+        for start in range(0, len(candidates.first), BATCH):
+            batch = candidates.select(slice(start, start + BATCH))
+            batch = batch.select(groups[batch.first] != groups[batch.second])  # the others need no verification
+            parts = [batch.select(slice(first, first + PART)) for first in range(0, len(batch.first), PART)]
+            found = pool.map(partial(_verify, previews, tolerance), parts)
+            copies = np.concatenate([copies, *found])
+            groups = number_groups(len(previews), copies)
     return groups
 
 
@@ -66,13 +70,15 @@ def number_groups(count: int, pairs: Pairs) -> NDArray[np.int64]:
     return connected_components(links, directed=False)[1].astype(np.int64)
 
 
-def _verify(previews: NDArray[np.uint8], pairs: Candidates, tolerance: float) -> NDArray[np.bool_]:
+def _verify(previews: NDArray[np.uint8], tolerance: float, pairs: Candidates) -> Pairs:
+    """Return those of `pairs` that are copies, int64 [m, 2]."""
     first, second = (_load(previews[rows]) for rows in (pairs.first, pairs.second))
     is_mirrored = torch.from_numpy(pairs.is_mirrored)[:, None, None, None]
     second = torch.where(is_mirrored, second.flip(3), second)
     zoom, right, down = torch.tensor(VIEWS)[torch.from_numpy(pairs.view)].unbind(1)
     windows = alignment.align(first, second, torch.stack([zoom, zoom, right, down], 1))
-    return alignment.compare(first, second, windows).find_copies(tolerance).numpy()
+    is_copy = alignment.compare(first, second, windows).find_copies(tolerance).numpy()
+    return np.stack([pairs.first, pairs.second], 1)[is_copy]
 
 
 def _load(previews: NDArray[np.uint8]) -> Tensor:

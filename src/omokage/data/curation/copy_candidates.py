@@ -1,7 +1,8 @@
 """Search quickly for pairs of pictures that may be copies of each other; `alignment` then verifies each pair."""
 
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -40,20 +41,35 @@ class Candidates:
         return Candidates(*(values[rows] for values in vars(self).values()))
 
 
-def find_candidates(previews: NDArray[np.uint8]) -> Candidates:
+def find_candidates(previews: NDArray[np.uint8], pool: ThreadPoolExecutor) -> Candidates:
     """Return the candidates among pictures, uint8 [n, 32, 32, 3]; a pair may be there in both orders.
 
     The picture most similar to each one comes first, for all pictures; then the second most similar ones, and so on.
+    The threads of `pool` share the blocks of pictures. Their number does not change the result.
     """
-    coarse, fine = (_describe_all(previews, count) for count in (COARSE_FREQUENCIES, FINE_FREQUENCIES))
-    found = [np.empty((0, 5), np.int64)]
-    for start, block in _split(previews):
-        views = describe_views(block, VIEWS, FINE_FREQUENCIES)
-        others = _search_coarsely(coarse, start)
-        found += [_compare_views(start + index, views.select(index), row, fine) for index, row in enumerate(others)]
-    pairs = np.concatenate(found)
+    starts = range(0, len(previews), BLOCK)
+    describe = partial(_describe_block, previews)
+    coarse, fine = zip(*pool.map(describe, starts), strict=True)
+    search = partial(_search_block, previews, Descriptors.concatenate(coarse), Descriptors.concatenate(fine))
+    pairs = np.concatenate(list(pool.map(search, starts)))
     first, second, view, is_mirrored, _ = pairs[np.argsort(pairs[:, 4], kind="stable")].T
     return Candidates(first, second, view, is_mirrored.astype(bool))
+
+
+def _describe_block(previews: NDArray[np.uint8], start: int) -> tuple[Descriptors, Descriptors]:
+    """Return the descriptors, [n, values], of BLOCK whole pictures from `start` on: with few frequencies, and more."""
+    block = previews[start : start + BLOCK]
+    coarse, fine = (describe_views(block, VIEWS[:1], count) for count in (COARSE_FREQUENCIES, FINE_FREQUENCIES))
+    return coarse.select((slice(None), 0)), fine.select((slice(None), 0))
+
+
+def _search_block(previews: NDArray[np.uint8], coarse: Descriptors, fine: Descriptors, start: int) -> NDArray[np.int64]:
+    """Return the pairs of BLOCK pictures from `start` on with all others, in rows as of `_compare_views`."""
+    views = describe_views(previews[start : start + BLOCK], VIEWS, FINE_FREQUENCIES)
+    others = _search_coarsely(coarse, start)
+    return np.concatenate(
+        [_compare_views(start + index, views.select(index), row, fine) for index, row in enumerate(others)]
+    )
 
 
 def _search_coarsely(coarse: Descriptors, start: int) -> list[Tensor]:
@@ -76,21 +92,10 @@ def _compare_views(first: int, views: Descriptors, others: Tensor, fine: Descrip
     A row has the fields of Candidates and the rank of the pair, from 0.
     """
     even, odd = views.multiply(fine.select(others))
-    similarity, view = (even + odd.abs()).max(0)
+    similarities = odd.abs().add_(even)
+    similar = (similarities.amax(0) >= MIN_FINE_SIMILARITY).nonzero()[:, 0]  # few of them: the rest is cheap
+    similarity, view = similarities[:, similar].max(0)
     order = similarity.argsort(descending=True, stable=True)
-    order = order[similarity[order] >= MIN_FINE_SIMILARITY]
-    is_mirrored = odd[view, torch.arange(len(others))] < 0
-    columns = (torch.full_like(order, first), others[order], view[order], is_mirrored[order], torch.arange(len(order)))
+    similar, view = similar[order], view[order]
+    columns = (torch.full_like(view, first), others[similar], view, odd[view, similar] < 0, torch.arange(len(view)))
     return torch.stack([column.long() for column in columns], 1).numpy()
-
-
-def _describe_all(previews: NDArray[np.uint8], frequencies: int) -> Descriptors:
-    """Return the descriptors of whole pictures, [n, values]."""
-    parts = [describe_views(block, VIEWS[:1], frequencies) for _, block in _split(previews)]
-    return Descriptors(torch.cat([part.even[:, 0] for part in parts]), torch.cat([part.odd[:, 0] for part in parts]))
-
-
-def _split(previews: NDArray[np.uint8]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Yield blocks of pictures, each with the index of its first one."""
-    for start in range(0, len(previews), BLOCK):
-        yield start, previews[start : start + BLOCK]

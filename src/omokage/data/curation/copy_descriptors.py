@@ -29,8 +29,13 @@ class Descriptors:
     even: Tensor
     odd: Tensor
 
-    def select(self, rows: int | slice | Tensor) -> "Descriptors":
-        """Return the descriptors at the indices `rows` of the first dimension."""
+    @classmethod
+    def concatenate(cls, parts: Sequence["Descriptors"]) -> "Descriptors":
+        """Return all descriptors of `parts`, in order."""
+        return cls(torch.cat([part.even for part in parts]), torch.cat([part.odd for part in parts]))
+
+    def select(self, rows: int | slice | Tensor | tuple[slice, int]) -> "Descriptors":
+        """Return the descriptors at the indices `rows`."""
         return Descriptors(self.even[rows], self.odd[rows])
 
     def multiply(self, others: "Descriptors") -> tuple[Tensor, Tensor]:
@@ -47,8 +52,8 @@ def describe_views(previews: NDArray[np.uint8], views: Sequence[View], frequenci
     `frequencies` is the number of frequencies in each direction, including zero.
     """
     bases: dict[tuple[float, float], Tensor] = {}
-    for zoom, right, down in views:
-        for shift in (right, down):
+    for zoom, *shifts in views:
+        for shift in shifts:
             bases.setdefault((zoom, shift), _make_basis(zoom, shift, frequencies))
     channels = torch.einsum("nyxc,dc->ndyx", torch.from_numpy(previews).float(), COLOURS)
     rows = {key: torch.einsum("ky,ndyx->ndkx", basis, channels) for key, basis in bases.items()}
@@ -56,10 +61,11 @@ def describe_views(previews: NDArray[np.uint8], views: Sequence[View], frequenci
         [torch.einsum("ndkx,lx->ndkl", rows[zoom, down], bases[zoom, right]) for zoom, right, down in views], 1
     )
     numbers = torch.arange(frequencies)
-    values[..., numbers[:, None] ** 2 + numbers**2 >= frequencies**2] = 0
-    values[:, :, 0, 0, 0] = 0  # the mean brightness
-    values = values * (NORM / (values.square().sum((2, 3, 4), keepdim=True).sqrt() + 1e-3))
-    return Descriptors(*(values[..., odd::2].flatten(2).round() for odd in (0, 1)))
+    down, right = (numbers[:, None] ** 2 + numbers**2 < frequencies**2).nonzero().unbind(1)
+    values = values[..., down, right]
+    values[:, :, 0, 0] = 0  # the mean brightness
+    values = values * (NORM / (values.square().sum((2, 3), keepdim=True).sqrt() + 1e-3))
+    return Descriptors(*(values[..., right % 2 == odd].flatten(2).round() for odd in (0, 1)))
 
 
 def _make_basis(zoom: float, shift: float, frequencies: int) -> Tensor:

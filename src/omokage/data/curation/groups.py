@@ -11,7 +11,7 @@ from omokage.data.curation.curate import FaceRecord
 
 
 def find_groups(
-    records: Sequence[FaceRecord], previews: Previews, copies: str, source: str
+    records: Sequence[FaceRecord], previews: Previews, copies: str, source: str, threads: int
 ) -> tuple[NDArray[np.int64], list[int]]:
     """Return the group of copies of each face with pixels, and the group of the image of each face.
 
@@ -19,8 +19,8 @@ def find_groups(
     """
     tolerance = choose_tolerance(copies, source)
     hashes = [record.pixels_sha256 for record in records if record.pixels_sha256]
-    face_groups = join_identical(find_copies(previews.faces, tolerance), hashes)
-    image_groups = find_copies(previews.images, tolerance).tolist()
+    face_groups = join_identical(find_copies(previews.faces, tolerance, threads), hashes)
+    image_groups = find_copies(previews.images, tolerance, threads).tolist()
     return face_groups, group_images(records, face_groups, dict(zip(previews.names, image_groups, strict=True)))
 
 
