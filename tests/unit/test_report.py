@@ -71,27 +71,27 @@ def test_four_real_runs_get_fitting_verdicts() -> None:
         "Style": "slight colour drift, slightly low contrast and slightly low sharpness",
         "Memorisation": "no more near copies than by chance",
         "Training": "the loss fell steeply and was still falling",
-        "Problems": "none that the numbers show",
+        "Challenges": "still learning",
     }
     assert verdicts["undertrained"] == {
         "Sample quality": "very far from real faces, and few look real",
         "Style": "colour drift, slightly low contrast, low saturation and low sharpness",
         "Memorisation": "no more near copies than by chance",
         "Training": "the loss fell by more than half",
-        "Problems": "colour drift and too little training",
+        "Challenges": "too little training, colour drift, low sharpness and low saturation",
     }
     # Eight samples are repeated: if one of them is a near copy, an eighth of all samples is.
     assert verdicts["collapsed"] == verdicts["good"] | {
         "Sample quality": "far from real faces, and collapsed to a few images",
         "Style": "colour drift, slightly high contrast and low sharpness",
         "Memorisation": "some near copies",
-        "Problems": "mode collapse and colour drift",
+        "Challenges": "still learning, mode collapse, colour drift and low sharpness",
     }
     assert verdicts["copying"] == verdicts["good"] | {
         "Sample quality": "at the level of real faces, and as varied, but many are near copies",
         "Style": "matches the data set",
         "Memorisation": "many near copies of training faces",
-        "Problems": "memorisation",
+        "Challenges": "still learning and memorisation",
     }
 
 
@@ -101,7 +101,7 @@ def test_a_good_run_gets_good_verdicts() -> None:
         "Style": "matches the data set",
         "Memorisation": "no more near copies than by chance",
         "Training": "the loss fell steeply",
-        "Problems": "none that the numbers show",
+        "Challenges": "none that the numbers show",
     }
     text = read_paragraphs(GOOD_RUN)
     assert "is 4 (95 % interval 3.8 to 4.2)" in text and "1.1 times as far" in text
@@ -125,7 +125,7 @@ def test_an_undertrained_run_is_advised_to_train_longer() -> None:
     assert verdicts["Training"] == "the loss fell little and was still falling"
     assert verdicts["Sample quality"].startswith("very far from real faces")
     assert verdicts["Style"] == "colour drift and low sharpness"
-    assert verdicts["Problems"] == "colour drift and too little training"
+    assert verdicts["Challenges"] == "too little training, still learning, colour drift and low sharpness"
     text = read_paragraphs(UNDERTRAINED_RUN)
     assert "undertrained" in text and "more steps would likely help" in text
     assert "+25.2 in red" in text
@@ -133,7 +133,7 @@ def test_an_undertrained_run_is_advised_to_train_longer() -> None:
 
 
 def test_an_overfitting_run_is_suspected_of_copies() -> None:
-    assert summarise_sections(OVERFITTING_RUN)["Problems"] == (
+    assert summarise_sections(OVERFITTING_RUN)["Challenges"] == (
         "many images dropped, small training set and strong overfitting"
     )
     text = read_paragraphs(OVERFITTING_RUN)

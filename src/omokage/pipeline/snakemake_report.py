@@ -6,7 +6,7 @@ from omokage.report.captions import CAPTIONS, find_path
 
 FOLDER = "workflow/report"
 REPORT = "results/report.html"
-REPORT_CAPTION = "The report: model, data, scores, problems, and the parameters of the run."
+REPORT_CAPTION = "The report: model, data, scores, challenges, and the parameters of the run."
 # The category of every output in Snakemake's report.
 CATEGORIES = {f"results/{find_path(name)}": caption.section for name, caption in CAPTIONS.items()} | {REPORT: "Report"}
 

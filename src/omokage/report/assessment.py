@@ -17,7 +17,7 @@ def judge_run(run: Run) -> dict[str, Verdict]:
         "Memorisation": judge_memorisation(run),
         "Training": judge_training(run),
     }
-    return verdicts | {"Problems": judge_problems(run, verdicts.values())}
+    return verdicts | {"Challenges": judge_problems(run, verdicts.values())}
 
 
 def summarise_run(run: Run) -> str:
@@ -25,5 +25,5 @@ def summarise_run(run: Run) -> str:
     short = {heading: verdict.short for heading, verdict in judge_run(run).items()}
     return (
         f"In this run {short['Training']}. The samples are {short['Sample quality']} (n = {run.metrics['n']:,}). "
-        f"Style: {short['Style']}. Memorisation: {short['Memorisation']}. Problems: {short['Problems']}."
+        f"Style: {short['Style']}. Memorisation: {short['Memorisation']}. Problems: {short['Challenges']}."
     )

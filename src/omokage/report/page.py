@@ -79,7 +79,7 @@ class Page:
             assess("Style", tabulate_style(run)),
             assess("Memorisation"),
             self._build("Image editing", []),
-            assess("Problems", tabulate_dropped(run)),
+            assess("Challenges", tabulate_dropped(run)),
             self._build(*list_parameters(self.records, self.report_params), folded=True),
             self._build(*describe_reproduction(self.records, self.report_params)),
         ]

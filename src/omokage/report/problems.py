@@ -1,43 +1,64 @@
-"""Collect the problems of a run.
+"""Write the section "Challenges": the problems of a run, each with its evidence, likely cause and remedy.
 
-These are dropped images, a small training set, overfitting, and the problems that other sections of the report found.
+Some are found here: dropped images, a small training set, overfitting, the trend of the loss, and too few samples. The
+verdicts of the other sections name the rest. The catalogue in report/challenges.py describes all of them.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from omokage.report.captions import CAPTIONS
+from omokage.report.challenges import CATALOGUE, describe_problem
 from omokage.report.run import Run
-from omokage.report.training_loss import compute_generalisation_gap
+from omokage.report.training_loss import compute_generalisation_gap, compute_loss_fall
 from omokage.report.verdict import Verdict, find_band
 from omokage.report.wording import format_count, format_percent, format_signed, join_words
 
 # With fewer training faces, diffusion models of this kind tend to memorise them.
 SMALL_TRAINING_SET = 5000
+MAX_DROPPED = 0.1  # share of the images
+MIN_SAMPLES = 200  # with fewer, no score is conclusive
+NOTABLE_TREND = 0.03  # relative change of the loss over the last tenth of the training
 
 
 def judge_problems(run: Run, verdicts: Iterable[Verdict]) -> Verdict:
-    """Judge the number of dropped images, the size of the training set and the overfitting.
-
-    The verdict also lists the problems of `verdicts`, the verdicts of the other sections.
-    """
-    problems: list[str] = []
-    faces, paragraphs = run.faces, [_describe_curation(run.faces)]
-    if faces["pictures_dropped"] > faces["pictures"] / 10:
-        problems.append("many images dropped")
-    if faces["train"] < SMALL_TRAINING_SET:
-        problems.append("small training set")
-        paragraphs.append(
-            f"A training set of {format_count(faces['train'], 'face')} is small. Models of this kind vary freely with "
-            "tens of thousands of training faces; with fewer they can memorise them."
-        )
+    """Describe all problems of a run: those found here, and those that `verdicts`, the other sections, name."""
     overfitting, explanation = _judge_overfitting(run)
-    paragraphs.append(explanation)
-    problems += [overfitting] if overfitting else []
-    described_above = [problem for verdict in verdicts for problem in verdict.problems]
-    if described_above:
-        paragraphs.append(f"Problems described above: {join_words(described_above)}.")
-    problems += described_above
-    return Verdict(join_words(problems) if problems else "none that the numbers show", paragraphs)
+    found = {*_find_problems(run), overfitting, *(name for verdict in verdicts for name in verdict.problems)}
+    names = sorted(found - {""}, key=list(CATALOGUE).index)
+    described = [_describe(name, run) for name in names]
+    if not names:
+        described = [
+            "No problem was found. Checked were the images dropped, the sizes of the training set and of the samples, "
+            "overfitting and the trend of the loss. Also checked were copies, variety, colours, contrast, saturation "
+            "and sharpness of the samples."
+        ]
+    return Verdict(
+        join_words(names) if names else "none that the numbers show",
+        [*described, _describe_curation(run.faces), explanation],
+        tuple(names),
+    )
+
+
+def _find_problems(run: Run) -> list[str]:
+    fall = compute_loss_fall(run) or 0.0
+    found = {
+        "many images dropped": run.faces["pictures_dropped"] > MAX_DROPPED * run.faces["pictures"],
+        "small training set": run.faces["train"] < SMALL_TRAINING_SET,
+        "still learning": fall > NOTABLE_TREND,
+        "rising loss": fall < -NOTABLE_TREND,
+        "too few samples": run.metrics["n"] < MIN_SAMPLES,
+    }
+    return [name for name, is_found in found.items() if is_found]
+
+
+def _describe(name: str, run: Run) -> str:
+    problem = describe_problem(name, run)
+    section = CAPTIONS[problem.figure].section
+    return (
+        f"{name[0].upper()}{name[1:]}: {problem.evidence} Likely cause: {problem.cause} What to change: "
+        f"{problem.remedy} See the figure {problem.figure} in the section {section}."
+    )
 
 
 def _describe_curation(faces: Mapping[str, Any]) -> str:
@@ -68,7 +89,7 @@ def _judge_overfitting(run: Run) -> tuple[str, str]:
         (
             (0.05, "", "There is no sign of overfitting"),
             (0.15, "", "A slight gap like this is normal"),
-            (0.4, "overfitting", "This is clear overfitting: more images, dropout or fewer steps would help"),
+            (0.4, "overfitting", "This is clear overfitting"),
         ),
         (
             "strong overfitting",

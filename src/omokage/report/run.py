@@ -47,7 +47,7 @@ class Duration:
 
 @dataclass(frozen=True)
 class Run:
-    """The tables, scores and curation counts of a run, two parameters of its training, and how long it took.
+    """The tables, scores and curation counts of a run, three of its parameters, and how long it took.
 
     `metrics` are the scores in scores.json, and `faces` the counts in curation.json. `progress` and `study` are the
     rows of progress.csv and study.csv; they are empty if progress_samples is 0 or sampler_study is empty. `trials` are
@@ -64,9 +64,17 @@ class Run:
     prediction: str
     duration: Duration
     trials: list[dict[str, str]] = field(default_factory=list)
+    guidance_scale: float = 1.0
 
     @classmethod
-    def load(cls, locate: Callable[[str], Path], batch_size: int, prediction: str, duration: Duration) -> "Run":
+    def load(
+        cls,
+        locate: Callable[[str], Path],
+        batch_size: int,
+        prediction: str,
+        duration: Duration,
+        guidance_scale: float = 1.0,
+    ) -> "Run":
         """Read a run. `locate` maps a path that dvc.yaml declares to the actual path."""
         return cls(
             losses=[LossRow(int(row["step"]), float(row["loss"])) for row in _read_csv(locate("results/loss.csv"))],
@@ -82,6 +90,7 @@ class Run:
             prediction=prediction,
             duration=duration,
             trials=_read_csv(locate(TRIALS)),
+            guidance_scale=guidance_scale,
         )
 
 

@@ -31,7 +31,7 @@ def judge_style(run: Run) -> Verdict:
             f"Compared with held-out faces, the samples have {join_words(measured)}. "
             "Differences of a few percent are hard to see.",
         ],
-        ("colour drift",) if drift == "colour drift" else (),
+        tuple(name for name in differences if not name.startswith("slight")),
     )
 
 
@@ -46,6 +46,6 @@ def _judge_colour_drift(run: Run) -> tuple[str, str]:
             (3, "", "There is no notable colour drift"),
             (8, "slight colour drift", "A drift this slight is hardly visible in a grid of samples"),
         ),
-        ("colour drift", "A drift this large is visible, and typical of too little training at high noise"),
+        ("colour drift", "A drift this large is visible"),
     )
     return drift, f"On average the samples differ from held-out faces by {by_colour} (of 255). {explanation}."

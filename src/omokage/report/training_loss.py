@@ -39,11 +39,20 @@ def judge_training(run: Run) -> Verdict:
     if images < faces:
         problems = ("too little training",)
         paragraphs.append("Some training faces were never used: train for more steps.")
-    if len(losses) >= MIN_ROWS_FOR_TREND:
-        suffix, trend = _describe_trend(1 - last / fmean(losses[-2 * tenth : -tenth]))
+    if (fall := compute_loss_fall(run)) is not None:
+        suffix, trend = _describe_trend(fall)
         short += suffix
         paragraphs.append(f"{trend} The loss alone does not say how the samples look.")
     return Verdict(short, [*paragraphs, _describe_error_by_noise_level(run)], problems)
+
+
+def compute_loss_fall(run: Run) -> float | None:
+    """Return the relative decrease of the loss over the last tenth of the training, or None for a short loss table."""
+    losses = [row.loss for row in run.losses]
+    if len(losses) < MIN_ROWS_FOR_TREND:
+        return None
+    tenth = len(losses) // 10
+    return 1 - fmean(losses[-tenth:]) / fmean(losses[-2 * tenth : -tenth])
 
 
 def compute_mean_error(run: Run, split: str) -> float:

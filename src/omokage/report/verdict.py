@@ -1,4 +1,4 @@
-"""Verdicts: assessments of a run in words, chosen by limits on the scores."""
+"""Verdicts: assessments of a run in words, chosen by limits on the scores; and problems of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +9,30 @@ Band = tuple[float, str, str]
 
 @dataclass(frozen=True)
 class Verdict:
-    """An assessment of a run: a few words for the summary, paragraphs with the reasons, and the names of problems."""
+    """An assessment of a run: a few words for the summary, paragraphs with the reasons, and the names of problems.
+
+    The names are those of the catalogue in report/challenges.py, which describes each problem.
+    """
 
     short: str
     paragraphs: list[str]
     problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem of a run, described for the section "Challenges".
+
+    `evidence`, `cause` and `remedy` are sentences: the numbers that show the problem, why it is likely there, and what
+    to change. `parameters` are the names in params.yaml that the remedy mentions, and `figure` is the name in CAPTIONS
+    of a figure that shows the problem.
+    """
+
+    evidence: str
+    cause: str
+    remedy: str
+    parameters: tuple[str, ...]
+    figure: str
 
 
 def find_band(value: float, bands: Sequence[Band], above: tuple[str, str]) -> tuple[str, str]:

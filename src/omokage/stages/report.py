@@ -20,7 +20,7 @@ def run(job: Job[Params]) -> None:
     Both have the same stamp: metadata with the parameters, inputs, code and packages behind the report.
     """
     records = list_records(job.inputs)
-    train = next(record for record in records if record["stage"] == "train")
+    train, sample = (next(r for r in records if r["stage"] == stage) for stage in ("train", "sample"))
     seconds = find_seconds(job.input(TIMINGS), records)
     total = sum(seconds.values()) if len(seconds) == len(records) else None
     duration = Duration(train["facts"]["device"], seconds.get("train"), total, seconds)
@@ -35,7 +35,13 @@ def run(job: Job[Params]) -> None:
     }
     page = Page(
         title=job.params.report_title,
-        run=Run.load(job.input, train["params"]["batch_size"], train["params"]["prediction"], duration),
+        run=Run.load(
+            job.input,
+            train["params"]["batch_size"],
+            train["params"]["prediction"],
+            duration,
+            sample["params"]["guidance_scale"],
+        ),
         figures={name: _find_figure(job, name) for name in CAPTIONS},
         sprite_sheet=SpriteSheet.load(job.input("results/frames.safetensors")),
         records=records,

@@ -1,0 +1,216 @@
+"""The catalogue of problems: the numbers that show each one, its likely cause, and the parameters to change."""
+
+from collections.abc import Callable
+from functools import partial
+
+from omokage.report.run import Run
+from omokage.report.training_loss import compute_generalisation_gap, compute_loss_fall, compute_mean_error
+from omokage.report.verdict import Problem
+from omokage.report.wording import format_count, format_number, format_percent, format_signed, join_words
+
+COLOURS = ("red", "green", "blue")
+# The parameters that keep more images, by the reason for which most faces were dropped.
+KEEP_MORE = {"no face found": "crop_likelihood", "too small": "min_side", "blurred": "min_sharpness"}
+KEEP_MORE |= {"uniform": "min_contrast", "colourless": "min_colour"}
+
+
+def describe_problem(name: str, run: Run) -> Problem:
+    """Return the description of a problem of a run. `name` is one of CATALOGUE."""
+    return CATALOGUE[name](run)
+
+
+def _describe_colour_drift(run: Run) -> Problem:
+    shifts, floors = ([run.metrics[key][colour] for colour in COLOURS] for key in ("style", "style_floor"))
+    channels = [f"{format_signed(shift)} in {colour}" for shift, colour in zip(shifts, COLOURS, strict=True)]
+    largest = format_number(round(max(map(abs, floors)), 1))
+    evidence = (
+        f"The mean colours of the samples differ from those of held-out faces by {join_words(channels)}, of 255. "
+        f"Those of training faces differ by {largest} at most."
+    )
+    if run.guidance_scale > 1:
+        return Problem(
+            evidence,
+            f"autoguidance at scale {format_number(run.guidance_scale)}. At high noise, where the overall colour is "
+            "decided, guidance enlarges small errors of the colour.",
+            "lower guidance_scale; 1 disables guidance. The distance may rise, so compare both.",
+            ("guidance_scale",),
+            "samples",
+        )
+    return Problem(
+        evidence,
+        "too little training at high noise, where the overall colour is decided.",
+        "raise steps, or lower log_snr_shift, which trains more at high noise.",
+        ("steps", "log_snr_shift"),
+        "samples",
+    )
+
+
+def _describe_style(name: str, run: Run) -> Problem:
+    ratio, floor = (format_percent(run.metrics[key][name.split()[1]]) for key in ("style", "style_floor"))
+    evidence = f"The samples have {ratio} of the {name.split()[1]} of held-out faces; training faces have {floor}."
+    is_guided = run.guidance_scale > 1
+    if name == "low sharpness":
+        cause = "blur. The network is undertrained at low noise, or the sampler takes too few steps."
+        remedy, parameters = "raise steps or sample_steps.", ("steps", "sample_steps")
+    elif name == "high sharpness":
+        cause = "grain. The sampler leaves noise, since it takes too few steps or the network is undertrained."
+        remedy, parameters = "raise sample_steps or steps.", ("sample_steps", "steps")
+    elif name.startswith("high") and is_guided:
+        cause = (
+            f"autoguidance at scale {format_number(run.guidance_scale)}, which exaggerates what the network learned."
+        )
+        remedy, parameters = "lower guidance_scale.", ("guidance_scale",)
+    elif name.startswith("high"):
+        cause = "errors of the sampler, which add up over too few steps, or too little training."
+        remedy, parameters = "raise sample_steps or steps.", ("sample_steps", "steps")
+    else:
+        cause = "too little training. An undertrained network predicts averages of many faces."
+        remedy, parameters = "raise steps.", ("steps",)
+        if not is_guided:
+            remedy, parameters = "raise steps, or guidance_scale above 1.", ("steps", "guidance_scale")
+    return Problem(evidence, cause, remedy, parameters, "samples")
+
+
+def _describe_collapse(run: Run) -> Problem:
+    recall, coverage = (
+        f"{format_percent(run.metrics[key])} (floor: {format_percent(run.metrics[f'{key}_floor'])})"
+        for key in ("recall", "coverage")
+    )
+    evidence = f"The samples cover {recall} of the real faces. Of these, {coverage} have a sample close to them."
+    if run.guidance_scale > 1:
+        return Problem(
+            evidence,
+            f"autoguidance at scale {format_number(run.guidance_scale)} favours common faces, or training diverged.",
+            "lower guidance_scale, then lr.",
+            ("guidance_scale", "lr"),
+            "samples",
+        )
+    cause = "the training diverged, or is too short to tell noise levels apart."
+    return Problem(evidence, cause, "lower lr, or raise steps.", ("lr", "steps"), "samples")
+
+
+def _describe_broken_samples(name: str, run: Run) -> Problem:
+    """Describe samples of which many are `identical` or `uniform`: the key of their share in the metrics."""
+    share, count = format_percent(run.metrics[name]), format_count(run.metrics["n"], "sample")
+    what = "equal another one in every pixel" if name == "identical" else "have a single colour"
+    return Problem(
+        f"Of {count}, {share} {what}.",
+        "the training diverged: the output of the network no longer depends on the noise.",
+        "lower lr, or raise warmup, and train again.",
+        ("lr", "warmup"),
+        "samples",
+    )
+
+
+def _describe_memorisation(run: Run) -> Problem:
+    return Problem(
+        f"Of {format_count(run.metrics['n'], 'sample')}, {format_percent(run.metrics['copied'])} are near copies of "
+        f"training faces. By chance it would be about {format_percent(0.01)}.",
+        f"{format_count(run.faces['train'], 'training face')} are too few for a network of this size and this many "
+        "steps.",
+        "add images, raise dropout, lower steps, or lower model_channels.",
+        ("dropout", "steps", "model_channels"),
+        "neighbours",
+    )
+
+
+def _describe_overfitting(run: Run) -> Problem:
+    train, held_out = (format_number(compute_mean_error(run, split)) for split in ("train", "held_out"))
+    return Problem(
+        f"The mean error is {train} on training faces and {held_out} on held-out faces, "
+        f"{format_percent(compute_generalisation_gap(run))} higher.",
+        f"the network saw each of the {run.faces['train']:,} training faces "
+        f"{format_number(_count_images(run) / run.faces['train'])} times, and learned them instead of what they share.",
+        "add images, raise dropout, or lower steps. Set flip if faces look left as often as right.",
+        ("dropout", "steps", "flip"),
+        "noise_levels",
+    )
+
+
+def _describe_small_set(run: Run) -> Problem:
+    return Problem(
+        f"The training set has {format_count(run.faces['train'], 'face')}. Models of this kind vary freely with tens "
+        "of thousands, and can memorise fewer.",
+        f"the source has only {format_count(run.faces['pictures'], 'image')}, of which "
+        f"{run.faces['pictures_kept']:,} gave a face.",
+        "add images. With source: avatars, raise avatar_count.",
+        ("source", "avatar_count"),
+        "data_card",
+    )
+
+
+def _describe_short_training(run: Run) -> Problem:
+    return Problem(
+        f"The training took {format_count(_count_images(run), 'image')} from {run.faces['train']:,} training faces, so "
+        "some were never used.",
+        "the training is shorter than one epoch.",
+        "raise steps.",
+        ("steps",),
+        "loss",
+    )
+
+
+def _describe_trend(is_falling: bool, run: Run) -> Problem:
+    fall = compute_loss_fall(run) or 0.0
+    evidence = f"Over the last tenth of the training, the loss {'fell' if is_falling else 'rose'} by "
+    evidence += f"{format_percent(abs(fall))}."
+    if is_falling:
+        return Problem(evidence, "the training ended before the loss levelled off.", "raise steps.", ("steps",), "loss")
+    return Problem(
+        evidence,
+        "a learning rate that is too high, so that the updates no longer converge.",
+        "lower lr, or raise warmup.",
+        ("lr", "warmup"),
+        "loss",
+    )
+
+
+def _describe_dropped(run: Run) -> Problem:
+    faces = run.faces
+    reason, count = max(faces["dropped"].items(), key=lambda entry: entry[1], default=("unknown", 0))
+    parameter = KEEP_MORE.get(reason)
+    return Problem(
+        f"Of {format_count(faces['pictures'], 'image')}, {faces['pictures_dropped']:,} "
+        f"({format_percent(faces['pictures_dropped'] / faces['pictures'])}) gave no face.",
+        f"the most frequent reason for dropping a face is: {reason} ({count:,}).",
+        "replace these files." if parameter is None else f"lower {parameter}, if the dropped faces are good ones.",
+        () if parameter is None else (parameter,),
+        "data_card",
+    )
+
+
+def _describe_few_samples(run: Run) -> Problem:
+    return Problem(
+        f"The scores rest on {format_count(run.metrics['n'], 'sample')}. At this size they are mostly chance and bias.",
+        "the parameter samples is low.",
+        "raise samples to at least 1,000 before you compare runs.",
+        ("samples",),
+        "scores",
+    )
+
+
+def _count_images(run: Run) -> int:
+    return run.losses[-1].step * run.batch_size
+
+
+# By the name that verdicts use, in the order of the report.
+CATALOGUE: dict[str, Callable[[Run], Problem]] = {
+    "many images dropped": _describe_dropped,
+    "small training set": _describe_small_set,
+    "too little training": _describe_short_training,
+    "still learning": partial(_describe_trend, True),
+    "rising loss": partial(_describe_trend, False),
+    "overfitting": _describe_overfitting,
+    "strong overfitting": _describe_overfitting,
+    "memorisation": _describe_memorisation,
+    "identical samples": partial(_describe_broken_samples, "identical"),
+    "uniform samples": partial(_describe_broken_samples, "uniform"),
+    "mode collapse": _describe_collapse,
+    "colour drift": _describe_colour_drift,
+    **{
+        f"{degree} {measure}": partial(_describe_style, f"{degree} {measure}")
+        for degree in ("low", "high")
+        for measure in ("sharpness", "contrast", "saturation")
+    },
+    "too few samples": _describe_few_samples,
+}
