@@ -45,7 +45,9 @@ def main() -> None:
         result = train(faces, spec, config, compute, Path(work), lambda row: None)
     seconds = stopwatch.seconds()
     denoiser = make_trained_denoiser(result.network, spec, result.snapshots, p.guidance_scale, p.guidance_snapshot)
-    errors = measure_loss_by_noise_level(result.network, spec, held_out[:128], device, 8, 0)
+    errors = measure_loss_by_noise_level(
+        result.network, spec, held_out[:128], ComputeConfig(device, torch.float32), 8, 0
+    )
     samples = generate_samples(denoiser, spec, p.sampler, p.timestep_spacing, p.sample_steps, p.samples)
     row = {
         "name": args.name,

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from omokage.figures.sheet import tile_images
 from omokage.params.schema import Params
+from omokage.training.config import ComputeConfig
 from omokage.training.trainer import Trainer
 from omokage.training.validation import measure_loss_by_noise_level
 
@@ -46,7 +47,8 @@ def race(args: argparse.Namespace) -> None:
     for moment in args.moments:
         seconds += time_call(partial(advance_to, trainer, round(moment * steps)))
         trainer.check_divergence()
-        errors = measure_loss_by_noise_level(trainer.ema.model, trainer.spec, held_out[:256], DEVICE, 12, 0)
+        precise = ComputeConfig(DEVICE, torch.float32)
+        errors = measure_loss_by_noise_level(trainer.ema.model, trainer.spec, held_out[:256], precise, 12, 0)
         for scale in args.guidance:
             stopwatch = Stopwatch()
             samples = sample_trainer(trainer, scale, p, args.samples)

@@ -96,7 +96,7 @@ def find_values(content: Any, key: str) -> list[Any]:
 @pytest.mark.parametrize(
     ("name", "columns"),
     [
-        ("loss", {"step", "loss", "held_out"}),
+        ("loss", {"step", "loss", "train", "held_out"}),
         ("noise_levels", {"log_snr", "train", "held_out"}),
         ("progress", {"step", "distance", "kid"}),
         ("study", {"evaluations", "distance", "kid", "sampler", "weights"}),

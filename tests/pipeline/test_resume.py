@@ -19,7 +19,7 @@ from omokage.base.files import PARTIAL, hash_tree
 from omokage.diffusion import posthoc_ema
 from omokage.training.checkpoint import MAX_CHECKPOINTS, load_checkpoint, save_checkpoint
 from omokage.training.trainer import Trainer
-from omokage.training.validation import make_held_out_probe
+from omokage.training.validation import make_probe
 
 KILL_POINTS = ("step:1", "step:2", "step:5", "step:7", "step:11", "save:1", "save:6", "save:12")
 
@@ -114,7 +114,7 @@ def test_random_numbers_probes_and_snapshots_do_not_change_the_weights(
     plain = train_tiny(tmp_path / "plain")
     # The log function uses the global generator, as careless code may.
     disturbed = train_tiny(tmp_path / "disturbed", lambda row: torch.randn(100))
-    probed = train_tiny(tmp_path / "probed", probe=make_held_out_probe(make_spec(), make_faces(9), COMPUTE, 0))
+    probed = train_tiny(tmp_path / "probed", probe=make_probe(make_spec(), {"held_out": make_faces(9)}, COMPUTE, 0))
     monkeypatch.setattr(posthoc_ema, "SNAPSHOT_COUNT", 1)
     fewer_snapshots = train_tiny(tmp_path / "fewer snapshots")
     assert have_same_weights(plain.network, disturbed.network)

@@ -45,7 +45,7 @@ def main(folder: Path) -> None:
     limit_memory()
     computations: list[Callable[[], object]] = [
         trainer.advance,
-        lambda: measure_loss_by_noise_level(network, spec, faces, CPU, 1, 0),
+        lambda: measure_loss_by_noise_level(network, spec, faces, COMPUTE, 1, 0),
         lambda: editor.vary(faces, 1.0, "ddpm", 0),
         lambda: extractor.compute_features(faces),
     ]

@@ -17,7 +17,7 @@ from omokage.pipeline.durations import fit_and_predict, predict_duration, read_r
 from omokage.pipeline.workload import Workload, count_work
 from omokage.sampling import batches
 from omokage.stages import transform
-from omokage.training import setup, trainer, validation
+from omokage.training import trainer, validation
 
 DEFAULTS = default_params()
 TRAIN_SECONDS = 300.0
@@ -39,7 +39,7 @@ def test_the_counts_follow_the_code() -> None:
     assert workload.SNAPSHOTS == posthoc_ema.SNAPSHOT_COUNT and workload.BATCH == batches.BATCH_SIZE
     assert workload.PAIRS == transform.PAIRS and workload.PROBES == trainer.PROBE_COUNT
     assert workload.LEVELS == validation.NOISE_LEVELS
-    assert workload.PROBE_FACES == setup.PROBE_FACES == validation.FACES_PER_LEVEL
+    assert workload.PROBE_FACES == validation.FACES_PER_LEVEL
 
 
 def test_sampling_counts_the_batches_of_every_set() -> None:

@@ -23,10 +23,10 @@ from omokage.evaluation.features.extractors import Extractor
 from omokage.pipeline.graph import read_stages
 from omokage.pipeline.memory_remedies import TO_LOWER
 from omokage.training.trainer import create_network
-from omokage.training.validation import make_held_out_probe, measure_loss_by_noise_level
+from omokage.training.validation import measure_loss_by_noise_level
 
 SUPPORT = Path(__file__).parents[1] / "support"
-CUDA = "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 139.72 GiB of which 3.12 GiB is free"
+CUDA = "CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 139.72 GiB, 3.12 GiB is free"
 
 
 def fail_in_numpy() -> None:
@@ -39,9 +39,9 @@ def fail_in_torch() -> None:
 
 @pytest.mark.parametrize("fail", [fail_in_numpy, fail_in_torch])
 def test_an_allocation_that_fails_is_one_line(fail: Any) -> None:
-    with pytest.raises(UserError, match=r"^out of memory on this machine \(allocating [\d.]+ [GP]iB\): buy more$"):
-        with explain_out_of_memory("buy more"):
-            fail()
+    message = r"^out of memory on this machine \(allocating [\d.]+ [GP]iB\): buy more$"
+    with pytest.raises(UserError, match=message), explain_out_of_memory("buy more"):
+        fail()
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_a_batch_that_does_not_fit_names_its_size_and_a_smaller_one() -> None:
     with pytest.raises(UserError) as raised, explain_large_batch("training on", 64, 32):
         raise torch.OutOfMemoryError(CUDA)
     assert str(raised.value) == message
-    with pytest.raises(UserError, match=r"on one image of 64 x 64 pixels at once: use a machine with more memory, or"):
-        with explain_large_batch("training on", 1, 64):
-            raise MemoryError
+    message = "on one image of 64 x 64 pixels at once: use a machine with more memory, or"
+    with pytest.raises(UserError, match=message), explain_large_batch("training on", 1, 64):
+        raise MemoryError
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of the address space is that of Linux")
@@ -112,9 +112,9 @@ def test_the_measurements_of_a_training_process_at_most_micro_batch_images_at_on
     nn.init.normal_(network.last[-1].weight)
     sizes, errors = record_batches(network), []
     for micro_batch in (None, 7):
-        probe = make_held_out_probe(spec, faces, replace(COMPUTE, micro_batch=micro_batch), 0)
-        errors.append([probe(network), *measure_loss_by_noise_level(network, spec, faces, CPU, 2, 0, micro_batch)])
-    assert sizes == [24] * 3 + [7, 7, 7, 3] * 3
+        compute = replace(COMPUTE, micro_batch=micro_batch)
+        errors.append(measure_loss_by_noise_level(network, spec, faces, compute, 2, 0))
+    assert sizes == [24] * 2 + [7, 7, 7, 3] * 2
     assert errors[1] == pytest.approx(errors[0], rel=1e-5)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from support.training import COMPUTE, CPU, have_same_weights, make_config, make_faces, make_spec, train_tiny
@@ -15,9 +16,10 @@ from omokage.diffusion.ema import ModelEma, make_half_life_decay
 from omokage.training import trainer
 from omokage.training.batches import Batch, Batches, sample_stratified_timesteps
 from omokage.training.config import ComputeConfig
+from omokage.training.loss_table import LossTable
 from omokage.training.prefetch import Prefetcher
-from omokage.training.trainer import PROBE_COUNT, Row, Trainer, choose_probe_steps, create_network
-from omokage.training.validation import make_held_out_probe
+from omokage.training.trainer import PROBE_COUNT, Row, Trainer, choose_probe_steps
+from omokage.training.validation import make_probe, write_noise_levels
 
 
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(tmp_path: Path) -> None:
@@ -42,19 +44,39 @@ def test_a_diverged_training_fails_and_returns_no_model(tmp_path: Path, lr: floa
         train_tiny(tmp_path, lr=lr, steps=steps, warmup=0.0, grad_clip=1e30, optimiser="adamw")
 
 
-def test_some_rows_have_the_held_out_loss_measured_with_the_same_noise_every_time(tmp_path: Path) -> None:
+def test_some_rows_have_the_errors_of_the_ema_network_and_the_last_is_the_mean_of_the_noise_levels(
+    tmp_path: Path,
+) -> None:
     rows: list[Row] = []
-    probe = make_held_out_probe(make_spec(), make_faces(64), COMPUTE, 0)
-    train_tiny(tmp_path, rows.append, COMPUTE, probe, steps=60, lr=3e-3, log_every=2)
-    held_out = {row["step"]: row["held_out"] for row in rows if "held_out" in row}
-    assert len(held_out) == PROBE_COUNT and max(held_out) == 60
-    # These faces include the training set, so the two losses differ only by the noise and the number of faces.
-    assert held_out[60] == pytest.approx(sum(row["loss"] for row in rows[-8:]) / 8, rel=0.25)
-    network = create_network(make_spec(), 3)
-    assert probe(network) == probe(network) == make_held_out_probe(make_spec(), make_faces(64), COMPUTE, 0)(network)
+    # The held-out faces are some of the training faces, and more than these.
+    splits = {"train": make_faces(24), "held_out": make_faces(64)}
+    probe = make_probe(make_spec(), splits, COMPUTE, 0)
+    network = train_tiny(tmp_path, rows.append, COMPUTE, probe, steps=60, lr=3e-3, log_every=2).network
+    probed = [row for row in rows if "held_out" in row]
+    assert len(probed) == PROBE_COUNT and probed[-1] == rows[-1] and rows[-1]["step"] == 60
+    write_noise_levels(tmp_path / "levels.csv", network, make_spec(), splits, COMPUTE, 0)
+    levels = pd.read_csv(tmp_path / "levels.csv")
+    for split in splits:
+        assert rows[-1][split] == pytest.approx(levels[split].mean(), rel=1e-5)
+    # Equal faces at equal noise levels with equal noise have equal errors.
+    assert list(levels["train"]) == list(levels["held_out"])
+    # The loss is a mean over all noise levels, too, but of the network without EMA, with dropout, and at earlier steps.
+    assert rows[-1]["train"] == pytest.approx(sum(row["loss"] for row in rows[-8:]) / 8, rel=0.25)
 
 
-def test_a_short_training_has_the_held_out_loss_in_every_row() -> None:
+def test_the_loss_table_has_the_errors_only_in_the_rows_that_were_probed(tmp_path: Path) -> None:
+    table = LossTable(tmp_path / "loss.csv", tmp_path / "live")
+    table.add({"step": 10, "lr": 0.001, "loss": 0.5})
+    table.add({"step": 20, "lr": 0.001, "loss": 0.25, "train": 0.3, "held_out": 0.4})
+    table.close()
+    assert (tmp_path / "loss.csv").read_text().splitlines() == [
+        "step,lr,loss,train,held_out",
+        "10,0.001,0.5,,",
+        "20,0.001,0.25,0.3,0.4",
+    ]
+
+
+def test_a_short_training_measures_the_errors_in_every_row() -> None:
     assert choose_probe_steps(make_config(steps=6, log_every=2)) == {2, 4, 6}
     assert choose_probe_steps(make_config(steps=3, log_every=10)) == {3}
 

@@ -14,17 +14,24 @@ SAMPLES_PER_RUN, TEXT_SIZE = 10, 20
 
 
 def plot_curves(runs: Sequence[Run]) -> Image.Image:
-    """Plot the smoothed training loss by step and the squared error by noise level, in one colour per run."""
+    """Plot the loss by step and the squared error by noise level, in one colour per run.
+
+    Solid lines with points are errors of the EMA network on held-out faces, and dashed lines those on training faces.
+    Pale lines are the smoothed training loss. Runs of older versions have no such errors in their loss table.
+    """
     with open_figure(*STYLE, (11, 4.6), columns=2) as canvas:
         loss, levels = canvas.panels
         for run, colour in zip(runs, canvas.colours, strict=False):
             window = 2 * max(1, len(run.loss) // 20) + 1
             smooth = run.loss["loss"].rolling(window, center=True, min_periods=1).mean()
-            loss.plot(run.loss["step"], smooth, color=colour, label=run.name)
-            table = run.levels.sort_values("log_snr")
-            levels.plot(table["log_snr"], table["held_out"], "o-", markersize=5, color=colour, label=run.name)
-            levels.plot(table["log_snr"], table["train"], "--", linewidth=1.2, color=colour)
-        loss.set(title="Training loss, smoothed", xlabel="step")
+            loss.plot(run.loss["step"], smooth, color=colour, alpha=0.4)
+            tables = [(levels, "log_snr", run.levels.sort_values("log_snr"))]
+            if {"train", "held_out"} <= {*run.loss}:
+                tables.append((loss, "step", run.loss.dropna(subset=["train", "held_out"])))
+            for axes, x, table in tables:
+                axes.plot(table[x], table["held_out"], "o-", markersize=5, color=colour, label=run.name)
+                axes.plot(table[x], table["train"], "--", linewidth=1.2, color=colour)
+        loss.set(title="Loss during training (pale: training loss, smoothed)", xlabel="training step")
         levels.set(title="Error by noise level", xlabel="log signal-to-noise ratio (nats)\n← noise        image →")
         for axes in canvas.panels:
             format_error_axis(axes)

@@ -1,4 +1,4 @@
-"""Plot the training loss (raw and smoothed), the held-out loss and the learning rate by training step."""
+"""Plot the training loss, the errors of the EMA network on both splits, and the learning rate by training step."""
 
 from typing import Any
 
@@ -7,39 +7,45 @@ import pandas as pd
 from matplotlib.ticker import EngFormatter, FuncFormatter
 from numpy.typing import NDArray
 
-from omokage.figures.style import FAINT, INK, Chart, format_error_axis, open_figure
+from omokage.figures.style import FAINT, INK, PALE, Chart, format_error_axis, open_figure
 
 MAX_POINTS = 400  # more rows than pixels only make the file larger
+# Column, name in the legend, format of the line and number of the colour of the errors of the EMA network.
+CURVES = (("held_out", "held-out faces", "o-", 1), ("train", "training faces", "s--", 0))
 
 
 def plot(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_dpi: int) -> Chart:
-    """Plot a table with the columns step, lr, loss and held_out.
+    """Plot a table with the columns step, lr, loss, train and held_out.
 
-    `loss` is the mean training loss since the previous row. `held_out`, the error on held-out
-    faces, is missing in most rows.
+    `loss` is the mean training loss since the previous row. `train` and `held_out` are the errors of the EMA network on
+    training and held-out faces, with the same noise. Most rows lack them.
     """
     window = max(1, len(table) // 20)
     smooth = _smooth(table["loss"].to_numpy(), window)
     shown = np.unique(np.linspace(0, len(table) - 1, min(MAX_POINTS, len(table))).round().astype(int))
-    steps, held_out = table["step"].iloc[shown], table.dropna(subset="held_out")
+    steps, errors = table["step"].iloc[shown], table.dropna(subset=["train", "held_out"])
     with open_figure(
-        figure_style, figure_palette, figure_dpi, (6.4, 4.6), rows=2, sharex=True, height_ratios=[4, 1]
+        figure_style, figure_palette, figure_dpi, (6.4, 5.4), rows=2, sharex=True, height_ratios=[5, 1]
     ) as canvas:
         loss, rate = canvas.panels
-        loss.plot(steps, table["loss"].iloc[shown], color=FAINT, linewidth=1, label="training loss", zorder=2)
-        label = f"smoothed (mean of {2 * window + 1} rows, fewer at the ends)"
-        loss.plot(steps, smooth[shown], color=canvas.colours[0], label=label, zorder=3)
-        markers: dict[str, Any] = {"color": canvas.colours[1], "marker": "o", "markersize": 5, "linewidth": 1.2}
-        loss.plot(held_out["step"], held_out["held_out"], label="held-out loss", zorder=4, **markers)
+        loss.plot(steps, table["loss"].iloc[shown], color=PALE, linewidth=1, label="training loss", zorder=2)
+        label = f"training loss, mean of {2 * window + 1} rows"
+        loss.plot(steps, smooth[shown], color=FAINT, label=label, zorder=3)
+        for split, name, line, number in (
+            ("held_out", "held-out faces", "o-", 1),
+            ("train", "training faces", "s--", 0),
+        ):
+            style: dict[str, Any] = {"color": canvas.colours[number], "markersize": 5, "linewidth": 1.5}
+            loss.plot(errors["step"], errors[split], line, label=f"EMA network, {name}", zorder=4, **style)
         format_error_axis(loss)
-        loss.set_title("Training and held-out loss")
+        loss.set_title("Loss during training")
         loss.legend(loc="upper right")
         rate.plot(steps, table["lr"].iloc[shown], color=INK)
         rate.set_ylim(bottom=0)
         rate.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         rate.locator_params(axis="y", nbins=2)
-        rate.set_ylabel("lr")
-        rate.set_xlabel("step")
+        rate.set_ylabel("learning\nrate")
+        rate.set_xlabel("training step")
         rate.xaxis.set_major_formatter(EngFormatter(sep=""))
         canvas.figure.align_ylabels()
         return canvas.render_chart()

@@ -1,4 +1,4 @@
-"""Plot the squared error by noise level, on the training set and on the held-out set. The gap shows overfitting."""
+"""Plot the mean squared error by noise level, on the training set and on the held-out set."""
 
 import pandas as pd
 
@@ -12,10 +12,14 @@ def plot(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_
         (axes,) = canvas.panels
         held_out, train = canvas.colours[1], canvas.colours[0]
         axes.fill_between(table["log_snr"], table["train"], table["held_out"], color=FAINT, alpha=0.2, linewidth=0)
-        axes.plot(table["log_snr"], table["held_out"], "o-", color=held_out, markersize=6, label="held-out set")
-        axes.plot(table["log_snr"], table["train"], "s--", color=train, markersize=5, label="training set")
+        for split, name, line, colour in (
+            ("held_out", "held-out faces", "o-", held_out),
+            ("train", "training faces", "s--", train),
+        ):
+            label = f"{name}, mean {table[split].mean():.3g}"
+            axes.plot(table["log_snr"], table[split], line, color=colour, markersize=6, label=label)
         axes.set_xlabel("log signal-to-noise ratio (nats)\n← noise        image →")
         format_error_axis(axes)
-        axes.set_title("Error by noise level")
+        axes.set_title("Error of the EMA network by noise level")
         axes.legend()
         return canvas.render_chart()

@@ -27,6 +27,7 @@ from omokage.figures.sheet import Frames
 from omokage.figures.style import Chart
 
 SCHEDULE = ("schedule", "timesteps", "zero_snr", "log_snr_shift")
+SAMPLER = ("ema_kind", "sampler", "sample_steps")
 STYLE = ("figure_style", "figure_palette", "figure_dpi")
 SAMPLES, TRANSFORMED = "results/samples.safetensors:samples", "results/transformed.safetensors"
 TRAIN, HELD_OUT = "data/faces:train", "data/faces:held_out"
@@ -38,20 +39,27 @@ class FigureSpec:
 
     An input is a path, or `path:part` for one array of a file or one split of the faces. `params` are parameters of the
     stage `figures`. `facts` are values that the stage `train` wrote to its run record: the mean and std of the
-    training set, and the parts of the network.
+    training set, and the parts of the network. `sample_params` are parameters of the stage `sample`, from its run
+    record.
     """
 
     plot: Callable[..., Image.Image | Chart | Frames]
     inputs: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
     facts: tuple[str, ...] = ()
+    sample_params: tuple[str, ...] = ()
 
 
 def _make_chart_specs(
-    name: str, plot: Callable[..., Chart], *inputs: str, params: tuple[str, ...] = (), facts: tuple[str, ...] = ()
+    name: str,
+    plot: Callable[..., Chart],
+    *inputs: str,
+    params: tuple[str, ...] = (),
+    facts: tuple[str, ...] = (),
+    sample_params: tuple[str, ...] = (),
 ) -> dict[str, FigureSpec]:
     """Return the specs of a chart's two files, PNG and SVG, by file name."""
-    figure = FigureSpec(plot, inputs, (*params, *STYLE), facts)
+    figure = FigureSpec(plot, inputs, (*params, *STYLE), facts, sample_params)
     return {f"{name}.png": figure, f"{name}.svg": figure}
 
 
@@ -70,8 +78,8 @@ FIGURES = {
     "contact.png": FigureSpec(contact.plot, ("data/card.safetensors",)),
     "data_card.png": FigureSpec(data_card.plot, ("data/card.safetensors", "results/curation.json"), STYLE),
     **_make_chart_specs("scores", scores.plot, "results/scores.json"),
-    **_make_chart_specs("progress", progress.plot, "results/progress.csv"),
-    **_make_chart_specs("study", study.plot, "results/study.csv"),
+    **_make_chart_specs("progress", progress.plot, "results/progress.csv", "results/loss.csv", "results/scores.json"),
+    **_make_chart_specs("study", study.plot, "results/study.csv", "results/scores.json", sample_params=SAMPLER),
 }
 
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from PIL import Image
 
-INK, FAINT = "#26262b", "#8c8c94"
+INK, FAINT, PALE = "#26262b", "#8c8c94", "#c6c6cc"
 RC = {
     "axes.edgecolor": FAINT,
     "axes.labelcolor": INK,
@@ -97,16 +97,21 @@ def format_error_axis(axes: Axes) -> None:
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_ylabel("squared error")
+    axes.set_ylabel("mean squared error")
 
 
-def plot_message(text: str, figure_style: str, figure_palette: str, figure_dpi: int) -> Chart:
-    """Return a chart that only shows a text, for a figure without data."""
-    with open_figure(figure_style, figure_palette, figure_dpi, (6.4, 1.0)) as canvas:
-        (axes,) = canvas.panels
-        axes.set_axis_off()
-        axes.text(0, 0.5, text, va="center", fontsize=13)
-        return canvas.render_chart()
+def plot_score_point(axes: Axes, x: float, metrics: dict[str, Any], key: str, colour: Any) -> None:
+    """Plot the score `key` of the run's samples at `x`, with its 95 % interval, and the floor as a dashed line.
+
+    `metrics` are the scores in results/scores.json. A line shows the interval instead of matplotlib's error bar, since
+    it need not contain the score.
+    """
+    low, high, floor = (metrics[f"{key}_{name}"] for name in ("low", "high", "floor"))
+    axes.plot([x, x], [low, high], color=INK, linewidth=1.5, marker="_", markersize=9, zorder=3)
+    label = "this run, 95\u00a0% interval"
+    axes.plot([x], [metrics[key]], color=colour, linestyle="none", marker="*", markersize=14, label=label, zorder=4)
+    axes.axhline(floor, color=INK, linewidth=1.5, linestyle="--", label="real faces (floor)", zorder=1)
+    axes.set_ylim(bottom=min(0.0, *(1.1 * value for value in (low, floor, metrics[key]))))
 
 
 @contextmanager

@@ -27,7 +27,7 @@ SNAPSHOTS = 6  # snapshots of the EMA that a training saves
 BATCH = 32  # samples that the stage `sample` generates at once
 PAIRS = 3  # interpolations of the stage `transform`
 FORWARD = 1 / 3  # work of a forward pass, in training steps, which also compute gradients
-PROBES, LEVELS, PROBE_FACES = 20, 12, 96  # held-out errors during training, and noise levels at its end
+PROBES, LEVELS, PROBE_FACES = 6, 12, 96  # measurements of the errors during training, their noise levels and faces
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,10 @@ def _count_reference(p: Mapping[str, Any], images: int | None) -> Counted:
 
 
 def _count_train(p: Mapping[str, Any], images: int | None) -> Counted:
-    train, held_out = _count_split(p, images, PROBE_FACES)
-    probes = min(PROBES, -(-p["steps"] // p["log_every"]))
-    calls = p["steps"] + FORWARD * (probes + 2 * LEVELS)
-    faces = p["steps"] * p["batch_size"] + FORWARD * (probes * held_out + LEVELS * (train + held_out))
+    # The errors are measured once more at the end, by noise level, and on equally many faces of both splits.
+    probes = min(PROBES, -(-p["steps"] // p["log_every"])) + 1
+    calls = p["steps"] + FORWARD * probes * 2 * LEVELS
+    faces = p["steps"] * p["batch_size"] + FORWARD * probes * 2 * LEVELS * min(_count_split(p, images, PROBE_FACES))
     return calls, faces * p["image_size"] ** 2
 
 

@@ -27,12 +27,14 @@ def run(job: Job[Params]) -> None:
     The run record lists the sha256 of each figure's file and of its pixels.
     """
     records = list_records(job.inputs)
-    training_facts = next(record["facts"] for record in records if record["stage"] == "train")
+    by_stage = {record["stage"]: record for record in records}
     open_input = open_inputs(job.input)
 
     def get_arguments(figure: FigureSpec) -> dict[str, dict[str, Any]]:
         params = {key: getattr(job.params, key) for key in figure.params}
-        return {"params": params, "facts": {key: training_facts[key] for key in figure.facts}}
+        facts = {key: by_stage["train"]["facts"][key] for key in figure.facts}
+        facts |= {key: by_stage["sample"]["params"][key] for key in figure.sample_params}
+        return {"params": params, "facts": facts}
 
     @cache
     def plot(figure: FigureSpec) -> Image.Image | Chart | Frames:

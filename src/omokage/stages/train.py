@@ -26,7 +26,7 @@ def run(job: Job[Params]) -> None:
         job.output("results/noise_levels.csv"),
         result.network,
         setup.spec,
-        [setup.train_faces, setup.held_out_faces],
+        setup.get_splits(),
         setup.compute,
         job.params.seed,
     )

@@ -32,7 +32,7 @@ def train(
     """Train on uint8 faces [n, 3, h, w], and return the result.
 
     `log` gets a row of the loss table every `log_every` steps. At the steps of `choose_probe_steps`, the row includes
-    the held-out error, which `probe` returns. Training resumes from the newest checkpoint in `work`. A resumed run logs
+    the errors that `probe` returns. Training resumes from the newest checkpoint in `work`. A resumed run logs
     all earlier rows again, so it writes the same table as an uninterrupted run. Raises UserError if the training
     diverges, and Interrupted after SIGTERM, once a checkpoint is saved.
     """

@@ -8,6 +8,10 @@ from dvclive import Live
 
 from omokage.training.trainer import Row
 
+# The errors of the EMA network on faces of both splits, which only some rows have.
+ERRORS = ("train", "held_out")
+COLUMNS = ("step", "lr", "loss", *ERRORS)
+
 
 class LossTable:
     """The loss by step, as a CSV file at `path` and as DVCLive metrics in `live_folder` for `dvc exp show`.
@@ -22,7 +26,7 @@ class LossTable:
     @cached_property
     def _file(self) -> TextIO:
         file = self.path.open("w", newline="", encoding="utf-8")
-        file.write("step,lr,loss,held_out\n")
+        file.write(f"{','.join(COLUMNS)}\n")
         return file
 
     @cached_property
@@ -31,8 +35,8 @@ class LossTable:
 
     def add(self, row: Row) -> None:
         """Append one row and write it to disk at once, so that the user can watch the run."""
-        held_out = f"{row['held_out']:.6g}" if "held_out" in row else ""
-        self._file.write(f"{row['step']:.0f},{row['lr']:.6g},{row['loss']:.6g},{held_out}\n")
+        errors = ",".join(f"{row[column]:.6g}" if column in row else "" for column in ERRORS)
+        self._file.write(f"{row['step']:.0f},{row['lr']:.6g},{row['loss']:.6g},{errors}\n")
         self._file.flush()
         self._live.step = int(row["step"])
         self._live.log_metric("loss", float(f"{row['loss']:.6g}"), plot=False)

@@ -14,9 +14,8 @@ from omokage.params.train import Params
 from omokage.training.config import ComputeConfig, TrainingConfig
 from omokage.training.loop import train
 from omokage.training.trainer import Row, TrainingResult
-from omokage.training.validation import make_held_out_probe
+from omokage.training.validation import make_probe
 
-PROBE_FACES = 96  # held-out faces on which the error in the loss table is measured
 CHUNK_FACES = 1000  # faces whose pixels are summed at once, as 64-bit integers
 
 
@@ -65,6 +64,10 @@ class TrainingSetup:
         spec, config = make_configs(params, train_faces)
         return cls(spec, config, compute, train_faces, held_out_faces)
 
+    def get_splits(self) -> dict[str, Tensor]:
+        """Return the faces of both splits, by the names of the columns of the loss table."""
+        return {"train": self.train_faces, "held_out": self.held_out_faces}
+
     def train(self, work: Path, threads: int, log: Callable[[Row], None]) -> TrainingResult:
         """Train, or resume from a checkpoint below `work`, and return the result.
 
@@ -72,6 +75,5 @@ class TrainingSetup:
         threads, so each combination has its own checkpoints.
         """
         folder = work / f"{self.compute.device.type}-{self.compute.dtype}-{threads}"
-        faces = self.held_out_faces[:PROBE_FACES]
-        probe = make_held_out_probe(self.spec, faces, self.compute, self.config.seed)
+        probe = make_probe(self.spec, self.get_splits(), self.compute, self.config.seed)
         return train(self.train_faces, self.spec, self.config, self.compute, folder, log, probe)
