@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,16 +70,16 @@ UPSTREAM_STAGES = {
         },
     ),
     "sample": StageExample(
-        {"sampler": "ddim", "sample_steps": 20, "guidance_scale": 1.5},
+        {"ema_kind": "ema", "sampler": "ddim", "sample_steps": 20, "guidance_scale": 1.5},
         deps=("results/model.safetensors",),
         outs=("results/samples.safetensors", "results/frames.safetensors"),
         facts={"device": "cpu", "images": 24},
     ),
     "transform": StageExample(
-        {"transform_steps": 50},
+        {"transform_steps": 50, "transform_between": 8, "transform_strengths": [0.5, 0.95]},
         deps=("data/faces", "results/model.safetensors"),
         outs=("results/transformed.safetensors",),
-        facts={"device": "cpu"},
+        facts={"device": "cpu", "round_trip_grey_levels": [1.5, 4.25]},
     ),
     "evaluate": StageExample(
         {"extractor": "x"},
@@ -188,8 +189,9 @@ def _write_images(root: Path) -> None:
     shards.write_faces(root / "data/faces", "train", random_images(12))
     save_file({"samples": random_images(9)}, root / "results/samples.safetensors")
     save_file(make_data_card(random_images), root / "data/card.safetensors")
-    timesteps = torch.arange(5).flip(0).contiguous()
-    frames = {"t": timesteps, "x_t": random_images(5, 4), "x0": random_images(5, 4)}
+    log_snr = torch.tensor([-math.inf, -2.0, 0.0, 2.0, math.inf])
+    frames = {"t": torch.arange(-1, 4).flip(0).contiguous(), "log_snr": log_snr}
+    frames |= {"x_t": random_images(5, 4), "x0": random_images(5, 4)}
     save_file(frames, root / "results/frames.safetensors")
     transformed = {
         "faces": random_images(2),
@@ -204,12 +206,13 @@ def _write_images(root: Path) -> None:
 
 def _write_tables(root: Path) -> None:
     counts = {"train": 70, "held_out": 20, "dropped": {"duplicate": 9, "no face found": 1}}
-    losses = [f"{step},0.001,{1 / step},{1 / step if step > 20 else ''}" for step in (10, 20, 30, 40)]
+    errors = {10: ",", 20: "0.07,0.08", 30: ",", 40: "0.03,0.04"}
+    losses = [f"{step},0.001,{1 / step},{probed}" for step, probed in errors.items()]
     levels = [f"{t},{4 - t},{0.1 + t / 10},{0.12 + t / 10}" for t in range(8)]
     tables = {
         "curation.json": json.dumps(counts),
         "scores.json": json.dumps(METRICS),
-        "loss.csv": "\n".join(["step,lr,loss,held_out", *losses, ""]),
+        "loss.csv": "\n".join(["step,lr,loss,train,held_out", *losses, ""]),
         "noise_levels.csv": "\n".join(["t,log_snr,train,held_out", *levels, ""]),
         "neighbours.csv": NEIGHBOURS_CSV,
         "progress.csv": PROGRESS_CSV,

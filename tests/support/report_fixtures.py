@@ -75,12 +75,14 @@ TINY_RUN = replace(with_metrics(distance=9.0, n=16, n_reference=16, kid_floor=-0
 
 
 def make_denoising_frames(images: int, frames: int, side: int = 16) -> dict[str, Any]:
-    """Return the arrays of results/frames.safetensors: noise that fades to one colour for each image."""
+    """Return the arrays of sampling/frames.stack_frames: noise that fades to one colour for each image."""
     noise = np.random.default_rng(0).integers(0, 256, (frames, images, 3, side, side))
     clean = 200 - 20 * np.arange(images)[:, None, None, None] + np.zeros_like(noise)
     strength = np.linspace(1, 0, frames)[:, None, None, None, None]
     x_t = (strength * noise + (1 - strength) * clean).astype(np.uint8)
-    return {"t": np.arange(frames)[::-1].copy(), "x_t": x_t, "x0": clean.astype(np.uint8)}
+    log_snr = np.linspace(-6, 6, frames, dtype=np.float32)
+    log_snr[-1] = np.inf
+    return {"t": np.arange(-1, frames - 1)[::-1].copy(), "log_snr": log_snr, "x_t": x_t, "x0": clean.astype(np.uint8)}
 
 
 def write_report_inputs(root: Path, title: str = f"Title {UNTRUSTED_TEXT}", run: Run = TINY_RUN) -> Job[Params]:

@@ -1,7 +1,8 @@
 """The plots of single figures: their content, and the limits of their file sizes."""
 
 import io
-from collections.abc import Callable
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 from support.fixtures import METRICS, NEIGHBOURS_CSV, PROGRESS_CSV, STUDY_CSV, hash_text
+from support.report_fixtures import GOOD_RUN
 
 from omokage.data import text_arrays
 from omokage.figures import (
@@ -20,6 +22,7 @@ from omokage.figures import (
     denoising,
     loss,
     neighbours,
+    noise_levels,
     noising,
     progress,
     samples,
@@ -28,23 +31,35 @@ from omokage.figures import (
     study,
     transformed,
 )
+from omokage.figures.sheet import describe_size, enlarge_image
+from omokage.figures.style import Chart
 from omokage.report.embedded_figure import EmbeddedFigure
+from omokage.report.run import NoiseLevel
+from omokage.report.training_loss import compute_mean_error
+from omokage.report.wording import format_number
 from omokage.stamps.stamp import save_gif, save_png, save_svg
 
 STYLE: dict[str, Any] = {"figure_style": "whitegrid", "figure_palette": "colorblind", "figure_dpi": 120}
+
+RUN: dict[str, Any] = {"ema_kind": "ema", "sampler": "ddim", "sample_steps": 20}
 
 
 def make_noise(*shape: int) -> Any:
     return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
+def make_frames(count: int, side: int) -> dict[str, Any]:
+    """Return noise in the form of the frames of a denoising (see sampling/frames.py)."""
+    images = {key: make_noise(count, 8, 3, side, side) for key in ("x_t", "x0")}
+    return {"t": np.arange(count), "log_snr": np.linspace(-6, 6, count), **images}
+
+
 def plot_noise(side: int) -> dict[str, Image.Image]:
     """Return every sheet, plotted from noise images of this side length, which cannot be compressed."""
-    frames = {"t": np.arange(11), "x_t": make_noise(11, 8, 3, side, side), "x0": make_noise(11, 8, 3, side, side)}
     card = {
         "pictures": make_noise(40, 3, 96, 96),
         "boxes": np.zeros((0, 6), np.int16),
-        "dropped": make_noise(12, 3, side, side),
+        "dropped": make_noise(12, 3, 96, 96),
         "kinds": text_arrays.encode(["duplicate"] * 12),
         "sizes": np.full(9, 100, np.int32),
         **{f"{split}_faces": make_noise(12, 3, side, side) for split in ("train", "held_out")},
@@ -64,7 +79,7 @@ def plot_noise(side: int) -> dict[str, Image.Image]:
     many_images = make_noise(64, 3, side, side)
     return {
         "samples": samples.plot(many_images, many_images, grid_side=8),
-        "denoising": denoising.plot(frames),
+        "denoising": denoising.plot(make_frames(11, side)),
         "noising": noising.plot(make_noise(3, 3, side, side), **noise_schedule, mean=[0.5] * 3, std=0.3),
         "contact": contact.plot(card),
         "data_card": data_card.plot(card, counts, **STYLE),
@@ -78,8 +93,7 @@ def plot_noise(side: int) -> dict[str, Image.Image]:
 def test_sheets_of_noise_stay_within_the_size_limit_of_a_run(side: int, tmp_path: Path) -> None:
     for name, sheet in plot_noise(side).items():
         save_png(sheet, tmp_path / f"{name}.png", {})
-    frames = {"t": np.arange(11), "x_t": make_noise(11, 8, 3, side, side), "x0": make_noise(11, 8, 3, side, side)}
-    save_gif(*animation.plot(frames), tmp_path / "animation.gif", {})
+    save_gif(*animation.plot(make_frames(11, side)), tmp_path / "animation.gif", {})
     files = list(tmp_path.iterdir())
     embedded = sum(len(EmbeddedFigure("", "", path).data_uri) for path in files if path.suffix == ".png")
     sizes = {path.stem: path.stat().st_size for path in files}
@@ -88,21 +102,22 @@ def test_sheets_of_noise_stay_within_the_size_limit_of_a_run(side: int, tmp_path
 
 
 def test_an_animation_of_large_images_shows_fewer_of_them(tmp_path: Path) -> None:
-    frames = {"t": np.arange(12), "x_t": make_noise(12, 8, 3, 48, 48), "x0": make_noise(12, 8, 3, 48, 48)}
-    save_gif(*animation.plot(frames), tmp_path / "x.gif", {})
+    save_gif(*animation.plot(make_frames(12, 48)), tmp_path / "x.gif", {})
     assert 50_000 < (tmp_path / "x.gif").stat().st_size < 300_000
 
 
 def test_charts_of_long_tables_stay_small(tmp_path: Path) -> None:
     steps = np.arange(10, 300_000, 10)
     rows = pd.DataFrame({"step": steps, "lr": 1e-3, "loss": np.random.default_rng(0).random(len(steps)) + 0.1})
-    rows["held_out"] = rows["loss"].where(rows.index % 1500 == 0)
+    rows["train"] = rows["held_out"] = rows["loss"].where(rows.index % 1500 == 0)
     entries = [(w, s, e, 9.5, 0.1, 100) for w in ("ema", "raw") for s in "abcde" for e in (5, 10, 20, 50, 100)]
     charts = {
         "loss": loss.plot(rows, **STYLE),
         "schedule": schedule.plot(schedule="linear", timesteps=10_000, zero_snr=True, log_snr_shift=0.0, **STYLE),
         "scores": scores.plot(METRICS, **STYLE),
-        "study": study.plot(pd.DataFrame(entries, columns=STUDY_CSV.split("\n")[0].split(",")), **STYLE),
+        "study": study.plot(
+            pd.DataFrame(entries, columns=STUDY_CSV.split("\n")[0].split(",")), METRICS, **RUN, **STYLE
+        ),
     }
     # A stamp of 25 kB is packed.
     stamp = {"hashes": [hash_text(str(number)) for number in range(100)], "words": "parameters " * 1700}
@@ -130,9 +145,54 @@ def test_samples_closest_to_a_training_face_come_first(monkeypatch: pytest.Monke
     assert (train_distance.cells, held_out_distance.cells) == (["9.5", "20.5", "30.5"], ["31.0", "7.0", "20.0"])
 
 
-@pytest.mark.parametrize(("plot", "table"), [(progress.plot, PROGRESS_CSV), (study.plot, STUDY_CSV)])
-def test_a_chart_without_data_holds_a_message(plot: Callable[..., Any], table: str) -> None:
-    rows = pd.read_csv(io.StringIO(table))
-    message = plot(rows.head(0), **STYLE)
-    assert message.image.height < 0.4 * plot(rows, **STYLE).image.height
-    assert np.asarray(message.image.convert("L")).min() < 80
+def read_texts(chart: Chart) -> set[str]:
+    """Return the texts of a chart, which matplotlib writes as comments into the SVG."""
+    return {text.strip() for text in re.findall("<!--(.*?)-->", chart.svg)}
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+def test_progress_and_study_show_the_score_of_the_run_and_the_floor_if_nothing_else_was_asked_for(rows: int) -> None:
+    losses = pd.DataFrame({"step": [10, 40]})
+    charts = {
+        "progress": progress.plot(pd.read_csv(io.StringIO(PROGRESS_CSV)).head(rows), losses, METRICS, **STYLE),
+        "study": study.plot(pd.read_csv(io.StringIO(STUDY_CSV)).head(rows), METRICS, **RUN, **STYLE),
+    }
+    own = {"this run, 95\u00a0% interval", "real faces (floor)"}
+    for name, chart in charts.items():
+        is_shown = own <= read_texts(chart)
+        assert is_shown == (rows == 0 or name == "study"), read_texts(chart)
+    assert ("40" in read_texts(charts["progress"])) and ("20" in read_texts(charts["study"]))
+
+
+def test_the_error_by_noise_level_names_the_means_that_the_report_names(tmp_path: Path) -> None:
+    table = pd.DataFrame({"t": [1, 2], "log_snr": [1.0, -1.0], "train": [0.1, 0.3], "held_out": [0.2, 0.5]})
+    texts = read_texts(noise_levels.plot(table, **STYLE))
+    run = replace(GOOD_RUN, levels=[NoiseLevel(1.0, 0.1, 0.2), NoiseLevel(-1.0, 0.3, 0.5)])
+    for split, name in (("train", "training faces"), ("held_out", "held-out faces")):
+        assert f"{name}, mean {format_number(compute_mean_error(run, split))}" in texts
+
+
+def test_the_denoising_starts_with_noise_and_ends_with_the_clean_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    composed: list[Any] = []
+
+    def compose_rows(title: str, rows: Any) -> Image.Image:
+        composed.append(rows)
+        return Image.new("RGB", (9, 9))
+
+    monkeypatch.setattr(denoising, "compose_rows", compose_rows)
+    frames = make_frames(4, 8) | {"t": np.array([999, 700, 50, -1]), "log_snr": np.array([-np.inf, 0, 6, np.inf])}
+    denoising.plot(frames)
+    timesteps, ratios, noisy, *_ = composed[0]
+    assert timesteps.cells == ["999", "700", "50", "clean"]
+    assert ratios.cells == ["−∞", "+0.0", "+6.0", "+∞"]
+    assert np.array_equal(noisy.cells, frames["x_t"][:, 0])
+
+
+@pytest.mark.parametrize(("side", "width"), [(16, 96), (32, 96), (48, 96), (64, 128), (96, 96), (128, 128)])
+def test_faces_are_enlarged_by_an_integer_factor_to_at_least_96_pixels(side: int, width: int) -> None:
+    face = make_noise(3, side, side)
+    enlarged = np.asarray(enlarge_image(face))
+    factor = width // side
+    assert np.array_equal(enlarged, face.transpose(1, 2, 0).repeat(factor, 0).repeat(factor, 1))
+    expected = "not enlarged" if factor == 1 else f"enlarged {factor} times (nearest neighbour)"
+    assert describe_size(face) == f"{side} × {side} pixels, {expected}"

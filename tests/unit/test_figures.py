@@ -73,6 +73,8 @@ def test_a_stamp_contains_what_the_figure_depends_on_and_nothing_else(finished_j
     noising = stamps["noising.png"]
     assert noising["params"] == {"schedule": "cosine", "timesteps": 1000, "zero_snr": False, "log_snr_shift": 0.0}
     assert noising["facts"] == {"mean": [0.5, 0.4, 0.3], "std": 0.3}
+    study = stamps["study.png"]
+    assert study["facts"] == {"ema_kind": "ema", "sampler": "ddim", "sample_steps": 20}
     assert noising["deps"] == {"data/faces": hash_text("data/faces")}
 
 
@@ -156,7 +158,7 @@ def test_faces_are_shown_pixel_by_pixel(finished_job: Job[Params]) -> None:
     face = shards.read_faces(finished_job.input("data/faces"), "held_out")[0].permute(1, 2, 0).numpy()
     with Image.open(finished_job.output("results/figures/samples.png")) as image:
         sheet = np.asarray(image.convert("RGB"))
-    enlarged = face.repeat(8, 0).repeat(8, 1)
+    enlarged = face.repeat(12, 0).repeat(12, 1)
     height, width = enlarged.shape[:2]
     windows = np.lib.stride_tricks.sliding_window_view(sheet, (height, width, 3)).reshape(-1, height, width, 3)
     assert any(np.array_equal(window, enlarged) for window in windows)
@@ -168,7 +170,7 @@ def test_the_animation_ends_with_the_clean_images_and_shows_them_longer(finished
         for index in range(image.n_frames):
             image.seek(index)
             durations.append(image.info["duration"])
-    assert image.n_frames == 6
+    assert image.n_frames == 5
     assert durations[-1] > 5 * durations[0]
 
 

@@ -165,7 +165,11 @@ DESCRIPTIONS: dict[str, Description] = {
     ),
     "samples": Description(500, "number of samples to generate and evaluate"),
     "sample_seed": Description(0, "seed of the samples; the noise of sample i depends only on sample_seed and i"),
-    "denoising_frames": Description(11, "number of sampling steps stored for the denoising figure and animation"),
+    "denoising_frames": Description(
+        11,
+        "frames stored for the denoising figure and animation: pure noise, sampling steps evenly in log-SNR, and the "
+        "clean image",
+    ),
     "progress_samples": Description(
         64,
         "samples per training snapshot for the curve of distance during training, without autoguidance; at least 2, or "

@@ -5,9 +5,18 @@ from functools import partial
 
 from PIL import Image
 
-from omokage.figures.sheet import PAPER, Images, add_margin, choose_fitting, tile_images, write_label
+from omokage.figures.sheet import (
+    PAPER,
+    Images,
+    add_margin,
+    choose_fitting,
+    describe_size,
+    measure_text,
+    tile_images,
+    write_label,
+)
 
-BUDGET, MIN_SIDE = 400_000, 3
+BUDGET, MIN_SIDE, GAP = 400_000, 2, 2
 
 
 def plot(samples: Images, held_out: Images, *, grid_side: int) -> Image.Image:
@@ -21,12 +30,14 @@ def plot(samples: Images, held_out: Images, *, grid_side: int) -> Image.Image:
 
 
 def _compose(samples: Images, held_out: Images, side: int) -> Image.Image:
-    left, right = (tile_images(images[: side * side], side, 64, 2) for images in (samples, held_out))
-    gap = max(12, left.width // 18)
+    left, right = (tile_images(images[: side * side], side, gap=GAP) for images in (samples, held_out))
+    gap, footer = max(12, left.width // 18), describe_size(samples)
+    # On a page 390 pixels wide, the headings and the footer are about 10 pixels high.
     size = max(14, left.width // 18)
-    head = round(1.8 * size)
-    sheet = Image.new("RGB", (2 * left.width + gap, head + left.height), PAPER)
+    head, width = round(1.8 * size), max(2 * left.width + gap, measure_text(footer, size))
+    sheet = Image.new("RGB", (width, 2 * head + left.height), PAPER)
     for grid, x, heading in ((left, 0, "samples"), (right, left.width + gap, "held-out faces")):
         sheet.paste(grid, (x, head))
         write_label(sheet, (x, head - round(0.6 * size)), heading, size, "ls")
+    write_label(sheet, (0, head + left.height + head / 2), footer, size, "lm", faint=True)
     return add_margin(sheet)

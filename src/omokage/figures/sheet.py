@@ -1,6 +1,6 @@
 """Compose sheets: grids of small images with labels.
 
-Images are enlarged without smoothing, so that single pixels stay visible.
+Images are enlarged by an integer factor without smoothing (nearest neighbour), so that single pixels stay visible.
 """
 
 import io
@@ -22,11 +22,34 @@ Images = NDArray[np.uint8]
 Frames = tuple[list[Image.Image], list[int]]
 
 
-def resize_to_tile(image: Images, side: int = TILE_SIDE) -> Image.Image:
+def enlarge_image(image: Images) -> Image.Image:
+    """Return `image`, a uint8 array of shape [3, h, w], as a Pillow image at least TILE_SIDE pixels wide.
+
+    It is enlarged without smoothing, by the factor of `compute_factor`.
+    """
+    tile = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
+    factor = compute_factor(tile.width)
+    return tile.resize((tile.width * factor, tile.height * factor), Image.Resampling.NEAREST)
+
+
+def compute_factor(width: int) -> int:
+    """Return the smallest integer factor that enlarges an image of this width to at least TILE_SIDE pixels."""
+    return -(-TILE_SIDE // width)
+
+
+def describe_size(images: Images) -> str:
+    """Return the size of images, uint8 [..., 3, h, w], and how `enlarge_image` enlarges them, in words."""
+    height, width = images.shape[-2:]
+    factor = compute_factor(width)
+    scale = f"enlarged {factor} times (nearest neighbour)" if factor > 1 else "not enlarged"
+    return f"{width} × {height} pixels, {scale}"
+
+
+def fit_image(image: Images, side: int) -> Image.Image:
     """Return `image`, a uint8 array of shape [3, h, w], as a Pillow image about `side` pixels wide.
 
-    A wider image is shrunk to `side` x `side` pixels. Any other image is enlarged without smoothing by an integer
-    factor: the one nearest to `side` / w.
+    A wider image is shrunk to `side` x `side` pixels (Lanczos). Any other image is enlarged without smoothing by an
+    integer factor: the one nearest to `side` / w.
     """
     tile = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
     if tile.width > side:
@@ -35,9 +58,12 @@ def resize_to_tile(image: Images, side: int = TILE_SIDE) -> Image.Image:
     return tile.resize((tile.width * factor, tile.height * factor), Image.Resampling.NEAREST)
 
 
-def tile_images(images: Images, columns: int, side: int = TILE_SIDE, gap: int = GAP) -> Image.Image:
-    """Return a grid of images, uint8 [n, 3, h, w], filled row by row; `gap` is the space between them in pixels."""
-    tiles = [resize_to_tile(image, side) for image in images]
+def tile_images(images: Images, columns: int, side: int | None = None, gap: int = GAP) -> Image.Image:
+    """Return a grid of images, uint8 [n, 3, h, w], filled row by row; `gap` is the space between them in pixels.
+
+    The images are about `side` pixels wide (see `fit_image`), or without `side` at least TILE_SIDE pixels.
+    """
+    tiles = [enlarge_image(image) if side is None else fit_image(image, side) for image in images]
     step = tiles[0].width + gap
     rows = -(-len(tiles) // columns)
     sheet = Image.new("RGB", (columns * step - gap, rows * step - gap), PAPER)
@@ -59,14 +85,20 @@ class Row:
 
 
 def compose_rows(title: str, rows: Sequence[Row]) -> Image.Image:
-    """Return a sheet with a title and these rows, as a palette image. At least one row must have images."""
+    """Return a sheet with a title and these rows. At least one row must have images.
+
+    A line below the rows says how large the images are, and by which factor they are enlarged.
+    """
     strips = [tile_images(row.cells, len(row.cells)) if isinstance(row.cells, np.ndarray) else row for row in rows]
     width, height = next(strip.size for strip in strips if isinstance(strip, Image.Image))
+    footer = describe_size(next(row.cells for row in rows if isinstance(row.cells, np.ndarray)))
     left = 16 + max(measure_text(line, TEXT_SIZE) for row in rows for line in row.name.split("\n"))
     heights = [height + GAP if isinstance(strip, Image.Image) else LINE_HEIGHT for strip in strips]
     tops = np.cumsum([TITLE_SIZE + 20, *heights]) + np.cumsum([0, *(20 * row.gap_above for row in rows[1:]), 0])
-    sheet = Image.new("RGB", (max(left + width, measure_text(title, TITLE_SIZE)), int(tops[-1])), PAPER)
+    full_width = max(left + width, measure_text(title, TITLE_SIZE), measure_text(footer, TEXT_SIZE))
+    sheet = Image.new("RGB", (full_width, int(tops[-1]) + LINE_HEIGHT), PAPER)
     write_label(sheet, (0, TITLE_SIZE), title, TITLE_SIZE, "ls")
+    write_label(sheet, (0, int(tops[-1]) + LINE_HEIGHT / 2), footer, TEXT_SIZE, "lm", faint=True)
     for row, strip, top, row_height in zip(rows, strips, tops.tolist(), heights, strict=False):
         lines = row.name.split("\n")
         for number, line in enumerate(lines):
@@ -79,27 +111,45 @@ def compose_rows(title: str, rows: Sequence[Row]) -> Image.Image:
         for column, text in enumerate(strip.cells):
             centre = (left + column * step + (step - GAP) / 2, top + row_height / 2)
             write_label(sheet, centre, str(text), TEXT_SIZE, "mm")
-    # A palette image takes a third of the bytes of an RGB image.
-    return add_margin(sheet).quantize(256, dither=Image.Dither.NONE)
+    return add_margin(sheet)
 
 
 def choose_fitting(variants: Iterable[Callable[[], Image.Image]], budget: int) -> Image.Image:
-    """Return the first variant of a sheet that has at most `budget` bytes as a PNG, or the last variant if none has.
+    """Return the first variant of a sheet that has at most `budget` bytes as a PNG.
 
-    `variants` are functions that compose the sheet, the largest first. The budget keeps the repository small, because
-    git stores the figures of every run and images of noise compress badly.
+    If none has, return the last one as a palette image. `variants` are functions that compose the sheet, the largest
+    first. The budget keeps the repository small, because git stores the figures of every run and images of noise
+    compress badly.
     """
     for draw in variants:
         sheet, buffer = draw(), io.BytesIO()
         sheet.save(buffer, "PNG")
         if len(buffer.getvalue()) <= budget:
-            break
-    return sheet
+            return sheet
+    return reduce_colours(sheet)
+
+
+def choose_fitting_colours(variants: Iterable[Callable[[], Image.Image]], budget: int) -> Image.Image:
+    """Return `choose_fitting` of the variants, each followed by the same sheet as a palette image.
+
+    This is for sheets with much noise, where 256 colours are enough and take a third of the bytes.
+    """
+    return choose_fitting((v for draw in variants for v in (draw, lambda draw=draw: reduce_colours(draw()))), budget)
+
+
+def reduce_colours(sheet: Image.Image) -> Image.Image:
+    """Return the sheet as a palette image with 256 colours, without dithering."""
+    return sheet.convert("RGB").quantize(256, dither=Image.Dither.NONE)
 
 
 def add_margin(sheet: Image.Image) -> Image.Image:
     """Return the sheet with a white margin of 12 pixels."""
     return ImageOps.expand(sheet, 12, PAPER)
+
+
+def format_log_snr(log_snr: float) -> str:
+    """Return a log-SNR in nats as text, with its sign and one decimal, or an infinity sign."""
+    return f"{log_snr:+z.1f}".replace("-", "−").replace("inf", "∞")
 
 
 def write_label(

@@ -4,7 +4,7 @@ The bytes of a sample do not depend on the number of samples or of jobs. Each jo
 run's work folder. The stage then collects all batches, and generates those that are missing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,6 +21,7 @@ from omokage.diffusion import posthoc_ema
 from omokage.diffusion.model import copy_with_weights, load_model
 from omokage.params.sample import Params, parse_study_entry
 from omokage.sampling.denoiser import Denoiser, make_denoiser
+from omokage.sampling.frames import choose_steps, join_steps, stack_frames
 from omokage.sampling.guidance import make_guided_denoiser
 from omokage.sampling.sample_sets import Label
 from omokage.sampling.samplers import SamplerStep, count_timesteps, get_sampler
@@ -98,8 +99,7 @@ class BatchSampler:
         """Return batch `number` of the set `name`, as `samples`, uint8 [batch, 3, h, w].
 
         If this run has generated the batch before, it is read from the work folder. The first batch of the set
-        `samples` also has f frames of the denoising of its first n images. They are the timesteps `t` [f], the noisy
-        images `x_t`, uint8 [f, n, 3, h, w], and the clean images `x0` predicted from x_t, of the same shape.
+        `samples` also has the frames of the denoising of its first images (see frames.stack_frames).
         """
         path = self.work / f"batch-{name}-{number:06d}.safetensors"
         if not path.exists():
@@ -144,35 +144,34 @@ class BatchSampler:
         choose_timesteps = SPACINGS[self.p.timestep_spacing]
         timesteps = choose_timesteps(denoiser.schedule, count_timesteps(config.sampler, config.evaluations))
         end, has_frames = len(timesteps) - 1, (name, number) == ("samples", 0)
-        count = self.p.denoising_frames
-        frame_numbers = {round(frame * end / (count - 1)) for frame in range(count)} if has_frames else {end}
+        log_snr = denoiser.schedule.log_snr[timesteps].tolist()
+        chosen = choose_steps(log_snr, self.p.denoising_frames) if has_frames else []
         first = number * self.batch_size
         with explain_large_batch("sampling", self.micro_batch, self.spec.architecture.image_size):
             parts = [
-                self._generate_frames(denoiser, config.sampler, timesteps, images, frame_numbers)
+                self._generate_steps(denoiser, config.sampler, timesteps, images, {*chosen, end})
                 for images in _split_range(range(first, first + self.batch_size), self.micro_batch)
             ]
-        x_t, x0 = (torch.cat(tensors, 1) for tensors in zip(*parts, strict=True))
-        batch = {"samples": x0[-1].clone()}
+        batch = {"samples": torch.cat([part[end].x0 for part in parts])}
         if has_frames:
             shown = min(FRAME_IMAGES, config.count)
-            batch["t"] = torch.tensor([timesteps[i] for i in sorted(frame_numbers)])
-            batch |= {"x_t": x_t[:, :shown].contiguous(), "x0": x0[:, :shown].contiguous()}
+            steps = [join_steps([part[i] for part in parts], shown) for i in chosen]
+            batch |= stack_frames(steps, [log_snr[i] for i in chosen], batch["samples"][:shown])
         return batch
 
-    def _generate_frames(
-        self, denoiser: Denoiser, sampler: str, timesteps: Sequence[int], images: range, frame_numbers: set[int]
-    ) -> tuple[Tensor, Tensor]:
-        """Return x_t and x0 at the timesteps with the numbers `frame_numbers`, uint8 [frames, n, 3, h, w] each.
+    def _generate_steps(
+        self, denoiser: Denoiser, sampler: str, timesteps: Sequence[int], images: range, numbers: Collection[int]
+    ) -> dict[int, SamplerStep]:
+        """Return the sampler's steps with these numbers, with x_t and x0 as uint8 images [n, 3, h, w].
 
-        They are converted step by step, because all frames in float take too much memory.
+        They are converted step by step, because all of them in float take too much memory.
         """
-        steps = self._denoise(denoiser, sampler, timesteps, images)
-        frames = [
-            (self._to_images(step.x_t), self._to_images(step.x0)) for i, step in enumerate(steps) if i in frame_numbers
-        ]
-        x_t, x0 = (torch.stack(tensors) for tensors in zip(*frames, strict=True))
-        return x_t, x0
+        steps = enumerate(self._denoise(denoiser, sampler, timesteps, images))
+        return {
+            i: SamplerStep(step.t, self._to_images(step.x_t), self._to_images(step.x0))
+            for i, step in steps
+            if i in numbers
+        }
 
     def _to_images(self, x: Tensor) -> Tensor:
         return self.spec.to_images(x).cpu()
