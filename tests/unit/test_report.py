@@ -50,7 +50,14 @@ def load_snapshot(name: str) -> Run:
         file = SNAPSHOTS / name / Path(path).name
         return file if file.exists() else SNAPSHOTS / "good" / file.name
 
-    return Run.load(locate, batch_size=32, prediction="v", duration=Duration("cpu"))
+    return Run.load(
+        locate,
+        [
+            {"stage": "train", "params": {"batch_size": 32, "prediction": "v"}},
+            {"stage": "sample", "params": {"guidance_scale": 1.0}},
+        ],
+        Duration("cpu"),
+    )
 
 
 def with_progress(*distances: float) -> Run:

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from ruamel.yaml import YAML
-from safetensors.numpy import save_file
 from support.clone import PYTHON_PATH, ROOT
 from support.fixtures import UPSTREAM_STAGES
 from support.html_parsers import Elements, ParamsFile
@@ -72,7 +71,7 @@ def test_the_report_gives_the_time_of_its_own_training_and_without_all_stages_no
 def test_markdown_links_the_figures_next_to_it_and_escapes_all_text(job: Job[Params]) -> None:
     path = job.output("results/report.md")
     markdown = path.read_text()
-    figures = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", markdown)
+    figures = re.findall(r"!\[(?:[^\]\\]|\\.)*\]\(([^)]*)\)", markdown)
     assert len(figures) == len(CAPTIONS) - 1 and all((path.parent / figure).is_file() for figure in figures)
     assert "<script" not in markdown and "javascript:" not in markdown
     assert "| schedule | cosine | train |" in markdown and "| lr | 0.001 | 0.006 | train |" in markdown
@@ -157,25 +156,27 @@ def test_two_processes_write_the_same_bytes(job: Job[Params], tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(("side", "faces"), [(16, 8), (32, 8), (64, 4), (128, 1)])
-def test_a_sprite_sheet_of_larger_faces_has_fewer_of_them(side: int, faces: int, tmp_path: Path) -> None:
+def test_a_sprite_sheet_of_larger_faces_has_fewer_of_them(side: int, faces: int) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (11, 8, 3, side, side), np.uint8)
-    save_file({"t": np.arange(11)[::-1].copy(), "x_t": noise, "x0": np.full_like(noise, 99)}, tmp_path / "frames")
-    sheet = SpriteSheet.load(tmp_path / "frames")
-    assert sheet.faces == faces and sheet.timesteps[0] == 10 and sheet.timesteps[-1] == 0
+    log_snr = np.array([*range(-5, 5), np.inf])
+    frames = {"t": np.arange(-1, 10)[::-1], "log_snr": log_snr, "x_t": noise, "x0": np.full_like(noise, 99)}
+    sheet = SpriteSheet.pack(frames)
+    assert sheet.faces == faces and sheet.timesteps[0] == "9" and sheet.timesteps[-1] == "clean"
+    assert sheet.labels[0] == "t = 9, log-SNR −5.0" and sheet.labels[-1] == "clean image"
     assert len(sheet.data_uri) < 1.4 * MAX_BYTES
 
 
-def test_a_sprite_sheet_has_a_column_per_timestep_and_two_rows_per_face(tmp_path: Path) -> None:
+def test_a_sprite_sheet_has_a_column_per_frame_and_two_rows_per_face() -> None:
     x_t = np.zeros((3, 2, 3, 16, 16), np.uint8)
     for frame, face in np.ndindex(3, 2):
         x_t[frame, face] = 20 * frame + 100 * face
-    save_file({"t": np.array([9, 4, 0]), "x_t": x_t, "x0": x_t + 10}, tmp_path / "frames")
-    sheet = SpriteSheet.load(tmp_path / "frames")
+    levels = {"t": np.array([9, 4, -1]), "log_snr": np.array([-np.inf, 1, np.inf])}
+    sheet = SpriteSheet.pack({**levels, "x_t": x_t, "x0": x_t + 10})
     with Image.open(io.BytesIO(decode_data_uri(sheet.data_uri))) as image:
         centres = np.asarray(image.convert("L"))[8::16, 8::16].astype(int)
     expected = [[0, 20, 40], [10, 30, 50], [100, 120, 140], [110, 130, 150]]
     assert np.abs(centres - expected).max() <= 2
-    assert (sheet.timesteps, sheet.faces, sheet.side) == ([9, 4, 0], 2, 16)
+    assert (sheet.timesteps, sheet.faces, sheet.side) == (["9", "4", "clean"], 2, 16)
 
 
 def test_a_plot_is_embedded_as_svg_unless_that_is_much_larger(tmp_path: Path) -> None:

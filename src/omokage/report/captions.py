@@ -1,6 +1,6 @@
 """The figures of the report: the section that shows each of them, and its caption.
 
-The HTML page also uses the captions as alternative texts (alt). Snakemake's report has the sections as categories.
+A caption says what a figure is, and alt_texts.py what it shows. Snakemake's report has the sections as categories.
 """
 
 from dataclasses import dataclass
@@ -34,15 +34,20 @@ CAPTIONS: dict[str, Caption] = {
     "samples": Caption(
         "Samples",
         "Samples of the model (left) and held-out real faces (right). Both are the first of their set, in order, "
-        "not selected.",
+        "not selected. Enlarged without smoothing (nearest neighbour) by the factor below the grids.",
         is_wide=True,
     ),
     # The name of denoising.gif, since denoising.png is another figure.
-    "animation": Caption("Denoising", "Denoising of a few samples. The animation pauses on the last frame."),
+    "animation": Caption(
+        "Denoising",
+        "Denoising of a few samples, from pure noise to the clean image, on which the animation pauses. The frames are "
+        "spread evenly in log signal-to-noise ratio (log-SNR, in nats).",
+    ),
     "denoising": Caption(
         "Denoising",
-        "Denoising of a few samples: the noisy image x_t at timestep t, and the clean image that the network predicts "
-        "from it.",
+        "Denoising of a few samples, from pure noise to the clean image: the noisy image x_t at timestep t, and the "
+        "clean image that the network predicts from it. The columns are spread evenly in log-SNR, as far as the "
+        "sampler's steps allow.",
     ),
     "between": Caption(
         "Denoising",
@@ -61,9 +66,14 @@ CAPTIONS: dict[str, Caption] = {
     ),
     "progress": Caption(
         "Sample quality",
-        "Score during training, from few samples per snapshot. Compare these scores only with each other.",
+        "Score during training, from few samples per snapshot. Compare these scores only with each other. With "
+        "progress_samples: 0, the chart has the score at the end of training.",
     ),
-    "study": Caption("Sample quality", "Samplers and EMA weights compared, by network evaluations per image (NFE)."),
+    "study": Caption(
+        "Sample quality",
+        "Samplers and EMA weights compared, by network evaluations per image (NFE). The star is the score of the run's "
+        "own samples, and the dashed line that of real faces (floor).",
+    ),
     "neighbours": Caption(
         "Memorisation",
         "The samples closest to a training face, with that face and the closest held-out face. "
@@ -71,13 +81,14 @@ CAPTIONS: dict[str, Caption] = {
     ),
     "loss": Caption(
         "Training",
-        "Loss on training and held-out faces by training step: mean squared error on whitened images, no unit, "
-        "logarithmic. Below: the learning rate.",
+        "Mean squared error by training step, on whitened images, without unit or loss weights, logarithmic. Grey: the "
+        "training loss of each step, of the network without EMA. In colour: the EMA network on as many training and "
+        "held-out faces, with the same noise levels and the same noise. Below: the learning rate.",
     ),
     "noise_levels": Caption(
         "Training",
-        "Squared error by noise level, given as log signal-to-noise ratio in nats: noise on the left, clean images on "
-        "the right. The shaded gap between training and held-out faces is overfitting.",
+        "Mean squared error of the EMA network by noise level, given as log signal-to-noise ratio in nats: noise on "
+        "the left, clean images on the right. The shaded gap is the difference between held-out and training faces.",
     ),
     "transformed": Caption(
         "Image editing",

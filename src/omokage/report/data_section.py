@@ -5,10 +5,10 @@ from typing import Any
 
 from omokage.report.content import Block, BulletList, Link
 from omokage.report.run import Run
-from omokage.report.settings import Row, find_facts, merge_params, tabulate_settings
+from omokage.report.settings import Row, merge_params, tabulate_settings
 from omokage.report.tables import tabulate_dropped
 from omokage.report.wording import format_count, format_number, format_percent, join_words
-from omokage.stamps.records import Record
+from omokage.stamps.records import Record, find_record
 
 HEADING = "Data"
 SOURCES = {
@@ -29,7 +29,7 @@ SEARCHED = {
 
 def describe_data(run: Run, records: Sequence[Record], manifest: Mapping[str, Any]) -> tuple[str, list[Block]]:
     """Return heading and blocks of the section on the data. `manifest` is the content of data/manifest.json."""
-    params, facts = merge_params(records), find_facts(records, "train")
+    params, facts = merge_params(records), find_record(records, "train")["facts"]
     dropped = tabulate_dropped(run)
     return HEADING, [
         _describe_source(run.faces, manifest),

@@ -19,7 +19,7 @@ class EmbeddedFigure:
 
     `path` is the address that the report links to, relative to the report. `file` is where the PNG or GIF is read from,
     and `svg` where the SVG of a chart is read from (None for other figures). `is_wide` lets it have the full width of
-    the page. `alt` describes the figure to readers who cannot see it; if it is empty, the caption does.
+    the page. `alt` is the alternative text, which says what the figure shows.
     """
 
     path: str
@@ -28,11 +28,6 @@ class EmbeddedFigure:
     svg: Path | None = None
     is_wide: bool = False
     alt: str = ""
-
-    @property
-    def description(self) -> str:
-        """The alternative text: `alt`, or the caption if it is empty."""
-        return self.alt or self.caption
 
     @property
     def size(self) -> tuple[int, int]:

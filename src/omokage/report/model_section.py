@@ -6,11 +6,11 @@ from typing import Any
 from omokage.report.content import Block
 from omokage.report.objective_settings import NAMES, tabulate_objective
 from omokage.report.run import Run
-from omokage.report.settings import find_facts, merge_params
+from omokage.report.settings import merge_params
 from omokage.report.tables import Cell, Table
 from omokage.report.training_settings import tabulate_sampling, tabulate_training
 from omokage.report.wording import format_count, format_number, format_percent, join_words
-from omokage.stamps.records import Record
+from omokage.stamps.records import Record, find_record
 
 HEADING = "Model"
 # Kind of a part (see training/network_parts.py) -> its name in the table. A level gets its number appended.
@@ -32,7 +32,7 @@ def describe_model(run: Run, records: Sequence[Record]) -> tuple[str, list[Block
 
     The block "architecture" stands for the figure with this name.
     """
-    params, facts = merge_params(records), find_facts(records, "train")
+    params, facts = merge_params(records), find_record(records, "train")["facts"]
     network = facts["network"]
     return HEADING, [
         _introduce(params, facts),

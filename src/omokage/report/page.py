@@ -17,7 +17,6 @@ from omokage.report.run import Run
 from omokage.report.sections import describe_data, describe_denoising, describe_reproduction, list_parameters
 from omokage.report.sprite_sheet import SpriteSheet
 from omokage.report.tables import Table, tabulate_dropped, tabulate_scores, tabulate_scores_csv, tabulate_style
-from omokage.report.wording import format_count
 from omokage.stamps.records import Record
 
 ORIGIN = "All numbers in this report, and the words that assess them, are computed from this one run."
@@ -107,11 +106,11 @@ class Page:
         return Section(heading, shown, verdict, folded)
 
     def _make_player(self) -> DenoisingPlayer:
-        samples = format_count(self.sprite_sheet.faces, "sample")
         return DenoisingPlayer(
             self.sprite_sheet,
-            "Top: the noisy image at timestep t. Bottom: the clean image that the network predicts from it.",
-            f"Denoising of {samples}, each with the predicted clean image below",
+            "Top: the noisy image at timestep t, from pure noise to the clean image. Bottom: the clean image that the "
+            "network predicts from it. The frames are spread evenly in log-SNR.",
+            self.figures["denoising"].alt,
             [self.figures[name] for name in PLAYER_STILLS],
         )
 

@@ -34,7 +34,7 @@ for (const figure of document.querySelectorAll(".denoising")) {
   const player = figure.querySelector(".player");
   const slider = player.querySelector("input");
   const [playButton, label] = [player.querySelector("button"), player.querySelector("output")];
-  const timesteps = figure.dataset.timesteps.split(",");
+  const labels = figure.dataset.labels.split(";");
   const [side, faces] = [Number(figure.dataset.side), Number(figure.dataset.faces)];
   const canvases = Array.from({ length: faces }, () => createElement("canvas", { width: side, height: 2 * side }));
   let timer = 0;
@@ -43,7 +43,7 @@ for (const figure of document.querySelectorAll(".denoising")) {
     const frame = Number(slider.value);
     canvases.forEach((canvas, face) => canvas.getContext("2d").drawImage(
       spriteSheet, frame * side, 2 * face * side, side, 2 * side, 0, 0, side, 2 * side));
-    label.textContent = `timestep t = ${timesteps[frame]}`;
+    label.textContent = labels[frame];
     slider.setAttribute("aria-valuetext", label.textContent);
   };
   const stop = () => {
@@ -61,7 +61,7 @@ for (const figure of document.querySelectorAll(".denoising")) {
     if (slider.value === slider.max) slider.value = 0;
     showFrame();
     playButton.textContent = "Pause";
-    timer = setInterval(advance, 2600 / timesteps.length);
+    timer = setInterval(advance, 2600 / labels.length);
   });
   slider.addEventListener("input", () => { stop(); showFrame(); });
   spriteSheet.decode().then(() => {

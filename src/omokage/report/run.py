@@ -1,12 +1,13 @@
 """Read the tables and scores of the run that the report assesses."""
 
 import csv
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from omokage.base.json_file import read_json
+from omokage.stamps.records import Record, find_record
 
 # The project's study of schedule, prediction and learning rate, made by benchmarks/hyperparameter_study.py.
 TRIALS = "benchmarks/results/study.csv"
@@ -44,6 +45,12 @@ class Duration:
     total: float | None = None
     by_stage: Mapping[str, float] = field(default_factory=dict)
 
+    @classmethod
+    def sum(cls, records: Sequence[Record], seconds: Mapping[str, float]) -> "Duration":
+        """Return the duration of the stages in `records`, of which `seconds` has those whose time is known."""
+        total = sum(seconds.values()) if len(seconds) == len(records) else None
+        return cls(find_record(records, "train")["facts"]["device"], seconds.get("train"), total, seconds)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -67,15 +74,9 @@ class Run:
     guidance_scale: float = 1.0
 
     @classmethod
-    def load(
-        cls,
-        locate: Callable[[str], Path],
-        batch_size: int,
-        prediction: str,
-        duration: Duration,
-        guidance_scale: float = 1.0,
-    ) -> "Run":
-        """Read a run. `locate` maps a path that dvc.yaml declares to the actual path."""
+    def load(cls, locate: Callable[[str], Path], records: Sequence[Record], duration: Duration) -> "Run":
+        """Read a run from its tables and run records. `locate` maps a path that dvc.yaml declares to the actual path."""
+        train, sample = (find_record(records, stage)["params"] for stage in ("train", "sample"))
         return cls(
             losses=[LossRow(int(row["step"]), float(row["loss"])) for row in _read_csv(locate("results/loss.csv"))],
             levels=[
@@ -86,11 +87,11 @@ class Run:
             faces=read_json(locate("results/curation.json")),
             progress=_read_csv(locate("results/progress.csv")),
             study=_read_csv(locate("results/study.csv")),
-            batch_size=batch_size,
-            prediction=prediction,
+            batch_size=train["batch_size"],
+            prediction=train["prediction"],
             duration=duration,
             trials=_read_csv(locate(TRIALS)),
-            guidance_scale=guidance_scale,
+            guidance_scale=sample["guidance_scale"],
         )
 
 

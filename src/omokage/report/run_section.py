@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from omokage.report.content import Block
 from omokage.report.run import Run
-from omokage.report.settings import find_facts, merge_params
+from omokage.report.settings import merge_params
 from omokage.report.tables import Cell, Table
 from omokage.report.wording import format_count, format_duration, format_number, format_percent
-from omokage.stamps.records import Record
+from omokage.stamps.records import Record, find_record
 
 HEADING = "Hardware and time"
 UNKNOWN = "unknown"
@@ -79,7 +79,7 @@ def _describe_throughput(records: Sequence[Record], seconds: Mapping[str, float]
             f"{format_number(images / training)} images per second, including the start and the held-out errors."
         )
     if sampling := seconds.get("sample"):
-        images = find_facts(records, "sample")["images"]
+        images = find_record(records, "sample")["facts"]["images"]
         sentences.append(
             f"The stage sample generated {images:,} images in {format_duration(sampling)}, which is "
             f"{format_number(images / sampling)} images per second. It also generates the sample sets that are "

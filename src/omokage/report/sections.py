@@ -7,7 +7,7 @@ from omokage.report.content import Block, BulletList, Code, CodeBlock, Denoising
 from omokage.report.parameters import format_params_file, tabulate_parameters
 from omokage.report.tables import tabulate_machines
 from omokage.report.wording import format_count, format_number
-from omokage.stamps.records import Record
+from omokage.stamps.records import Record, find_record
 
 COMMANDS = """\
 make install && . .venv/bin/activate
@@ -37,7 +37,7 @@ def describe_data(manifest: Mapping[str, Any], faces: Mapping[str, Any]) -> Cont
 
 def describe_denoising(records: Sequence[Record], player: DenoisingPlayer) -> Content:
     """Explain what a diffusion model does, and show it with the sampler of this run."""
-    params = next(record["params"] for record in records if record["stage"] == "sample")
+    params = find_record(records, "sample")["params"]
     sampling = f"{params['sampler']}, {format_count(params['sample_steps'], 'network evaluation')} per image"
     if params["guidance_scale"] > 1:
         sampling += f", autoguidance scale {format_number(params['guidance_scale'])}"

@@ -1,6 +1,6 @@
 """Look up parameters and facts in the run records, and build tables of settings with the reason for each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from omokage.report.tables import Cell, Table
@@ -13,11 +13,6 @@ Row = tuple[str, str, str]
 def merge_params(records: Iterable[Record]) -> dict[str, Any]:
     """Return the parameters of all stages, without the path of the user's own images."""
     return {key: value for record in records for key, value in publish(record)["params"].items()}
-
-
-def find_facts(records: Iterable[Record], stage: str) -> Mapping[str, Any]:
-    """Return the facts in the run record of a stage."""
-    return next(record["facts"] for record in records if record["stage"] == stage)
 
 
 def tabulate_settings(caption: str, rows: Iterable[Row]) -> Table:

@@ -1,14 +1,16 @@
 """Pack the denoising frames into one image, from which the page plays an animation."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-from safetensors.numpy import load_file
 
 from omokage.report.embedded_figure import encode_data_uri
+from omokage.report.wording import format_signed
 
 # (faces, frames) to try, in this order, until the JPEG has at most MAX_BYTES bytes.
 SIZES = ((8, 25), (8, 16), (6, 16), (6, 11), (4, 11), (4, 8), (3, 8), (2, 8), (1, 8), (1, 5))
@@ -17,23 +19,21 @@ MAX_BYTES, JPEG_QUALITY = 200_000, 80
 
 @dataclass(frozen=True)
 class SpriteSheet:
-    """A JPEG with one column per timestep, descending, and two rows per face: x_t above the predicted x0.
+    """A JPEG with one column per frame, from noise to the clean image, and two rows per face: x_t above predicted x0.
 
-    `side` is the side length of a face in pixels.
+    `side` is the side length of a face in pixels. `timesteps` has a short heading for each column, and `labels` a
+    longer one with the log-SNR.
     """
 
     data_uri: str
     side: int
     faces: int
-    timesteps: list[int]
+    timesteps: list[str]
+    labels: list[str]
 
     @classmethod
-    def load(cls, path: Path) -> "SpriteSheet":
-        """Read the frames of the denoising from a safetensors file and pack them.
-
-        The file has the arrays `t` [f], and `x_t` and `x0`, uint8 [f, n, 3, side, side], of n samples.
-        """
-        arrays = load_file(path)
+    def pack(cls, arrays: Mapping[str, NDArray[Any]]) -> "SpriteSheet":
+        """Pack the frames of the denoising, the arrays of results/frames.safetensors (see sampling/frames.py)."""
         frame_count, face_count, _, side, _ = arrays["x_t"].shape
         for max_faces, max_frames in SIZES:
             selected = np.linspace(0, frame_count - 1, min(max_frames, frame_count)).round().astype(int)
@@ -46,4 +46,8 @@ class SpriteSheet:
             Image.fromarray(sheet).save(jpeg, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4")
             if len(jpeg.getvalue()) <= MAX_BYTES:
                 break
-        return cls(encode_data_uri(jpeg.getvalue(), "jpeg"), side, faces, arrays["t"][selected].tolist())
+        timesteps, log_snr = arrays["t"][selected].tolist(), arrays["log_snr"][selected].tolist()
+        # The last frame is the clean image, which has no timestep.
+        headings = [*map(str, timesteps[:-1]), "clean"]
+        labels = [f"t = {t}, log-SNR {format_signed(value)}" for t, value in zip(timesteps, log_snr, strict=True)]
+        return cls(encode_data_uri(jpeg.getvalue(), "jpeg"), side, faces, headings, [*labels[:-1], "clean image"])

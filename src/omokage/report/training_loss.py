@@ -65,6 +65,21 @@ def compute_generalisation_gap(run: Run) -> float:
     return compute_mean_error(run, "held_out") / compute_mean_error(run, "train") - 1
 
 
+def describe_gap(run: Run) -> str:
+    """Return a sentence with the mean errors of the EMA network on both splits, and the difference in percent.
+
+    The figures `loss` and `noise_levels` show the same numbers: the last errors in the first, and the means in the
+    second.
+    """
+    gap = compute_generalisation_gap(run)
+    train, held_out = (format_number(compute_mean_error(run, split)) for split in ("train", "held_out"))
+    relation = f"{format_percent(abs(gap))} {'more' if gap >= 0 else 'less'}"
+    return (
+        f"At the end of training, the mean error of the EMA network over all noise levels is {train} on training faces "
+        f"and {held_out} on as many held-out faces, {relation}."
+    )
+
+
 def _describe_duration(duration: Duration, training: float) -> str:
     text = f"The training took {format_duration(training)} on {duration.device}."
     if duration.total is not None:
@@ -100,11 +115,10 @@ def _describe_error_by_noise_level(run: Run) -> str:
         if highest.log_snr > 2
         else "medium noise, where the shapes of a face are decided"
     )
-    train, held_out = (format_number(compute_mean_error(run, split)) for split in ("train", "held_out"))
     return (
         f"On held-out faces, the squared error of the EMA network (predicting {run.prediction}) ranges from "
         f"{format_number(lowest.held_out)} at a log-SNR of {format_signed(lowest.log_snr)} to "
         f"{format_number(highest.held_out)} at {format_signed(highest.log_snr)}. Log-SNR is the logarithm of the "
         f"signal-to-noise ratio, in nats: the higher, the less noise. The error is largest at {place}. "
-        f"Its mean over all noise levels is {train} on training faces and {held_out} on held-out faces."
+        f"{describe_gap(run)} Both were measured with the same noise, so the difference comes from the faces."
     )

@@ -33,8 +33,8 @@ def join_words(items: Sequence[str]) -> str:
 
 
 def format_signed(value: float) -> str:
-    """Return a number with one decimal and with its sign, also if it is positive."""
-    return f"{value:+z.1f}".replace("-", "−")
+    """Return a number, which may be infinite, with one decimal and with its sign, also if it is positive."""
+    return f"{value:+z.1f}".replace("-", "−").replace("inf", "∞")
 
 
 def format_duration(seconds: float) -> str:

@@ -1,8 +1,11 @@
 """Stage `report`: write the report on a run from its tables, run records and figures."""
 
+from safetensors.numpy import load_file
+
 from omokage.base.job import Job
 from omokage.base.json_file import read_json
 from omokage.params.report import Params
+from omokage.report.alt_texts import Evidence, describe_figure
 from omokage.report.captions import CAPTIONS, find_path
 from omokage.report.embedded_figure import EmbeddedFigure
 from omokage.report.page import Page
@@ -20,10 +23,6 @@ def run(job: Job[Params]) -> None:
     Both have the same stamp: metadata with the parameters, inputs, code and packages behind the report.
     """
     records = list_records(job.inputs)
-    train, sample = (next(r for r in records if r["stage"] == stage) for stage in ("train", "sample"))
-    seconds = find_seconds(job.input(TIMINGS), records)
-    total = sum(seconds.values()) if len(seconds) == len(records) else None
-    duration = Duration(train["facts"]["device"], seconds.get("train"), total, seconds)
     stamp = {
         "report": "results/report",
         "params": job.params.values(),
@@ -33,17 +32,14 @@ def run(job: Job[Params]) -> None:
         "packages": dict(job.packages),
         "runs": trace_runs(job.deps, records),
     }
+    run = Run.load(job.input, records, Duration.sum(records, find_seconds(job.input(TIMINGS), records)))
+    frames = load_file(job.input("results/frames.safetensors"))
+    evidence = Evidence.collect(run, records, frames)
     page = Page(
         title=job.params.report_title,
-        run=Run.load(
-            job.input,
-            train["params"]["batch_size"],
-            train["params"]["prediction"],
-            duration,
-            sample["params"]["guidance_scale"],
-        ),
-        figures={name: _find_figure(job, name) for name in CAPTIONS},
-        sprite_sheet=SpriteSheet.load(job.input("results/frames.safetensors")),
+        run=run,
+        figures={name: _find_figure(job, name, evidence) for name in CAPTIONS},
+        sprite_sheet=SpriteSheet.pack(frames),
         records=records,
         report_params=job.params.values(),
         manifest=read_json(job.input("data/manifest.json")),
@@ -53,7 +49,7 @@ def run(job: Job[Params]) -> None:
     job.output("results/report.md").write_text(page.render_markdown(), encoding="utf-8")
 
 
-def _find_figure(job: Job[Params], name: str) -> EmbeddedFigure:
-    caption, path = CAPTIONS[name], find_path(name)
+def _find_figure(job: Job[Params], name: str, evidence: Evidence) -> EmbeddedFigure:
+    caption, path, alt = CAPTIONS[name], find_path(name), describe_figure(name, evidence)
     svg = job.inputs.get(f"results/figures/{name}.svg")
-    return EmbeddedFigure(path, caption.text, job.input(f"results/{path}"), svg, caption.is_wide)
+    return EmbeddedFigure(path, caption.text, job.input(f"results/{path}"), svg, caption.is_wide, alt)

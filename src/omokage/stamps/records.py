@@ -5,7 +5,7 @@ versions of packages. It is an output of its stage: DVC keeps it in its cache, a
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,11 @@ def read_record(path: Path) -> Record:
 def list_records(inputs: Mapping[str, Path]) -> list[Record]:
     """Return the records among the inputs of a stage, in the order of `inputs` (declared path -> actual path)."""
     return [read_record(location) for path, location in inputs.items() if path.startswith(FOLDER)]
+
+
+def find_record(records: Iterable[Record], stage: str) -> Record:
+    """Return the record of a stage."""
+    return next(record for record in records if record["stage"] == stage)
 
 
 def write_record(path: Path, record: Mapping[str, Any]) -> None:

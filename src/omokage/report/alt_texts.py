@@ -1,0 +1,216 @@
+"""Describe what each figure shows, with the numbers of the run, for readers who do not see it.
+
+The caption of a figure says what it is (captions.py). The alternative text (alt) says what can be read from it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from omokage.report.run import Run
+from omokage.report.training_loss import describe_gap
+from omokage.report.wording import format_count, format_number, format_signed, join_words
+from omokage.stamps.records import Record, find_record
+
+# A predicted image with at most this root mean square difference from the clean image looks like it, of 255.
+SIMILAR = 10.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the alternative texts are written from.
+
+    `params` are the parameters of all stages, `round_trip` the errors of the DDIM round trips in grey levels, and
+    `frames` the arrays of results/frames.safetensors.
+    """
+
+    run: Run
+    params: Mapping[str, Any]
+    round_trip: list[float]
+    frames: Mapping[str, NDArray[Any]]
+
+    @classmethod
+    def collect(cls, run: Run, records: Sequence[Record], frames: Mapping[str, NDArray[Any]]) -> "Evidence":
+        """Collect what the run records of the stages have."""
+        params = {key: value for record in records for key, value in record["params"].items()}
+        facts = find_record(records, "transform")["facts"]
+        return cls(run, params, facts["round_trip_grey_levels"], frames)
+
+
+def describe_figure(name: str, evidence: Evidence) -> str:
+    """Return the alternative text of the figure `name`, a key of CAPTIONS."""
+    return ALT_TEXTS[name](evidence)
+
+
+def _describe_samples(evidence: Evidence) -> str:
+    metrics = evidence.run.metrics
+    style = metrics["style"]
+    shifts = join_words([f"{format_signed(style[colour])} in {colour}" for colour in ("red", "green", "blue")])
+    return (
+        f"Generated faces on the left, real faces on the right. The mean colour of the samples differs by {shifts} (of "
+        f"255), and their sharpness is {format_number(style['sharpness'])} times that of held-out faces. Precision is "
+        f"{format_number(metrics['precision'])} and recall {format_number(metrics['recall'])}."
+    )
+
+
+def _describe_denoising(evidence: Evidence) -> str:
+    frames = evidence.frames
+    clean = frames["x0"][-1].astype(float)
+    errors = np.sqrt(((frames["x0"].astype(float) - clean) ** 2).mean((1, 2, 3, 4))).tolist()
+    # The frames after the last one that differs visibly. The clean image always is one of them.
+    similar = max((i for i, error in enumerate(errors) if error > SIMILAR), default=-1) + 1
+    level = format_signed(float(frames["log_snr"][similar]))
+    when = "only in the clean image" if similar == len(errors) - 1 else f"from a log-SNR of {level} on"
+    return (
+        f"Noise turns into faces in {len(errors)} frames. From pure noise, the network predicts an image that differs "
+        f"from the final one by {format_number(errors[0])} of 255 (root mean square). The difference is at most "
+        f"{format_number(SIMILAR)} {when}."
+    )
+
+
+def _describe_between(evidence: Evidence) -> str:
+    count = evidence.params["transform_between"]
+    return (
+        f"Rows of {format_count(count, 'sample')}. The first and the last of a row have different seeds, and the "
+        f"starting noise of the {count - 2} between them lies at even angles on the arc from one to the other."
+    )
+
+
+def _describe_score(metrics: Mapping[str, Any], key: str, name: str) -> str:
+    interval = ""
+    if f"{key}_low" in metrics:
+        interval = f" (95\u00a0% interval {format_number(metrics[f'{key}_low'])} to "
+        interval += f"{format_number(metrics[f'{key}_high'])})"
+    return f"{name} {format_number(metrics[key])}{interval}, floor {format_number(metrics[f'{key}_floor'])}"
+
+
+def _describe_scores(evidence: Evidence) -> str:
+    metrics = evidence.run.metrics
+    names = {"distance": metrics["score"], "kid": "KID"} | {
+        key: key for key in ("precision", "recall", "density", "coverage")
+    }
+    return "; ".join(_describe_score(metrics, key, name) for key, name in names.items()) + "."
+
+
+def _describe_progress(evidence: Evidence) -> str:
+    rows = evidence.run.progress
+    if not rows:
+        steps = format_count(evidence.run.losses[-1].step, "step")
+        return f"After {steps}: {_describe_score(evidence.run.metrics, 'distance', evidence.run.metrics['score'])}."
+    first, last = (
+        f"{format_number(float(row['distance']))} at step {int(row['step']):,}" for row in (rows[0], rows[-1])
+    )
+    best = min(rows, key=lambda row: float(row["distance"]))
+    text = f"The distance goes from {first} to {last}"
+    if best is not rows[-1] and best is not rows[0]:
+        text += f", with its minimum of {format_number(float(best['distance']))} at step {int(best['step']):,}"
+    return f"{text}."
+
+
+def _describe_study(evidence: Evidence) -> str:
+    run, params = evidence.run, evidence.params
+    own = _describe_score(run.metrics, "distance", run.metrics["score"])
+    text = f"The samples of this run, with {params['sampler']} and {params['sample_steps']} evaluations: {own}."
+    if run.study:
+        best = min(run.study, key=lambda row: float(row["distance"]))
+        text += (
+            f" The lowest distance of the study is {format_number(float(best['distance']))}, with {best['weights']} "
+            f"weights, {best['sampler']} and {best['evaluations']} evaluations."
+        )
+    return text
+
+
+def _describe_neighbours(evidence: Evidence) -> str:
+    metrics = evidence.run.metrics
+    return (
+        "The samples with the smallest distances to a training face. The copy ratio, the distance to the nearest "
+        "training face divided by that to the nearest held-out face, is "
+        f"{format_number(metrics['copy_ratio'])} for the samples and {format_number(metrics['copy_ratio_floor'])} for "
+        "real faces."
+    )
+
+
+def _describe_loss(evidence: Evidence) -> str:
+    run = evidence.run
+    first, last = run.losses[0].loss, run.losses[-1].loss
+    return (
+        f"The training loss goes from {format_number(first)} to {format_number(last)} over "
+        f"{format_count(run.losses[-1].step, 'step')}. {describe_gap(run)}"
+    )
+
+
+def _describe_noise_levels(evidence: Evidence) -> str:
+    levels = sorted(evidence.run.levels, key=lambda level: level.log_snr)
+    least = min(levels, key=lambda level: level.held_out)
+    noisiest, smallest, cleanest = (
+        f"{format_number(level.held_out)} at {format_signed(level.log_snr)}" for level in (levels[0], least, levels[-1])
+    )
+    return (
+        f"Along the log-SNR, the held-out error is {noisiest}, {smallest} (its minimum) and {cleanest}. "
+        f"{describe_gap(evidence.run)}"
+    )
+
+
+def _describe_transformed(evidence: Evidence) -> str:
+    strengths = join_words([f"{100 * strength:.0f}\u00a0%" for strength in evidence.params["transform_strengths"]])
+    low, high = (format_number(round(limit(evidence.round_trip), 1)) for limit in (min, max))
+    return (
+        f"Held-out faces, and their edits at strengths of {strengths}. The DDIM round trip returns the faces with root "
+        f"mean square errors of {low} to {high} (of 255)."
+    )
+
+
+def _describe_schedule(evidence: Evidence) -> str:
+    levels = [level.log_snr for level in evidence.run.levels]
+    return (
+        f"The {evidence.params['schedule']} schedule, in colour: with the timestep, the log-SNR falls from "
+        f"{format_signed(max(levels))} to {format_signed(min(levels))} nats between the first and the last of "
+        f"{len(levels)} evenly spread timesteps."
+    )
+
+
+def _describe_noising(evidence: Evidence) -> str:
+    return (
+        f"With the {evidence.params['schedule']} schedule, faces of {evidence.params['image_size']} pixels turn into "
+        "noise with the timestep. Image and noise are equally strong at a log-SNR of 0."
+    )
+
+
+def _describe_data_card(evidence: Evidence) -> str:
+    faces = evidence.run.faces
+    dropped = [f"{count:,} ({reason})" for reason, count in sorted(faces["dropped"].items())]
+    return (
+        f"{faces['train']:,} training faces and {faces['held_out']:,} held-out faces. "
+        f"Dropped: {join_words(dropped) if dropped else 'none'}."
+    )
+
+
+def _describe_contact(evidence: Evidence) -> str:
+    faces = evidence.run.faces
+    return (
+        f"Source images with a frame around each crop. {faces['kept']:,} faces of {faces['pictures']:,} images were "
+        f"kept: {faces['detected']:,} cropped from larger images, and {faces['whole']:,} images used whole."
+    )
+
+
+# By the names of CAPTIONS. A test requires an entry for each of them.
+ALT_TEXTS: dict[str, Callable[[Evidence], str]] = {
+    "samples": _describe_samples,
+    "animation": _describe_denoising,
+    "denoising": _describe_denoising,
+    "between": _describe_between,
+    "scores": _describe_scores,
+    "progress": _describe_progress,
+    "study": _describe_study,
+    "neighbours": _describe_neighbours,
+    "loss": _describe_loss,
+    "noise_levels": _describe_noise_levels,
+    "transformed": _describe_transformed,
+    "schedule": _describe_schedule,
+    "noising": _describe_noising,
+    "data_card": _describe_data_card,
+    "contact": _describe_contact,
+}
