@@ -75,7 +75,7 @@ class Run:
 
     @classmethod
     def load(cls, locate: Callable[[str], Path], records: Sequence[Record], duration: Duration) -> "Run":
-        """Read a run from its tables and run records. `locate` maps a path that dvc.yaml declares to the actual path."""
+        """Read a run from its tables and records. `locate` maps a path that dvc.yaml declares to the actual path."""
         train, sample = (find_record(records, stage)["params"] for stage in ("train", "sample"))
         return cls(
             losses=[LossRow(int(row["step"]), float(row["loss"])) for row in _read_csv(locate("results/loss.csv"))],
