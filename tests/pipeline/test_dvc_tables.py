@@ -16,7 +16,7 @@ from omokage.config.yaml_file import load_yaml
 WIDTH = 160  # columns of a terminal
 NUMBERS = [
     *("kept", "dropped", "loss", "step"),
-    *("distance", "distance_floor", "kid", "prec", "recall", "coverage", "copied"),
+    *("distance", "distance_floor", "kid", "prec", "recall", "coverage", "copied", "face_rate"),
 ]
 
 
@@ -42,7 +42,7 @@ def test_the_first_columns_of_the_table_of_experiments_are_these_numbers(clone_w
     table = clone_with_experiment.dvc("exp", "show").stdout
     (header,) = (line for line in table.splitlines() if "Experiment" in line)
     assert header.split()[: 2 + len(NUMBERS)] == ["Experiment", "Created", *NUMBERS]
-    assert header.index("copied") + len("copied") <= WIDTH
+    assert header.index("face_rate") + len("face_rate") <= WIDTH
     states = json.loads(clone_with_experiment.dvc("exp", "show", "--json").stdout)
     named = {path: [*file["data"]] for path, file in states[0]["data"]["metrics"].items() if file["data"]}
     assert [key for keys in named.values() for key in keys] == NUMBERS

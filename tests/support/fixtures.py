@@ -93,6 +93,7 @@ METRICS = {
     **{"kid": 0.02, "kid_floor": -0.001, "kid_low": 0.01, "kid_high": 0.03},
     **{"precision": 0.7, "recall": 0.5, "density": 0.6, "coverage": 0.6},
     **{"precision_floor": 0.9, "recall_floor": 0.9, "density_floor": 1.01, "coverage_floor": 0.95},
+    **{"face_rate": 0.6, "face_rate_floor": 0.95},
 }
 NEIGHBOURS_CSV = """sample,train,train_distance,held_out,held_out_distance,feature_train,feature_train_distance,\
 feature_held_out,feature_held_out_distance

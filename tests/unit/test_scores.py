@@ -149,7 +149,7 @@ def test_style_measures_a_known_change_of_colours() -> None:
 def test_headlines_are_a_few_of_the_scores_and_no_parameter_has_their_name() -> None:
     scores = GOOD_RUN.metrics
     metrics = select_headlines(scores)
-    assert [*metrics] == ["distance", "distance_floor", "kid", "prec", "recall", "coverage", "copied"]
+    assert [*metrics] == ["distance", "distance_floor", "kid", "prec", "recall", "coverage", "copied", "face_rate"]
     assert all(value == scores["precision" if key == "prec" else key] for key, value in metrics.items())
     assert select_headlines({**scores, "fid": 4.0})["fid"] == 4.0
     # For two columns of one name, `dvc exp show` puts the path of the file before each.

@@ -193,6 +193,9 @@ DESCRIPTIONS: dict[str, Description] = {
     "kid_subsets": Description(50, "number of random subsets over which KID is averaged"),
     "kid_subset_size": Description(100, "images per KID subset; with fewer images, each subset holds all of them"),
     "bootstrap": Description(200, "number of bootstrap resamples for the 95 % confidence intervals"),
+    "distance_to_train": Description(
+        False, "also compute the distance to the training set, as papers publish FID; it is lower for copied faces"
+    ),
     "evaluate_seed": Description(0, "seed of the KID subsets and the bootstrap"),
     "figure_style": Description("whitegrid", "seaborn style of the plots"),
     "figure_palette": Description("colorblind", "seaborn colour palette of the plots"),

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from omokage.figures.style import FAINT, INK, Canvas, Chart, open_figure
 
-OVERLAP = ("precision", "recall", "density", "coverage")
+OVERLAP = ("precision", "recall", "density", "coverage", "face_rate")
 
 
 def plot(metrics: dict[str, Any], *, figure_style: str, figure_palette: str, figure_dpi: int) -> Chart:
@@ -21,7 +21,7 @@ def plot(metrics: dict[str, Any], *, figure_style: str, figure_palette: str, fig
             _plot_bars(axes, metrics, key, canvas)
             axes.set_title(f"{name} (lower is better)")
         _plot_points(overlap, metrics, canvas)
-        overlap.set_title("Overlap with real faces (higher is better)")
+        overlap.set_title("Overlap with real faces, and face rate (higher is better)")
         canvas.figure.align_ylabels()
         counts = f"{metrics['n']} samples and {metrics['n_reference']} held-out faces"
         canvas.figure.supxlabel(counts, fontsize=11)
@@ -49,15 +49,17 @@ def _plot_bars(axes: Axes, metrics: dict[str, Any], key: str, canvas: Canvas) ->
 
 
 def _plot_points(axes: Axes, metrics: dict[str, Any], canvas: Canvas) -> None:
-    """Plot precision, recall, density and coverage as points, each connected to the point of its floor."""
+    """Plot precision, recall, density, coverage and face rate as points, each connected to the point of its floor."""
     values = [metrics[key] for key in OVERLAP]
     floors = [metrics[f"{key}_floor"] for key in OVERLAP]
-    axes.hlines(range(4), values, floors, color=FAINT, linewidth=2, zorder=1)
+    axes.hlines(range(len(OVERLAP)), values, floors, color=FAINT, linewidth=2, zorder=1)
     points: dict[str, Any] = {"linestyle": "none", "zorder": 2}
-    axes.plot(floors, range(4), marker="D", color=FAINT, markersize=8, label="real (floor)", **points)
-    axes.plot(values, range(4), marker="o", color=canvas.colours[0], markersize=10, label="samples", **points)
-    axes.set_yticks(range(4), OVERLAP)
-    axes.set_ylim(3.5, -0.8)
+    axes.plot(floors, range(len(OVERLAP)), marker="D", color=FAINT, markersize=8, label="real (floor)", **points)
+    axes.plot(
+        values, range(len(OVERLAP)), marker="o", color=canvas.colours[0], markersize=10, label="samples", **points
+    )
+    axes.set_yticks(range(len(OVERLAP)), [key.replace("_", " ") for key in OVERLAP])
+    axes.set_ylim(len(OVERLAP) - 0.5, -0.8)
     axes.set_xlim(-0.03, max(1.05, *(1.05 * score for score in (*values, *floors))))
     for row, value in enumerate(values):
         axes.annotate(_format_score(value), (value, row), (0, 9), textcoords="offset points", ha="center", fontsize=10)

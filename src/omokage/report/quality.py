@@ -1,22 +1,39 @@
 """Judge the quality of the samples: how close they are to real faces, and how varied they are."""
 
+from math import sqrt
 from typing import Any
 
 from omokage.report.memorisation import judge_memorisation
+from omokage.report.repetition import describe_repetition, judge_collapse
 from omokage.report.run import Run
 from omokage.report.training_loss import compute_generalisation_gap
 from omokage.report.verdict import Verdict, find_band
 from omokage.report.wording import format_count, format_number, format_percent, format_ratio
 
+# If the detector finds a face in less than this share of the real faces, the face rate says little.
+LOW_FACE_RATE = 0.2
+
 
 def judge_quality(run: Run) -> Verdict:
-    """Judge the scores of the samples relative to the floors: the scores of real faces against other real faces."""
+    """Judge the scores of the samples relative to the floors: the scores of real faces against other real faces.
+
+    Samples that repeat each other or have a single colour are named as such, whatever their scores.
+    """
     metrics = run.metrics
     n = metrics["n"]
     fidelity, paragraphs = _judge_fidelity(metrics)
     variety, explanation, problems = _judge_variety(metrics)
-    short = f"{fidelity}, {variety}"
-    paragraphs += [_describe_kid(metrics), explanation]
+    repetition, counts, repeated = describe_repetition(metrics)
+    short = f"{fidelity}, {variety}{repetition}"
+    problems += repeated
+    if collapse := judge_collapse(metrics):
+        short, problems = collapse.short, collapse.problems
+        paragraphs = [*collapse.paragraphs, *paragraphs, _describe_kid(metrics)]
+    else:
+        paragraphs += [_describe_kid(metrics), explanation, counts]
+    paragraphs.append(describe_face_rate(metrics))
+    if "distance_train" in metrics:
+        paragraphs.append(_describe_training_distance(metrics))
     if run.progress:
         paragraphs.append(_describe_progress(run.progress))
     if n < 200:
@@ -48,31 +65,37 @@ def _judge_fidelity(metrics: dict[str, Any]) -> tuple[str, list[str]]:
     """Return a few words on how close the samples are to real faces, and the paragraphs that explain them."""
     floor = metrics["distance_floor"]
     ratio = metrics["distance"] / max(floor, 1e-9)
+    # Floor and distance have about the same bias, so their difference depends little on n. Their ratio does not.
+    excess = (metrics["distance"] - floor) / max(metrics["feature_variance"], 1e-9)
     short, explanation = find_band(
-        ratio,
+        excess,
         (
-            (1.3, "at the level of real faces", "By this score, samples and real faces can hardly be distinguished"),
-            (2, "close to real faces", "The samples come close, and a careful eye will find differences"),
+            (0.05, "at the level of real faces", "By this score, samples and real faces can hardly be distinguished"),
+            (0.2, "close to real faces", "The samples come close, and a careful eye will find differences"),
             (
-                4,
+                0.5,
                 "recognisable, not yet realistic",
                 "They are clearly the same kind of image, with faults in shape, variety or grain",
             ),
             (
-                10,  # default avatars, n = 500: grainy faces with malformed hair have the ratio 8, pure noise has 24
+                1.5,
                 "far from real faces",
                 "They have the look of the data set, but are grainy, malformed or too similar to each other",
             ),
         ),
         ("very far from real faces", "The model has learned little of what makes these faces"),
     )
+    if 0.2 < excess <= 1.5 and metrics["precision"] >= 0.85 * metrics["precision_floor"]:
+        short = "like real faces one by one, but not as a set"
+        explanation = "Single samples look real. As a set they differ from the real faces in variety or style"
     counts = f"{format_count(metrics['n'], 'sample')} and {format_count(metrics['n_reference'], 'real face')}"
     return short, [
         f"The {metrics['score']} of the samples is {_format_with_interval(metrics, 'distance')}. "
         f"Between two sets of real faces it is {format_number(floor)}. No model can be expected to beat this "
         "real-vs-real baseline, called floor below.",
-        f"The samples are {format_ratio(ratio)} as far from real faces as real faces are from each other. "
-        f"{explanation}.",
+        f"The samples are {format_ratio(ratio)} as far from real faces as real faces are from each other. The "
+        f"difference is {format_percent(excess)} of the variance of real faces (the distance of samples without any "
+        f"variety). {explanation}.",
         f"The distance compares features of {metrics['extractor']} over {counts} (images resized: "
         f"{metrics['resize']}; seed {metrics['seed']}). Do not compare it with a distance from other features or "
         "with another n.",
@@ -107,7 +130,7 @@ def _judge_variety(metrics: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
     )
     if share["precision"] < 0.4:
         return (
-            "and few look real",
+            f"and {'few look' if metrics['precision'] else 'none looks'} real",
             f"{numbers} Since so few samples look real, their variety cannot be judged.",
             (),
         )
@@ -122,13 +145,47 @@ def _judge_variety(metrics: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
     short, explanation = find_band(
         -share["recall"],
         (
-            (-0.9, "and as varied", "The samples are as varied as real faces"),
+            # Two sets of real faces differ by chance, the more the smaller they are.
+            (1 / sqrt(metrics["n"]) - 0.9, "and as varied", "The samples are as varied as real faces"),
             (-0.7, "and nearly as varied", "Some of the rarer kinds of face are missing"),
             (-0.4, "and less varied", "Many kinds of face are missing"),
         ),
         ("and much less varied", "Most kinds of face are missing"),
     )
+    if share["precision"] < 0.75:
+        short = f"only {percent['precision']} of them look real, {short}"
     return short, f"{numbers} {explanation}.", ()
+
+
+def describe_face_rate(metrics: dict[str, Any]) -> str:
+    """Return sentences on the share of samples in which the face detector finds a face."""
+    rate, floor = metrics["face_rate"], metrics["face_rate_floor"]
+    text = (
+        f"Face rate: the face detector finds a face in {format_percent(rate)} of the samples, and in "
+        f"{format_percent(floor)} of as many held-out faces, enlarged in the same way (floor)."
+    )
+    if floor < LOW_FACE_RATE:
+        return f"{text} It misses most real faces of this data set, so this score says little here."
+    chance = 3 * sqrt(floor * (1 - floor) / metrics["n"]) + 1 / metrics["n"]
+    _, explanation = find_band(
+        floor - rate,
+        (
+            (chance, "", "Samples are recognised as often as real faces are"),
+            (0.4 * floor, "", "Samples are recognised less often than real faces"),
+        ),
+        ("", "Most samples have no face that the detector recognises"),
+    )
+    return f"{text} {explanation}."
+
+
+def _describe_training_distance(metrics: dict[str, Any]) -> str:
+    name = metrics["score"]
+    published = ", as papers publish it," if name == "FID" else ""
+    return (
+        f"The {name} against the training set{published} is {format_number(metrics['distance_train'])}. "
+        f"For held-out faces it is {format_number(metrics['distance_train_floor'])}. This distance rewards copies: a "
+        "model that repeats its training faces scores lower than real faces that it has never seen."
+    )
 
 
 def _describe_progress(progress: list[dict[str, str]]) -> str:

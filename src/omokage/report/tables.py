@@ -15,6 +15,11 @@ SCORE_MEANINGS = {
     "recall": "share of the real faces that are covered by the samples; higher is better",
     "density": "how densely real faces lie around the samples; higher is better",
     "coverage": "share of the real faces with a sample close to them; higher is better",
+    "identical": "share of the samples that equal another sample in every pixel; lower is better",
+    "near_identical": "share of the samples that are nearly identical to another sample; near the floor is good",
+    "uniform": "share of the samples of a single colour; lower is better",
+    "face_rate": "share of the samples in which the face detector finds a face; higher is better",
+    "distance_train": "distance to the training set instead of the held-out set; lower, also for copied faces",
     "copied": "share of the samples that are near copies of training faces; about 0.01 is chance",
     "copy_ratio": "distance to the nearest training face, divided by that to the nearest held-out face",
 }
@@ -26,7 +31,13 @@ STYLE_MEANINGS = {
     "saturation": "ratio to held-out faces",
     "sharpness": "ratio to held-out faces",
 }
-SCORE_NAMES = {"kid": "KID", "copied": "near copies", "copy_ratio": "copy ratio"}
+SCORE_NAMES = {
+    "kid": "KID",
+    "face_rate": "face rate",
+    "near_identical": "nearly identical",
+    "copied": "near copies",
+    "copy_ratio": "copy ratio",
+}
 # Headings for the columns of progress.csv and study.csv.
 CSV_HEADINGS = {"pictures": "training images", "kid": "KID", "evaluations": "NFE", "n": "samples"}
 
@@ -58,16 +69,24 @@ def tabulate_scores(run: Run) -> Table:
     """Return a table of the scores, with floors (real-vs-real baselines), confidence intervals and meanings."""
     metrics, rows = run.metrics, []
     for key, meaning in SCORE_MEANINGS.items():
+        if key not in metrics:  # distance_train is computed only if distance_to_train is set
+            continue
         ends = [metrics[f"{key}_{end}"] for end in ("low", "high") if f"{key}_{end}" in metrics]
         interval = Cell(" to ".join(map(format_number, ends)), *ends[:1])
         # The floor of `copied` is CHANCE by definition: this share of the held-out faces counts as near copies.
         floor = CHANCE if key == "copied" else metrics[f"{key}_floor"]
-        name = metrics["score"] if key == "distance" else SCORE_NAMES.get(key, key)
-        digits = None if key in ("distance", "kid") else 4
+        name = _name_score(key, metrics["score"])
+        digits = None if key in ("distance", "distance_train", "kid") else 4
         value = _make_number_cell(metrics[key], digits)
         rows.append([Cell(name), value, interval, _make_number_cell(floor, digits), Cell(meaning)])
     columns = ["score", "samples", "95\u00a0% interval", "floor (real faces)", "meaning"]
     return Table("Scores", columns, rows, has_meanings=True)
+
+
+def _name_score(key: str, distance: str) -> str:
+    if key == "distance_train":
+        return f"{distance} against the training set" + (", as papers publish it" if distance == "FID" else "")
+    return distance if key == "distance" else SCORE_NAMES.get(key, key)
 
 
 def tabulate_style(run: Run) -> Table:

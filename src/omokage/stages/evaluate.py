@@ -8,6 +8,7 @@ from omokage.compute.device import describe_device, prepare_device
 from omokage.data import shards
 from omokage.evaluation.features.extractors import EXTRACTORS
 from omokage.evaluation.features.reference import read_features
+from omokage.evaluation.scores.face_rate import compute_face_rates
 from omokage.evaluation.scores.metrics import (
     check_counts,
     compute_distances,
@@ -44,6 +45,7 @@ def run(job: Job[Params]) -> None:
     faces = {split: shards.read_faces(job.input("data/faces"), split) for split in shards.SPLITS}
     nearest, copies = search_pixels(samples, faces, device, p.flip)
     scores = compute_metrics(p, extractor, samples, features, reference, faces) | copies
+    scores |= compute_face_rates(samples.numpy(), faces["held_out"].numpy(), job.threads)
     if extractor.name == "inception":
         scores["fid"] = scores["distance"]
     write_scores(job.output("results/scores.json"), scores)

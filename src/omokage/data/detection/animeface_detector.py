@@ -62,6 +62,13 @@ class AnimefaceDetector:
             certain = suppress_overlaps([*certain, *_select_certain(_search(image, [LARGE_VIEW]))], MAX_OVERLAP)
         return sorted(certain or likely[:1], key=lambda face: (face.y, face.x))
 
+    def rate_face(self, image: Image.Image) -> float:
+        """Return the likelihood, from 0 to 1, of the likeliest face in an RGB image, or 0 if there is none.
+
+        The image is searched upright at its own size only. This takes about 8 ms for 144 pixels.
+        """
+        return max((face.likelihood for face in _detect(image, View(max(image.size)))), default=0.0)
+
     def check(self) -> None:
         """Raise UserError unless the face in a drawing is found.
 

@@ -24,6 +24,12 @@ class Detector(Protocol):
         Faces with a low likelihood are included: the stage `faces` ignores those below `crop_likelihood`.
         """
 
+    def rate_face(self, image: Image.Image) -> float:
+        """Return the likelihood, from 0 to 1, of the likeliest face in an RGB image, searched at its own size only.
+
+        0 means that no face was found.
+        """
+
     def check(self) -> None:
         """Raise UserError, saying what to do, if the detector does not work in this environment."""
 

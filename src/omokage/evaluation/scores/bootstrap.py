@@ -6,6 +6,8 @@ the spread of these scores is used: they are shifted so that their mean is the e
 of n samples, including the bias at that n. It is not an interval of the distance for infinitely many samples.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -22,18 +24,19 @@ def draw_resamples(n: int, resamples: int, seed: int) -> Tensor:
     return torch.stack([torch.bincount(rows, minlength=n) for rows in indices]).double()
 
 
-def compute_interval(estimate: float, scores: Tensor) -> tuple[float, float]:
+def compute_interval(estimate: float, scores: Tensor, minimum: float = -math.inf) -> tuple[float, float]:
     """Return the lower and the upper bound of the confidence interval of an estimate, at the confidence LEVEL.
 
     `scores` [resamples] are the scores of the resamples. They are shifted so that the mean is the estimate. The
-    bounds are quantiles of the shifted scores. NaN scores are ignored. If all are NaN, both bounds are the estimate.
+    bounds are quantiles of the shifted scores, but at least `minimum`, the lowest value that the score can have. NaN
+    scores are ignored. If all are NaN, both bounds are the estimate.
     """
     valid = scores[~scores.isnan()]
     if not len(valid):
         return estimate, estimate
     quantiles = torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64)
     low, high = (estimate + torch.quantile(valid - valid.mean(), quantiles)).tolist()
-    return low, high
+    return max(low, minimum), max(high, minimum)
 
 
 def bootstrap_frechet(features: Tensor, reference: Tensor, counts: Tensor) -> Tensor:

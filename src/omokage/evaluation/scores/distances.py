@@ -26,7 +26,7 @@ def compute_frechet(features: Tensor, reference: Tensor) -> float:
         factors.append(np.asarray(np.linalg.qr(factor, mode="r")) if len(factor) > factor.shape[1] else factor)
     x, y = factors
     traces = float((x**2).sum() + (y**2).sum() - 2 * np.linalg.norm(x @ y.T, "nuc"))
-    return float(((means[0] - means[1]) ** 2).sum()) + traces
+    return max(0.0, float(((means[0] - means[1]) ** 2).sum()) + traces)  # rounding can give a sum just below zero
 
 
 def compute_kid(features: Tensor, reference: Tensor, subsets: int, subset_size: int, seed: int) -> float:

@@ -3,6 +3,7 @@
 `train` and `held_out` are the splits: the training set and the held-out set.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from omokage.base.errors import UserError
 from omokage.evaluation.features.extractors import Extractor
 from omokage.evaluation.features.reference import choose_representatives, spread_indices
-from omokage.evaluation.scores import bootstrap, distances, manifold, neighbours, style
+from omokage.evaluation.scores import bootstrap, distances, manifold, neighbours, style, variety
 from omokage.evaluation.scores.neighbours import NearestNeighbours
 from omokage.params.evaluate import Params
 
@@ -27,7 +28,10 @@ HEADLINES = {
     "recall": "recall",
     "coverage": "coverage",
     "copied": "copied",
+    "face_rate": "face_rate",
 }
+# The lowest possible value of each score that has an interval. KID is unbiased, so it can be negative.
+MINIMA = {"distance": 0.0, "kid": -math.inf}
 
 
 def check_counts(samples: Tensor, reference: Mapping[str, Tensor]) -> None:
@@ -69,7 +73,11 @@ def compute_metrics(
         "seed": p.evaluate_seed,
         "n": n,
         "n_reference": len(reference["held_out"]),
+        # The Fréchet distance of samples that all have the mean features of the real faces.
+        "feature_variance": float(reference["held_out"].double().var(0).sum()),
         **_compute_scores(p, features, real["features"], reference["held_out"]),
+        **(compute_training_distance(features, reference) if p.distance_to_train else {}),
+        **variety.compare_samples(samples, real["faces"]),
         "style": style.compare_style(samples, faces["held_out"]),
         "style_floor": style.compare_style(real["faces"], faces["held_out"]),
     }
@@ -79,6 +87,18 @@ def compute_distances(p: Params, features: Tensor, held_out: Tensor) -> dict[str
     """Return the Fréchet distance and KID of features [n, d] to those of the held-out faces [m, d]."""
     kid = distances.compute_kid(features, held_out, p.kid_subsets, p.kid_subset_size, p.evaluate_seed)
     return {"distance": distances.compute_frechet(features, held_out), "kid": kid}
+
+
+def compute_training_distance(features: Tensor, reference: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return the Fréchet distance of features [n, d] to the training set, and the floor: that of the held-out set.
+
+    Papers publish this distance as FID. A model that copies its training faces gets a lower distance than new faces.
+    """
+    train = reference["train"]
+    return {
+        "distance_train": distances.compute_frechet(features, train),
+        "distance_train_floor": distances.compute_frechet(reference["held_out"], train),
+    }
 
 
 def _compute_scores(p: Params, features: Tensor, real: Tensor, held_out: Tensor) -> dict[str, float]:
@@ -99,7 +119,7 @@ def _compute_scores(p: Params, features: Tensor, real: Tensor, held_out: Tensor)
     for key, score in scores.items():
         table[key] = score
         if key in resampled:
-            table[f"{key}_low"], table[f"{key}_high"] = bootstrap.compute_interval(score, resampled[key])
+            table[f"{key}_low"], table[f"{key}_high"] = bootstrap.compute_interval(score, resampled[key], MINIMA[key])
         table[f"{key}_floor"] = floors[key]
     return table
 
