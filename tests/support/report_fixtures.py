@@ -29,7 +29,7 @@ IDENTICAL_STYLE = {"red": 0.5, "green": 0.0, "blue": -0.5, "contrast": 1.0, "sat
 # The scores of samples that do not repeat each other. Of the real faces, 1 % are nearly identical by definition.
 VARIED = {
     **{"distinct": 5000, "identical": 0.0, "identical_floor": 0.0, "near_identical": 0.012},
-    **{"near_identical_floor": 0.01, "uniform": 0.0, "uniform_floor": 0.0},
+    **{"near_identical_floor": 0.01, "uniform": 0.0, "uniform_floor": 0.0, "colour_variety": 1.0},
 }
 GOOD_RUN = Run(
     losses=[LossRow(100 * row, 0.1 + 0.9 / row**2) for row in range(1, 41)],

@@ -1,6 +1,8 @@
 """Sample sets of models that fail in a known way, and of perfect ones, made from real faces."""
 
 import io
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,9 +10,37 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 
 from omokage.data.sources.avatars import AvatarRenderer
+from omokage.evaluation.features.extractors import EXTRACTORS
+from omokage.evaluation.scores.metrics import compute_metrics
+from omokage.params.evaluate import Params
 
 BACKGROUNDS = ("b6e3f4", "c0aede", "d1d4f9", "ffd5dc", "ffdfbf")
 ONE_BACKGROUND = ("ffdfbf",)
+PARAMS = {
+    **{"extractor": "efficientnet-lite0", "kid_subsets": 2, "kid_subset_size": 30, "bootstrap": 20},
+    **{"distance_to_train": False, "evaluate_seed": 0, "batch_size": 8, "flip": False},
+}
+
+
+def score_avatars(n: int) -> dict[str, dict[str, Any]]:
+    """Return the scores of sample sets of n avatars by name, against n held-out avatars (see `make_sample_sets`).
+
+    The features of equal images are computed once.
+    """
+    train, held_out, unseen = render_avatars(3 * n, seed=0).split(n)
+    sample_sets = make_sample_sets(train, unseen, render_avatars(n, seed=1, backgrounds=ONE_BACKGROUND))
+    extractor = EXTRACTORS["efficientnet-lite0"](torch.device("cpu"), Path())
+    images = torch.cat([train, held_out, *sample_sets.values()])
+    distinct, rows = images.flatten(1).unique(dim=0, return_inverse=True)
+    features = extractor.compute_features(distinct.view(-1, *images.shape[1:]))[rows]
+    train_features, held_out_features, *set_features = features.split(n)
+    reference = {"train": train_features, "held_out": held_out_features}
+    faces = {"train": train, "held_out": held_out}
+    params = Params.model_validate(PARAMS)
+    return {
+        name: compute_metrics(params, extractor, samples, rows_of_set, reference, faces)
+        for (name, samples), rows_of_set in zip(sample_sets.items(), set_features, strict=True)
+    }
 
 
 def render_avatars(count: int, seed: int, backgrounds: tuple[str, ...] = BACKGROUNDS, side: int = 32) -> Tensor:

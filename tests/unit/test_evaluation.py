@@ -254,10 +254,12 @@ def test_an_empty_training_set_is_refused(tmp_path: Path) -> None:
 
 def test_inception_gives_fid_and_refuses_features_of_other_weights(weights: Path, tmp_path: Path) -> None:
     write_reference(tmp_path, "inception", held_out=5, train=6, weights=weights)
-    metrics = score_samples(tmp_path, "inception", draw_faces(4, 3), weights)
+    metrics = score_samples(tmp_path, "inception", draw_faces(4, 3), weights, distance_to_train=True)
     assert metrics["score"] == "FID"
     assert metrics["fid"] == metrics["distance"] > 0
     assert (metrics["n"], metrics["n_reference"]) == (4, 5)
+    assert metrics["distance_train"] > 0 and metrics["distance_train_floor"] > 0
+    assert 0 <= metrics["face_rate"] <= 1 and 0 <= metrics["face_rate_floor"] <= 1
     with pytest.raises(UserError, match=r"inception.*expected.*efficientnet-lite0"):
         score_samples(tmp_path, LITE, draw_faces(4, 3))
 

@@ -12,6 +12,9 @@ from omokage.report.wording import format_count, format_number, format_percent, 
 
 # If the detector finds a face in less than this share of the real faces, the face rate says little.
 LOW_FACE_RATE = 0.2
+# Below this ratio to real faces, the mean colours of the samples vary too little. Faces with one of five backgrounds
+# have 0.79.
+FEW_COLOURS = 0.85
 
 
 def judge_quality(run: Run) -> Verdict:
@@ -37,7 +40,7 @@ def judge_quality(run: Run) -> Verdict:
     if run.progress:
         paragraphs.append(_describe_progress(run.progress))
     if n < 200:
-        short += ", on too few samples to tell"
+        short += "" if collapse else ", on too few samples to tell"
         paragraphs.append(
             f"With n = {n:,} no number here is conclusive: at this size the distance is mostly chance and bias. "
             "Generate at least 1,000 samples before comparing runs."
@@ -78,14 +81,14 @@ def _judge_fidelity(metrics: dict[str, Any]) -> tuple[str, list[str]]:
                 "They are clearly the same kind of image, with faults in shape, variety or grain",
             ),
             (
-                1.5,
+                1.7,  # noise has 3.7, and faces of which half are replaced by noise 1.5
                 "far from real faces",
                 "They have the look of the data set, but are grainy, malformed or too similar to each other",
             ),
         ),
         ("very far from real faces", "The model has learned little of what makes these faces"),
     )
-    if 0.2 < excess <= 1.5 and metrics["precision"] >= 0.85 * metrics["precision_floor"]:
+    if 0.2 < excess <= 1.7 and metrics["precision"] >= 0.95 * metrics["precision_floor"]:
         short = "like real faces one by one, but not as a set"
         explanation = "Single samples look real. As a set they differ from the real faces in variety or style"
     counts = f"{format_count(metrics['n'], 'sample')} and {format_count(metrics['n_reference'], 'real face')}"
@@ -152,6 +155,12 @@ def _judge_variety(metrics: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
         ),
         ("and much less varied", "Most kinds of face are missing"),
     )
+    if metrics["colour_variety"] < FEW_COLOURS:
+        short += ", with less varied colours"
+        explanation += (
+            f". The mean colours of the samples vary {format_percent(metrics['colour_variety'])} as much as those of "
+            "real faces, which features hardly notice"
+        )
     if share["precision"] < 0.75:
         short = f"only {percent['precision']} of them look real, {short}"
     return short, f"{numbers} {explanation}.", ()

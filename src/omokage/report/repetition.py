@@ -15,7 +15,7 @@ NEARLY_ALL = 0.9
 MENTIONED = {
     "uniform": (0.02, "of a single colour", "uniform samples"),
     "identical": (0.02, "repeated", "repeated samples"),
-    "near_identical": (0.1, "nearly identical to another", "repeated samples"),
+    "near_identical": (0.25, "nearly identical to another", "repeated samples"),
 }
 
 
@@ -48,8 +48,9 @@ def describe_repetition(metrics: dict[str, Any]) -> tuple[str, str, tuple[str, .
     """
     words, problems = [], []
     for key, (limit, phrase, problem) in MENTIONED.items():
-        # Identical samples are nearly identical as well, and are mentioned once.
-        if metrics[key] > metrics[f"{key}_floor"] + limit and problem not in problems:
+        # Samples of one colour may be identical as well, and identical ones are nearly identical: mention them once.
+        mentioned = metrics["uniform"] if key == "identical" and problems else 0
+        if metrics[key] > max(metrics[f"{key}_floor"], mentioned) + limit and problem not in problems:
             words.append(f"{format_percent(metrics[key])} of them {phrase}")
             problems.append(problem)
     return f", {join_words(words)}" if words else "", _describe_shares(metrics), tuple(problems)
@@ -58,7 +59,7 @@ def describe_repetition(metrics: dict[str, Any]) -> tuple[str, str, tuple[str, .
 def _describe_shares(metrics: dict[str, Any]) -> str:
     floor = format_percent(metrics["near_identical_floor"])
     return (
-        f"Of {format_count(metrics['n'], 'sample')}, {format_percent(metrics['identical'])} are identical to another "
+        f"Of {format_count(metrics['n'], 'sample')}, {format_percent(metrics['identical'])} repeat an earlier "
         f"sample, and {format_percent(metrics['near_identical'])} are nearly identical to one (real faces: {floor}). "
         f"{format_percent(metrics['uniform'])} have a single colour."
     )

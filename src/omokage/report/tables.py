@@ -15,7 +15,7 @@ SCORE_MEANINGS = {
     "recall": "share of the real faces that are covered by the samples; higher is better",
     "density": "how densely real faces lie around the samples; higher is better",
     "coverage": "share of the real faces with a sample close to them; higher is better",
-    "identical": "share of the samples that equal another sample in every pixel; lower is better",
+    "identical": "share of the samples that equal an earlier sample in every pixel; lower is better",
     "near_identical": "share of the samples that are nearly identical to another sample; near the floor is good",
     "uniform": "share of the samples of a single colour; lower is better",
     "face_rate": "share of the samples in which the face detector finds a face; higher is better",

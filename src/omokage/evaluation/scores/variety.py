@@ -4,8 +4,6 @@ These scores use pixels, not features. Features of images that are no faces, suc
 images are not.
 """
 
-from collections import Counter
-
 import torch
 from torch import Tensor
 
@@ -14,22 +12,30 @@ from omokage.evaluation.scores.pairwise import iterate_distances
 
 # Maximum root mean square deviation, in grey levels, of a uniform image from its mean colour. Real faces have dozens.
 UNIFORM = 2.0
+# A sample is nearly identical to another one if its distance is below this fraction of the distance between the most
+# similar real faces. At a fraction of 1, a third of strongly blurred faces would be.
+SIMILAR = 0.7
 
 
 def compare_samples(samples: Tensor, real: Tensor) -> dict[str, float]:
     """Return scores of how much uint8 samples [n, 3, h, w] resemble each other, and the floors (real faces [m, ...]).
 
     distinct: number of samples that differ from each other in at least one pixel.
-    identical: share of the samples that equal another sample in every pixel.
-    near_identical: share of the samples that resemble another sample more than CHANCE of the real faces resemble
-    another real face (see `_find_nearest_distances`). Identical samples count as well, uniform ones do not.
+    identical: share of the samples that equal an earlier sample in every pixel.
+    near_identical: share of the samples whose distance to the most similar other sample is below SIMILAR times the
+    CHANCE quantile of this distance for real faces (see `_find_nearest_distances`). Identical samples count as well,
+    uniform ones do not.
     uniform: share of the samples of a single colour.
+    colour_variety: standard deviation of the mean colours of the samples, divided by that of the real faces.
     """
     distances, real_distances = _find_nearest_distances(samples), _find_nearest_distances(real)
-    limit = torch.quantile(real_distances, CHANCE, interpolation="lower").nan_to_num(posinf=0)
-    scores: dict[str, float] = {"distinct": len(_count_images(samples))}
+    limit = SIMILAR * torch.quantile(real_distances, CHANCE, interpolation="lower").nan_to_num(posinf=0)
+    scores: dict[str, float] = {
+        "distinct": _count_distinct(samples),
+        "colour_variety": _measure_colour_variety(samples) / max(_measure_colour_variety(real), 1e-9),
+    }
     for suffix, images, nearest in (("", samples, distances), ("_floor", real, real_distances)):
-        scores[f"identical{suffix}"] = _compute_identical_share(images)
+        scores[f"identical{suffix}"] = 1 - _count_distinct(images) / len(images)
         scores[f"near_identical{suffix}"] = float((nearest < limit).double().mean())
         scores[f"uniform{suffix}"] = float(find_uniform(images).double().mean())
     return scores
@@ -37,15 +43,16 @@ def compare_samples(samples: Tensor, real: Tensor) -> dict[str, float]:
 
 def find_uniform(images: Tensor) -> Tensor:
     """Return which of the uint8 images [n, 3, h, w] have a single colour, bool [n]."""
-    return images.double().flatten(2).var(2, correction=0).mean(1).sqrt() <= UNIFORM
+    return images.float().flatten(2).var(2, correction=0).mean(1).sqrt() <= UNIFORM
 
 
-def _count_images(images: Tensor) -> Counter[bytes]:
-    return Counter(image.numpy().tobytes() for image in images)
+def _count_distinct(images: Tensor) -> int:
+    return len({image.numpy().tobytes() for image in images})
 
 
-def _compute_identical_share(images: Tensor) -> float:
-    return sum(times for times in _count_images(images).values() if times > 1) / len(images)
+def _measure_colour_variety(images: Tensor) -> float:
+    """Return the standard deviation of the mean colours, in grey levels, of uint8 images [n, 3, h, w]."""
+    return float(images.float().mean((2, 3)).double().var(0, correction=0).sum().sqrt())
 
 
 def _find_nearest_distances(images: Tensor) -> Tensor:
