@@ -20,12 +20,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100, help="samples in each set")
     rows = score_avatars(parser.parse_args().count)
-    print(f"| samples | distance (floor) | {' | '.join(KEYS)} | words of the report |")
+    print(f"| samples | excess | {' | '.join(KEYS)} | words of the report |")
     print("|---|---|" + "---|" * (len(KEYS) + 1))
     for name, scores in rows.items():
         words = judge_quality(with_metrics(**scores)).short.removesuffix(", on too few samples to tell")
         cells = " | ".join(f"{scores[key]:.2f}" for key in KEYS)
-        print(f"| {name} | {scores['distance']:.0f} ({scores['distance_floor']:.0f}) | {cells} | {words} |")
+        excess = (scores["distance"] - scores["distance_floor"]) / scores["feature_variance"]
+        print(f"| {name} | {excess:.2f} | {cells} | {words} |")
 
 
 if __name__ == "__main__":

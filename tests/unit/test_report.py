@@ -216,7 +216,7 @@ def test_kid_is_not_divided_by_a_floor_close_to_zero() -> None:
 @pytest.mark.parametrize(
     ("rate", "floor", "words"),
     [
-        (0.94, 0.95, "as often as real faces are"),
+        (0.945, 0.95, "as often as real faces are"),
         (0.8, 0.95, "less often than real faces"),
         (0.1, 0.95, "Most samples have no face"),
         (0.02, 0.03, "this score says little here"),

@@ -8,7 +8,7 @@ from omokage.report.quality import judge_quality
 
 pytestmark = [pytest.mark.usefixtures("use_one_thread"), pytest.mark.long]
 
-N = 100  # as in docs/limitations.md
+N = 100  # as in docs/guides/scores.md
 WORDS = {
     "unseen faces (a perfect model)": "at the level of real faces, and as varied",
     "the training faces (a model that copies)": "at the level of real faces, and as varied",
@@ -25,7 +25,7 @@ WORDS = {
     "faces with one background": "at the level of real faces, and as varied, with less varied colours",
     "the mean face with small noise": "nearly all alike",
     "faces with 30 % of the contrast": (
-        "recognisable, not yet realistic, only 61 % of them look real, and much less varied"
+        "recognisable, not yet realistic, only 61 % of them look real, and much less varied, with less varied colours"
     ),
     "faces, a fifth of them repeated": "at the level of real faces, and nearly as varied, 20 % of them repeated",
     "faces, a fifth of them black": (

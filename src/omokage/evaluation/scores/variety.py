@@ -35,7 +35,7 @@ def compare_samples(samples: Tensor, real: Tensor) -> dict[str, float]:
         "colour_variety": _measure_colour_variety(samples) / max(_measure_colour_variety(real), 1e-9),
     }
     for suffix, images, nearest in (("", samples, distances), ("_floor", real, real_distances)):
-        scores[f"identical{suffix}"] = 1 - _count_distinct(images) / len(images)
+        scores[f"identical{suffix}"] = (len(images) - _count_distinct(images)) / len(images)
         scores[f"near_identical{suffix}"] = float((nearest < limit).double().mean())
         scores[f"uniform{suffix}"] = float(find_uniform(images).double().mean())
     return scores
