@@ -10,6 +10,7 @@ from support.clone import TINY_PARAMS, tiny_params
 
 from omokage.config.params_file import default_params
 from omokage.diffusion import posthoc_ema
+from omokage.editing.edits import INVERSION_ITERATIONS
 from omokage.params.sample import Params
 from omokage.params.schema import PARTS
 from omokage.pipeline import durations, workload
@@ -38,7 +39,7 @@ def predict(root: Path, stage: str, **changes: Any) -> float | None:
 def test_the_counts_follow_the_code() -> None:
     assert workload.SNAPSHOTS == posthoc_ema.SNAPSHOT_COUNT and workload.BATCH == batches.BATCH_SIZE
     assert workload.PAIRS == transform.PAIRS and workload.PROBES == trainer.PROBE_COUNT
-    assert workload.LEVELS == validation.NOISE_LEVELS
+    assert workload.LEVELS == validation.NOISE_LEVELS and workload.INVERSION == INVERSION_ITERATIONS + 1
     assert workload.PROBE_FACES == validation.FACES_PER_LEVEL
 
 

@@ -1,5 +1,6 @@
 """Muon, post-hoc EMA and stateless dropout."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from support.training import make_spec
 
+from omokage.base.errors import UserError
 from omokage.compute.seeding import make_generator
 from omokage.diffusion import posthoc_ema
 from omokage.diffusion.dropout import Dropout
@@ -87,6 +89,38 @@ def test_a_post_hoc_ema_equals_the_ema_computed_during_training(tmp_path: Path, 
     posthoc_ema.save_snapshots(tmp_path / "snapshots.safetensors", snapshots)
     synthesised = posthoc_ema.synthesise_ema(tmp_path / "snapshots.safetensors", sigma_rel)
     assert float(synthesised["weight"]) == pytest.approx(float(expected.model.weight.detach()), abs=0.03)
+
+
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_a_post_hoc_ema_that_the_snapshots_cannot_approximate_is_refused(tmp_path: Path, count: int) -> None:
+    steps, path = [600 * (number + 1) // count for number in range(count)], tmp_path / "snapshots.safetensors"
+    posthoc_ema.save_snapshots(
+        path, [posthoc_ema.Snapshot(step, saved, {}) for step in steps for saved in posthoc_ema.SIGMA_RELS]
+    )
+    for sigma_rel in posthoc_ema.SIGMA_RELS:
+        posthoc_ema.check_sigma_rel(path, sigma_rel)
+    with pytest.raises(UserError, match=r"^ema_sigma_rel = 0\.01: .* off by \d+ %, expected at most 10 %") as raised:
+        posthoc_ema.check_sigma_rel(path, 0.01)
+    smallest, largest = map(float, re.findall(r"choose (\S+) to (\S+)", str(raised.value))[0])
+    for possible, impossible in ((smallest, smallest - 0.002), (largest, largest + 0.002)):
+        posthoc_ema.check_sigma_rel(path, possible)
+        with pytest.raises(UserError):
+            posthoc_ema.check_sigma_rel(path, impossible)
+
+
+@pytest.mark.parametrize("sigma_rel", [0.02, 0.03, 0.07, 0.2])
+def test_the_profile_error_is_that_of_the_profiles_summed_step_by_step(sigma_rel: float) -> None:
+    t, pairs = np.arange(1, 6001) / 6000, [(n / 6, saved) for n in range(1, 7) for saved in posthoc_ema.SIGMA_RELS]
+
+    def make_profile(end: float, sigma_rel: float) -> np.ndarray:
+        profile = np.where(t <= end, (t / end) ** posthoc_ema.sigma_rel_to_gamma(sigma_rel), 0)
+        return profile / profile.sum()
+
+    ends, saved = [6000 * end for end, _ in pairs], [value for _, value in pairs]
+    coefficients = posthoc_ema.solve_posthoc_coefficients(ends, saved, 6000, sigma_rel)
+    approximate = sum(c * make_profile(*pair) for c, pair in zip(coefficients, pairs, strict=True))
+    expected, error = make_profile(1, sigma_rel), posthoc_ema.compute_profile_error(ends, saved, 6000, sigma_rel)
+    assert error == pytest.approx(np.linalg.norm(approximate - expected) / np.linalg.norm(expected), rel=0.02)
 
 
 @pytest.mark.parametrize(("fraction", "step"), [(0.001, 100), (0.5, 300), (0.6, 400), (1.0, 600)])

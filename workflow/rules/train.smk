@@ -1,8 +1,7 @@
-# The resources and the command of `train`. Three keys of a profile's configfile affect only the speed and the last bits
+# The resources and the command of `train`. Two keys of a profile's configfile affect only the speed and the last bits
 # of sums:
 # `train_nodes`: number of nodes
 # `train_processes`: number of processes on each node, each with its own GPU if the node has GPUs
-# `micro_batch`: number of images per forward pass, for batches that do not fit into memory
 TRAIN_THREADS = THREADS * TRAIN_PROCESSES
 # Snakemake gives a job no more threads than the login node has cores, so request them from SLURM as well.
 TRAIN_RESOURCES = {"nodes": TRAIN_NODES, "cpus_per_task": TRAIN_THREADS, "gpu": GPUS * TRAIN_PROCESSES}

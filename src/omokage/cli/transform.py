@@ -7,11 +7,14 @@ from typing import Any, get_args
 
 from omokage.base.errors import UserError
 from omokage.base.files import hash_file, write_atomically
+from omokage.base.memory import explain_out_of_memory
 from omokage.cli.output_file import add_output_options, check_output
 from omokage.cli.parser import parse_count
 from omokage.params.sample import Sampler
 from omokage.stamps.stamp import save_png
 
+REMEDY = "give fewer images, or lower --count or OMOKAGE_MICRO_BATCH"
+MAX_RMSE = 2.0  # grey levels of 255; a larger error of DDIM inversion is visible
 THREADS = min(2, os.cpu_count() or 1)
 DESCRIPTION = "Edit your own images of faces with the trained model, and write a sheet with one row per image."
 
@@ -45,7 +48,11 @@ def add_parser(commands: Any) -> None:
         methods, "roundtrip", "encode images to noise by DDIM inversion, decode them, and print the error", "face.png"
     )
     between = _add_method(
-        methods, "between", "interpolate between the latents of two images", "first.png second.png", count=2
+        methods,
+        "between",
+        "interpolate between the latents of two images, and print how exact the ends are",
+        "first.png second.png",
+        count=2,
     )
     between.add_argument(
         "--count", type=parse_count, default=7, help="images, including both ends (default: %(default)s)"
@@ -105,19 +112,22 @@ def run(arguments: argparse.Namespace) -> int:
         fields["sampler"] = "ddim"
     request = EditRequest(**fields)
     try:
-        editor = ImageEditor(arguments.model, arguments.steps, THREADS)
+        with explain_out_of_memory(REMEDY):
+            editor = ImageEditor(arguments.model, arguments.steps, THREADS)
     except (KeyError, TypeError, ValueError, RuntimeError, StopIteration) as error:
         # The header of the file describes no network that this version can build.
         raise UserError(
             f"{arguments.model} is not a model of this version ({error!r}): choose another --model"
         ) from error
     faces = load_faces(arguments.images, editor.image_size, arguments.crop)
-    rows, measurements = edit_faces(request, editor, faces)
+    with explain_out_of_memory(REMEDY):
+        rows, measurements = edit_faces(request, editor, faces)
     stamp = make_stamp(request, hash_file(arguments.model), faces)
     with write_atomically(out) as partial:
         save_png(compose_sheet(rows), partial, stamp)
     for name, values in measurements.items():
         for path, value in zip(arguments.images, values, strict=True):
-            print(f"{path}: {name} {value} grey levels (of 255) after {arguments.steps} steps each way")
+            advice = f": raise --steps to get below {MAX_RMSE:.0f}" if value > MAX_RMSE else ""
+            print(f"{path}: {name} {value} grey levels (of 255) after {arguments.steps} steps each way{advice}")
     print(f"{arguments.out}: {rows.shape[0]} row(s) of {rows.shape[1]}")
     return 0

@@ -63,9 +63,9 @@ def edit_faces(request: EditRequest, editor: ImageEditor, faces: Tensor) -> tupl
     - vary: a row has the original face and `count` variations of it
     - roundtrip: a row has the original face, its latent (noise) and the face decoded from the latent. `rmse` is the
       root mean square error of the decoded face, in units of 1/255
-    - between: the only row has `count` images from the first face to the second
+    - between: the only row has `count` images from the first face to the second. `rmse` is as for roundtrip
 
-    Only roundtrip has measurements.
+    vary has no measurements.
     """
     if request.how == "vary":
         variations = [
@@ -76,7 +76,8 @@ def edit_faces(request: EditRequest, editor: ImageEditor, faces: Tensor) -> tupl
     if request.how == "roundtrip":
         latents, decoded, errors = editor.round_trip(faces)
         return torch.stack([faces, latents, decoded], 1), {"rmse": errors}
-    return editor.interpolate(faces[:1], faces[1:2], request.count)[None], {}
+    interpolations, errors = editor.interpolate(faces[:1], faces[1:2], request.count)
+    return interpolations[None], {"rmse": errors}
 
 
 def compose_sheet(rows: Tensor) -> Image.Image:

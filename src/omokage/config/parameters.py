@@ -186,7 +186,9 @@ DESCRIPTIONS: dict[str, Description] = {
         "SDEdit strengths, as fractions of the sampling steps; 0 keeps the image, 1 starts from noise",
     ),
     "transform_steps": Description(
-        50, "network evaluations per edited image, at most the number of timesteps; the DDIM round trip needs double"
+        50,
+        "network evaluations per edited image, at most the number of timesteps; the DDIM round trip needs five times "
+        "as many",
     ),
     "transform_between": Description(8, "images per latent interpolation between two seeds, including both ends"),
     "transform_seed": Description(0, "seed of the noise for image editing and interpolation"),

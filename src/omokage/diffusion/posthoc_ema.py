@@ -17,9 +17,15 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from omokage.base.errors import UserError
+
 SIGMA_RELS = (0.05, 0.10)
 RAW = 0.0  # the sigma_rel of snapshots of the raw weights, which are not averaged
 SNAPSHOT_COUNT = 6  # number of steps after which snapshots are taken
+# The largest error of the profile of a post-hoc EMA, relative to the profile.
+MAX_PROFILE_ERROR = 0.1
+# The lengths among which `check_sigma_rel` looks for those that snapshots can approximate.
+CANDIDATES = [number / 1000 for number in range(5, 300)]
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,43 @@ def solve_posthoc_coefficients(
     target = _correlate_profiles(times, gammas, np.array(float(step)), np.array(sigma_rel_to_gamma(sigma_rel)))
     solution = np.linalg.lstsq(gram, target, rcond=1e-12)[0]
     return [float(coefficient) for coefficient in solution / solution.sum()]
+
+
+def compute_profile_error(steps: Sequence[int], sigma_rels: Sequence[float], step: int, sigma_rel: float) -> float:
+    """Return how much the profile of a post-hoc EMA differs from that of a power-function EMA of length `sigma_rel`.
+
+    It is the norm of the difference divided by the norm of the power-function profile, so 0 is exact. The arguments are
+    those of `solve_posthoc_coefficients`.
+    """
+    coefficients = np.array(solve_posthoc_coefficients(steps, sigma_rels, step, sigma_rel))
+    times, gammas = np.array(steps, float), np.array([sigma_rel_to_gamma(value) for value in sigma_rels])
+    time, gamma = np.array(float(step)), np.array(sigma_rel_to_gamma(sigma_rel))
+    gram = _correlate_profiles(times[:, None], gammas[:, None], times[None], gammas[None])
+    target = _correlate_profiles(times, gammas, time, gamma)
+    norm = float(_correlate_profiles(time, gamma, time, gamma))
+    return float(max(0.0, coefficients @ gram @ coefficients - 2 * coefficients @ target + norm) / norm) ** 0.5
+
+
+def check_sigma_rel(path: Path, sigma_rel: float) -> None:
+    """Raise UserError if the snapshots in the file `path` approximate no EMA of length `sigma_rel`.
+
+    The error of the profile may be at most MAX_PROFILE_ERROR. The message names the lengths that are possible.
+    """
+    with safe_open(path, framework="pt") as file:
+        _, steps, sigma_rels = zip(*_list_ema_snapshots(file), strict=True)
+    error = compute_profile_error(steps, sigma_rels, max(steps), sigma_rel)
+    if error <= MAX_PROFILE_ERROR:
+        return
+    possible = [
+        value
+        for value in CANDIDATES
+        if compute_profile_error(steps, sigma_rels, max(steps), value) <= MAX_PROFILE_ERROR
+    ]
+    raise UserError(
+        f"ema_sigma_rel = {sigma_rel}: the profile of this EMA, from snapshots at {len(set(steps))} steps, would "
+        f"be off by {100 * error:.0f} %, expected at most {100 * MAX_PROFILE_ERROR:.0f} %: choose {min(possible)} to "
+        f"{max(possible)}"
+    )
 
 
 def _correlate_profiles(time_a: np.ndarray, gamma_a: np.ndarray, time_b: np.ndarray, gamma_b: np.ndarray) -> np.ndarray:

@@ -12,6 +12,9 @@ from torch import Tensor
 from omokage.sampling.denoiser import Denoiser
 from omokage.sampling.samplers import Noise, Sampler, get_sampler, step_along_flow
 
+# Fixed-point iterations for each step of DDIM inversion.
+INVERSION_ITERATIONS = 3
+
 
 def run_sampler(denoiser: Denoiser, x: Tensor, timesteps: Sequence[int], sampler: Sampler, noise: Noise) -> Tensor:
     """Return the images that the sampler generates from x, the noisy images at timesteps[0]."""
@@ -34,33 +37,42 @@ def apply_sdedit(
     return run_sampler(denoiser, alpha * x0 + sigma * noise(0), remaining, sampler, lambda i: noise(i + 1))
 
 
-def invert_ddim(denoiser: Denoiser, x0: Tensor, timesteps: Sequence[int]) -> Tensor:
-    """Return the latents of the images x0: noise from which `decode_ddim` returns approximately x0.
+def invert_ddim(
+    denoiser: Denoiser, x0: Tensor, timesteps: Sequence[int], iterations: int = INVERSION_ITERATIONS
+) -> Tensor:
+    """Return the latents of the images x0: noise from which `decode_ddim` returns nearly x0.
 
-    The steps of DDIM are taken in reverse, from the last of `timesteps` to the first (Song et al. 2021, eq. 14).
+    The steps of DDIM are inverted, from the last of `timesteps` to the first. DDIM's step from t_next to t uses the
+    clean image predicted at t_next, so the inverse is implicit. It is found by fixed-point iteration (Pan et al. 2023,
+    AIDI), which starts at the explicit step (Song et al. 2021, eq. 14) and is all of it with `iterations` = 0. A step
+    takes 1 + `iterations` network evaluations.
     """
     x = x0
     for t, t_next in pairwise(reversed(timesteps)):
         level, level_next = denoiser.get_alpha_sigma(t), denoiser.get_alpha_sigma(t_next)
-        x = step_along_flow(x, denoiser.predict_x0(x, t), level, level_next)
+        damping = _choose_damping(level, level_next, x0[0].numel())
+        x_t, x = x, step_along_flow(x, denoiser.predict_x0(x, t), level, level_next)
+        for _ in range(iterations):
+            x = torch.lerp(x, step_along_flow(x_t, denoiser.predict_x0(x, t_next), level, level_next), damping)
     return x
+
+
+def _choose_damping(level: tuple[float, float], level_next: tuple[float, float], size: int) -> float:
+    """Return the factor, from 0 to 1, of each update of the fixed-point iteration in `invert_ddim`.
+
+    The factor 2 / (2 + L) is the best one if the eigenvalues of the iterated function's Jacobian are from -L to 0. The
+    Jacobian of an ideal denoiser is alpha / sigma^2 times the covariance of x0 given x (Efron 2011). An eigenvalue of
+    the covariance of whitened images is at most `size`, the number of values of an image.
+    """
+    (alpha, sigma), (alpha_next, sigma_next) = level, level_next
+    slope = sigma_next * alpha / sigma - alpha_next
+    largest = slope * alpha_next * size / (sigma_next**2 + alpha_next**2 * size)
+    return 2 / (2 + largest)
 
 
 def decode_ddim(denoiser: Denoiser, latent: Tensor, timesteps: Sequence[int]) -> Tensor:
     """Return the images that deterministic DDIM generates from `latent`, noise at timesteps[0]."""
     return run_sampler(denoiser, latent, timesteps, get_sampler("ddim", 0.0), lambda i: torch.zeros_like(latent))
-
-
-def interpolate_images(
-    denoiser: Denoiser, start: Tensor, end: Tensor, fractions: Tensor, timesteps: Sequence[int]
-) -> Tensor:
-    """Return images [k, c, h, w] between two images `start` and `end`, [1, c, h, w] each.
-
-    `fractions` [k] are positions from 0 (start) to 1 (end). The latents of both images are interpolated (see `slerp`)
-    and decoded.
-    """
-    latent_start, latent_end = (invert_ddim(denoiser, x0, timesteps) for x0 in (start, end))
-    return decode_ddim(denoiser, slerp(latent_start, latent_end, fractions), timesteps)
 
 
 def slerp(start: Tensor, end: Tensor, fractions: Tensor) -> Tensor:

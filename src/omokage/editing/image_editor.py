@@ -1,5 +1,6 @@
 """Edit uint8 images with a trained model: SDEdit variations, DDIM inversion round trips, and interpolation."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -7,9 +8,10 @@ from torch import Tensor
 
 from omokage.base.errors import UserError
 from omokage.compute.device import choose_memory_format, prepare_device
+from omokage.compute.micro_batch import explain_large_batch, limit_batch, read_micro_batch
 from omokage.compute.seeding import make_generator
 from omokage.diffusion.model import load_model
-from omokage.editing.edits import apply_sdedit, decode_ddim, interpolate_images, invert_ddim, slerp
+from omokage.editing.edits import apply_sdedit, decode_ddim, invert_ddim, slerp
 from omokage.sampling.denoiser import make_denoiser
 from omokage.sampling.samplers import Noise, count_timesteps, get_sampler
 from omokage.sampling.spacing import SPACINGS
@@ -19,16 +21,17 @@ INVERSION_SPACING = "log-snr"
 
 
 class ImageEditor:
-    """A trained model, from the file `path`, that edits uint8 images [n, 3, side, side].
+    """A trained model, from the file `path`, that edits uint8 images [n, 3, side, side]. It uses no autoguidance.
 
-    `steps` is the number of network evaluations per image (NFE). Raises UserError if there is no model at `path`, or if
-    the model has fewer timesteps than `steps`.
+    `steps` is the number of network evaluations per image (NFE); DDIM inversion needs several for each step. At most
+    `micro_batch` images are processed at once. Raises UserError if there is no model at `path`, or if the model has
+    fewer timesteps than `steps`.
     """
 
     def __init__(self, path: Path, steps: int, threads: int) -> None:
         if not path.is_file():
             raise UserError(f"{path}: there is no model: train one with `make`, or name another file")
-        self.steps, self.device = steps, prepare_device(threads)
+        self.steps, self.device, self.micro_batch = steps, prepare_device(threads), read_micro_batch()
         network, self.spec = load_model(path, self.device)
         self.denoiser = make_denoiser(network, self.spec, self.device)
         if steps > self.spec.timesteps:
@@ -45,10 +48,15 @@ class ImageEditor:
 
         Variations with different numbers have different noise.
         """
-        x0, timesteps = self._whiten(images), self._choose_timesteps("trailing", sampler)
-        noise = self._make_noise(seed, number, x0)
-        varied = apply_sdedit(self.denoiser, x0, strength, timesteps, get_sampler(sampler, 0.0), noise)
-        return self._to_images(varied)
+        timesteps = self._choose_timesteps("trailing", sampler)
+
+        def vary_some(numbers: Tensor) -> Tensor:
+            x0 = self._whiten(images[numbers])
+            noise = self._make_noise(seed, number, numbers.tolist(), x0)
+            edited = apply_sdedit(self.denoiser, x0, strength, timesteps, get_sampler(sampler, 0.0), noise)
+            return self._to_images(edited)
+
+        return self._map("varying", vary_some, torch.arange(len(images)))
 
     @torch.inference_mode()
     def round_trip(self, images: Tensor) -> tuple[Tensor, Tensor, list[float]]:
@@ -57,21 +65,22 @@ class ImageEditor:
         Latents are returned as uint8 images, to look at. The error of an image is the root mean square difference
         between the decoded and the original image, in grey levels (0 to 255).
         """
-        x0, timesteps = self._whiten(images), self._choose_timesteps(INVERSION_SPACING, "ddim")
-        latent = invert_ddim(self.denoiser, x0, timesteps)
-        decoded = self._to_images(decode_ddim(self.denoiser, latent, timesteps))
-        errors = (decoded.double() - images.double()).square().mean((1, 2, 3)).sqrt()
-        return self._to_images(latent), decoded, [round(float(error), 3) for error in errors]
+        latents = self._invert(images)
+        decoded = self._decode(latents, INVERSION_SPACING)
+        return self._to_images(latents), decoded, _measure_errors(decoded, images)
 
     @torch.inference_mode()
-    def interpolate(self, start: Tensor, end: Tensor, count: int) -> Tensor:
-        """Return `count` interpolations from the image `start` to the image `end`, including both ends.
+    def interpolate(self, start: Tensor, end: Tensor, count: int) -> tuple[Tensor, list[float]]:
+        """Return `count` interpolations from the image `start` to the image `end`, and the errors of both ends.
 
-        Both images are [1, 3, side, side].
+        Both images are [1, 3, side, side]. Their latents are interpolated (see `slerp`) and decoded, including both
+        ends. The errors are those of a round trip. Raises UserError for a `count` below 2.
         """
-        fractions, timesteps = torch.linspace(0, 1, count), self._choose_timesteps(INVERSION_SPACING, "ddim")
-        x0_start, x0_end = self._whiten(start), self._whiten(end)
-        return self._to_images(interpolate_images(self.denoiser, x0_start, x0_end, fractions, timesteps))
+        if count < 2:
+            raise UserError(f"{count} image(s) between two images: expected at least 2, since both ends are included")
+        ends = torch.cat([start, end])
+        images = self._decode(slerp(*self._invert(ends).split(1), torch.linspace(0, 1, count)), INVERSION_SPACING)
+        return images, _measure_errors(images[[0, -1]], ends)
 
     @torch.inference_mode()
     def interpolate_noise(self, seed: int, start: int, end: int, count: int) -> Tensor:
@@ -81,10 +90,26 @@ class ImageEditor:
         """
         shape = (1, 3, self.image_size, self.image_size)
         first, last = (torch.randn(shape, generator=make_generator(seed, "between", number)) for number in (start, end))
-        noise = slerp(first, last, torch.linspace(0, 1, count)).to(
-            self.device, memory_format=choose_memory_format(self.device)
-        )
-        return self._to_images(decode_ddim(self.denoiser, noise, self._choose_timesteps("early", "ddim")))
+        noise = slerp(first, last, torch.linspace(0, 1, count))
+        return self._decode(noise.to(self.device, memory_format=choose_memory_format(self.device)), "early")
+
+    def _invert(self, images: Tensor) -> Tensor:
+        """Return the DDIM latents of uint8 images. Raises UserError for a single step, which inverts nothing."""
+        if self.steps < 2:
+            raise UserError(f"{self.steps} step: expected at least 2 for DDIM inversion, and 50 for an exact one")
+        timesteps = self._choose_timesteps(INVERSION_SPACING, "ddim")
+        return self._map("inverting", lambda part: invert_ddim(self.denoiser, self._whiten(part), timesteps), images)
+
+    def _decode(self, latents: Tensor, spacing: str) -> Tensor:
+        """Return the uint8 images that DDIM generates from latents."""
+        timesteps = self._choose_timesteps(spacing, "ddim")
+        return self._map("decoding", lambda part: self._to_images(decode_ddim(self.denoiser, part, timesteps)), latents)
+
+    def _map(self, work: str, function: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """Return function(part) of parts of at most `micro_batch` images, concatenated. `work` is a verb for errors."""
+        size = limit_batch(len(images), self.micro_batch)
+        with explain_large_batch(work, size, self.image_size):
+            return torch.cat([function(part) for part in images.split(size)])
 
     def _choose_timesteps(self, spacing: str, sampler: str) -> list[int]:
         return SPACINGS[spacing](self.denoiser.schedule, count_timesteps(sampler, self.steps))
@@ -96,12 +121,20 @@ class ImageEditor:
         return self.spec.to_images(x).cpu()
 
     @staticmethod
-    def _make_noise(seed: int, number: int, like: Tensor) -> Noise:
+    def _make_noise(seed: int, variation: int, numbers: list[int], like: Tensor) -> Noise:
+        """Return the noise of a variation of the images with the given numbers, a function of the step."""
+
         def noise(step: int) -> Tensor:
             noises = [
-                torch.randn(image.shape, generator=make_generator(seed, f"variation {number} of {i}", step))
-                for i, image in enumerate(like)
+                torch.randn(image.shape, generator=make_generator(seed, f"variation {variation} of {i}", step))
+                for i, image in zip(numbers, like, strict=True)
             ]
             return torch.stack(noises).to(like)
 
         return noise
+
+
+def _measure_errors(decoded: Tensor, images: Tensor) -> list[float]:
+    """Return the root mean square error of each decoded image, in grey levels (0 to 255)."""
+    errors = (decoded.double() - images.double()).square().mean((1, 2, 3)).sqrt()
+    return [round(float(error), 3) for error in errors]

@@ -26,6 +26,7 @@ SETTINGS = {
 SNAPSHOTS = 6  # snapshots of the EMA that a training saves
 BATCH = 32  # samples that the stage `sample` generates at once
 PAIRS = 3  # interpolations of the stage `transform`
+INVERSION = 4  # network evaluations of each step of DDIM inversion
 FORWARD = 1 / 3  # work of a forward pass, in training steps, which also compute gradients
 PROBES, LEVELS, PROBE_FACES = 6, 12, 96  # measurements of the errors during training, their noise levels and faces
 
@@ -103,7 +104,7 @@ def _count_sample(p: Mapping[str, Any], images: int | None) -> Counted:
 
 
 def _count_transform(p: Mapping[str, Any], images: int | None) -> Counted:
-    edits = (sum(p["transform_strengths"]) + 2) * p["transform_steps"]
+    edits = (sum(p["transform_strengths"]) + INVERSION + 1) * p["transform_steps"]
     between = PAIRS * p["transform_steps"]
     pixels = (edits * p["transform_faces"] + between * p["transform_between"]) * p["image_size"] ** 2
     return edits + between, pixels

@@ -83,6 +83,8 @@ class BatchSampler:
         self.snapshots = job.input("results/snapshots.safetensors")
         self.snapshot_steps = posthoc_ema.list_snapshot_steps(self.snapshots)
         self.sets = list_sample_sets(p, self.snapshot_steps)
+        if any(config.weights == "posthoc" for config in self.sets.values()):
+            posthoc_ema.check_sigma_rel(self.snapshots, p.ema_sigma_rel)
         self.batches = [
             (name, number)
             for name, config in self.sets.items()

@@ -7,7 +7,7 @@ from omokage.diffusion.posthoc_ema import save_snapshots
 from omokage.params.train import Params
 from omokage.training.loss_table import LossTable
 from omokage.training.network_parts import list_parts
-from omokage.training.setup import TrainingSetup
+from omokage.training.setup import TrainingSetup, warn_of_long_half_life
 from omokage.training.validation import write_noise_levels
 
 # Live outputs: written in place while the stage runs, so that the user can watch the training.
@@ -17,6 +17,7 @@ LIVE = ("results/loss.csv", "results/train/metrics.json")
 def run(job: Job[Params]) -> None:
     """Write the model with EMA weights, the EMA snapshots, the loss by step, and the error by noise level."""
     setup = TrainingSetup.create(job.params, job.input("data/faces"), job.threads)
+    warn_of_long_half_life(setup.config)
     table = LossTable(job.output("results/loss.csv"), job.output("results/train/metrics.json").parent)
     result = setup.train(job.work, job.threads, table.add)
     table.close()

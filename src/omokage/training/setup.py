@@ -1,5 +1,6 @@
 """Prepare a training run from its parameters and the shards of faces."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -43,6 +44,17 @@ def make_configs(params: Params, faces: Tensor) -> tuple[ModelSpec, TrainingConf
         std,
     )
     return spec, TrainingConfig(**{field.name: getattr(params, field.name) for field in fields(TrainingConfig)})
+
+
+def warn_of_long_half_life(config: TrainingConfig) -> None:
+    """Print a warning if the EMA never reaches its half-life, because the training is too short for it."""
+    longest = config.steps * config.batch_size / 10
+    if config.ema_half_life > longest:
+        print(
+            f"omokage: train: ema_half_life = {config.ema_half_life:g} has the effect of {longest:g}: a tenth of the "
+            f"training ({config.steps * config.batch_size} images) limits it",
+            file=sys.stderr,
+        )
 
 
 @dataclass(frozen=True)
