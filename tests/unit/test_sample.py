@@ -11,8 +11,10 @@ from support.clone import tiny_params
 from support.training import CPU, make_spec, train_tiny
 from torch import Tensor
 
+from omokage.base.errors import UserError
 from omokage.base.job import Job
 from omokage.diffusion import model, posthoc_ema
+from omokage.diffusion.unet import UNet
 from omokage.params.sample import Params
 from omokage.sampling import batches
 from omokage.sampling.sample_sets import load_sample_sets
@@ -100,3 +102,30 @@ def test_raw_weights_are_those_of_the_last_step(trained: Path) -> None:
     difference = max(float((raw[name] - averaged[name]).abs().max()) for name in raw)
     # After six steps the EMA is close to the last step's weights, because its half-life is a tenth of the steps so far.
     assert 0 < difference < 2e-3
+
+
+def test_at_most_micro_batch_images_are_denoised_at_once(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: set[int] = set()
+    forward = UNet.forward
+
+    def record(self: UNet, x: Tensor, *rest: Any) -> Tensor:
+        sizes.add(len(x))
+        return forward(self, x, *rest)
+
+    monkeypatch.setattr(UNet, "forward", record)
+    monkeypatch.setenv("OMOKAGE_MICRO_BATCH", "5")
+    run_sample(trained, tmp_path)
+    assert sizes == {5, 2}  # 32 images
+    for name in SETS:
+        whole, split = load_file(trained / name), load_file(tmp_path / name)
+        # Rounding can move a value across the limit between two grey levels.
+        for key, images in whole.items():
+            torch.testing.assert_close(split[key].int(), images.int(), atol=1, rtol=0)
+
+
+def test_a_post_hoc_ema_that_the_snapshots_cannot_give_stops_the_stage(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"ema_sigma_rel = 0\.01: "):
+        run_sample(trained, tmp_path, ema_sigma_rel=0.01, ema_kind="posthoc")
+    run_sample(trained, tmp_path, ema_sigma_rel=0.01, sampler_study=[])

@@ -1,8 +1,10 @@
 """Training: reproducible results, batches, the learning rate, the EMA and the memory layout."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -18,7 +20,8 @@ from omokage.training.batches import Batch, Batches, sample_stratified_timesteps
 from omokage.training.config import ComputeConfig
 from omokage.training.loss_table import LossTable
 from omokage.training.prefetch import Prefetcher
-from omokage.training.trainer import PROBE_COUNT, Row, Trainer, choose_probe_steps
+from omokage.training.setup import warn_of_long_half_life
+from omokage.training.trainer import PROBE_COUNT, Row, Trainer, choose_probe_steps, create_network
 from omokage.training.validation import make_probe, write_noise_levels
 
 
@@ -74,6 +77,28 @@ def test_the_loss_table_has_the_errors_only_in_the_rows_that_were_probed(tmp_pat
         "10,0.001,0.5,,",
         "20,0.001,0.25,0.3,0.4",
     ]
+
+
+@pytest.mark.parametrize(("timesteps", "rows"), [(2, 1), (5, 4), (24, 11), (1000, 12)])
+def test_the_table_of_noise_levels_has_each_timestep_once_and_no_pure_noise(
+    tmp_path: Path, timesteps: int, rows: int
+) -> None:
+    spec, path = replace(make_spec(), timesteps=timesteps, zero_snr=True), tmp_path / "noise_levels.csv"
+    write_noise_levels(
+        path, create_network(spec, 0), spec, {"train": make_faces(2), "held_out": make_faces(1)}, COMPUTE, 0
+    )
+    table = pd.read_csv(path)
+    assert len(table) == rows and table["t"].is_monotonic_increasing and table["t"].is_unique
+    assert np.isfinite(table.to_numpy()).all() and table["t"].max() < timesteps - 1
+
+
+def test_a_half_life_that_is_longer_than_a_tenth_of_the_training_is_warned_of(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    warn_of_long_half_life(make_config(steps=100, batch_size=8, ema_half_life=80))
+    assert not capsys.readouterr().err
+    warn_of_long_half_life(make_config(steps=100, batch_size=8, ema_half_life=81))
+    assert "ema_half_life = 81 has the effect of 80: a tenth of the training (800 images)" in capsys.readouterr().err
 
 
 def test_a_short_training_measures_the_errors_in_every_row() -> None:

@@ -17,7 +17,7 @@ from omokage.diffusion.unet import UNet
 from omokage.training.config import ComputeConfig
 from omokage.training.trainer import Probe, Row, compute_loss
 
-NOISE_LEVELS, FACES_PER_LEVEL = 12, 64
+NOISE_LEVELS, FACES_PER_LEVEL = 12, 96
 
 
 @torch.no_grad()
