@@ -81,7 +81,6 @@ def score_samples(
     samples: Tensor,
     weights: Path = Path(),
     snapshots: int = 0,
-    flip: bool = False,
     distance_to_train: bool = False,
 ) -> dict[str, Any]:
     """Run the stage `evaluate` on the outputs of `write_reference` and return its metrics.
@@ -99,7 +98,7 @@ def score_samples(
         save_sample_sets(root / f"{kind}.safetensors", sets, samples.expand(len(sets), *samples.shape).contiguous())
     values = {"kid_subsets": 5, "kid_subset_size": 100, "evaluate_seed": 3, "bootstrap": 20, "batch_size": 8}
     values |= {"distance_to_train": distance_to_train}
-    params = EvaluateParams.model_validate({"extractor": extractor, **values, "flip": flip})
+    params = EvaluateParams.model_validate({"extractor": extractor, **values})
     inputs = {"data/faces": root / "faces", "data/extractor_weights": weights, "data/reference": root / "reference"}
     inputs |= {f"results/{kind}.safetensors": root / f"{kind}.safetensors" for kind in ("samples", *labels)}
     outputs = {f"results/{name}": root / name for name in ("metrics.json", "scores.json", *TABLES)}

@@ -95,11 +95,11 @@ METRICS = {
     **{"precision_floor": 0.9, "recall_floor": 0.9, "density_floor": 1.01, "coverage_floor": 0.95},
     **{"face_rate": 0.6, "face_rate_floor": 0.95},
 }
-NEIGHBOURS_CSV = """sample,train,train_distance,held_out,held_out_distance,feature_train,feature_train_distance,\
-feature_held_out,feature_held_out_distance
-0,1,30.5,2,20.0,0,0.5,0,0.4
-1,5,9.5,0,31.0,0,0.5,0,0.4
-2,3,20.5,8,7.0,0,0.5,0,0.4
+NEIGHBOURS_CSV = """sample,kind,train,train_distance,held_out,held_out_distance,feature_train,feature_train_distance,\
+feature_held_out,feature_held_out_distance,mirrored,right,down
+0,none,1,30.5,2,20.0,0,0.5,0,0.4,0,0,0
+1,none,5,9.5,0,31.0,0,0.5,0,0.4,0,1,0
+2,none,3,20.5,8,7.0,0,0.5,0,0.4,1,0,0
 """
 PROGRESS_CSV = "step,pictures,distance,kid,n\n20,640,90.5,0.1,100\n40,1280,50.5,0.05,100\n"
 STUDY_CSV = """weights,sampler,evaluations,distance,kid,n

@@ -31,6 +31,7 @@ VARIED = {
     **{"distinct": 5000, "identical": 0.0, "identical_floor": 0.0, "near_identical": 0.012},
     **{"near_identical_floor": 0.01, "uniform": 0.0, "uniform_floor": 0.0, "colour_variety": 1.0},
 }
+NO_COPIES = dict.fromkeys(("exact", "near", "shifted", "mirrored", "relative", "features"), 0.0)
 GOOD_RUN = Run(
     losses=[LossRow(100 * row, 0.1 + 0.9 / row**2) for row in range(1, 41)],
     levels=[NoiseLevel(5.0, 0.30, 0.306), NoiseLevel(0.0, 0.10, 0.101), NoiseLevel(-5.0, 0.20, 0.203)],
@@ -47,7 +48,9 @@ GOOD_RUN = Run(
         **{"density": 0.9, "density_floor": 1.0, "coverage": 0.9, "coverage_floor": 0.95},
         **VARIED,
         **{"feature_variance": 21.0, "face_rate": 0.93, "face_rate_floor": 0.95},
-        **{"copied": 0.01, "copy_ratio": 0.8, "copy_ratio_floor": 0.79},
+        **{"copied": 0.0, "copied_floor": 0.0, "close": 0.01, "copy_ratio": 0.8, "copy_ratio_floor": 0.79},
+        **{"copies": NO_COPIES, "copies_floor": NO_COPIES},
+        "searched": {"train": 45_000, "held_out": 5000, "feature_train": 500, "feature_held_out": 500},
         "style": IDENTICAL_STYLE,
         "style_floor": IDENTICAL_STYLE,
     },

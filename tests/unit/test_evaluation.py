@@ -178,9 +178,9 @@ def test_samples_and_floor_are_scored_at_the_same_n(tmp_path: Path, lite: Extrac
     outputs = {name: (tmp_path / name).read_bytes() for name in ("metrics.json", "scores.json", *TABLES)}
     scores = ("distance", "kid", "precision", "recall", "density", "coverage")
     assert set(metrics) == {
-        *(f"{key}{floor}" for key in (*scores, "style", "copy_ratio") for floor in ("", "_floor")),
+        *(f"{key}{floor}" for key in (*scores, "style", "copy_ratio", "copied", "copies") for floor in ("", "_floor")),
         *(f"{key}_{end}" for key in ("distance", "kid") for end in ("low", "high")),
-        *("score", "extractor", "resize", "seed", "n", "n_reference", "copied"),
+        *("score", "extractor", "resize", "seed", "n", "n_reference", "close", "searched"),
     }
     assert (metrics["resize"], metrics["seed"]) == ("clean, bicubic, 224", 3)
     assert (metrics["score"], metrics["extractor"]) == ("Fréchet distance (efficientnet-lite0)", LITE)
@@ -220,8 +220,9 @@ def test_neighbours_are_indices_of_all_faces_and_tables_label_their_sample_sets(
     metrics = score_samples(tmp_path, LITE, samples, snapshots=2)
     rows = read_table(tmp_path / "neighbours.csv")
     assert list(rows[0]) == [
-        "sample", "train", "train_distance", "held_out", "held_out_distance",
+        "sample", "kind", "train", "train_distance", "held_out", "held_out_distance",
         "feature_train", "feature_train_distance", "feature_held_out", "feature_held_out_distance",
+        "mirrored", "right", "down",
     ]  # fmt: skip
     assert [(row["train"], row["train_distance"]) for row in rows[:2]] == [(7, 0), (4, 0)]
     assert [(row["held_out"], row["held_out_distance"]) for row in rows[2:]] == [(5, 0), (3, 0)]
@@ -234,8 +235,11 @@ def test_neighbours_are_indices_of_all_faces_and_tables_label_their_sample_sets(
     assert read_table(tmp_path / "progress.csv") == [{"step": 10 * i, "pictures": 80 * i, **scores} for i in (1, 2)]
     assert read_table(tmp_path / "study.csv") == [{"weights": "raw", "sampler": "heun", "evaluations": 7, **scores}]
 
-    score_samples(tmp_path, LITE, samples.flip(3), flip=True)
-    assert [row["train_distance"] for row in read_table(tmp_path / "neighbours.csv")][:2] == [0, 0]
+    assert [(row["kind"], row["mirrored"]) for row in rows[:2]] == [("exact", 0)] * 2
+    assert metrics["copies"]["exact"] == 0.5 and metrics["copies_floor"]["exact"] == 0
+    score_samples(tmp_path, LITE, samples.flip(3))
+    rows = read_table(tmp_path / "neighbours.csv")
+    assert [(row["train_distance"], row["kind"], row["mirrored"]) for row in rows[:2]] == [(0, "mirrored", 1)] * 2
     assert (tmp_path / "progress.csv").read_text() == "step,pictures,distance,kid,n\n"
     assert (tmp_path / "study.csv").read_text() == "weights,sampler,evaluations,distance,kid,n\n"
 

@@ -67,6 +67,7 @@ def plot_noise(side: int) -> dict[str, Image.Image]:
     }
     counts = {"train": 9, "held_out": 9, "dropped": {"duplicate": 9}}
     nearest = pd.DataFrame({key: range(12) for key in pd.read_csv(io.StringIO(NEIGHBOURS_CSV)).columns})
+    nearest["kind"] = ["exact", "near", "shifted", "mirrored", "relative", "features"] * 2
     images = make_noise(12, 3, side, side)
     edits = {
         "faces": make_noise(6, 3, side, side),
@@ -196,3 +197,31 @@ def test_faces_are_enlarged_by_an_integer_factor_to_at_least_96_pixels(side: int
     assert np.array_equal(enlarged, face.transpose(1, 2, 0).repeat(factor, 0).repeat(factor, 1))
     expected = "not enlarged" if factor == 1 else f"enlarged {factor} times (nearest neighbour)"
     assert describe_size(face) == f"{side} × {side} pixels, {expected}"
+
+
+def test_every_suspected_copy_is_shown_by_kind_with_its_nearest_face(monkeypatch: pytest.MonkeyPatch) -> None:
+    composed: list[Any] = []
+
+    def compose_rows(title: str, rows: Any) -> Image.Image:
+        composed.append((title, rows))
+        return Image.new("RGB", (9, 9))
+
+    monkeypatch.setattr(neighbours, "compose_rows", compose_rows)
+    numbered = np.arange(12, dtype=np.uint8).repeat(3 * 8 * 8).reshape(12, 3, 8, 8)
+    table = pd.read_csv(io.StringIO(NEIGHBOURS_CSV))
+    table["kind"] = ["mirrored", "features", "mirrored"]
+    neighbours.plot(table, numbered, numbered + 100, numbered + 200)
+    title, rows = composed[0]
+    assert title == "Suspected copies: 3 of 3 samples"
+    assert [row.name for row in rows[::3]] == ["mirrored\n2 of 2", "close in\nfeatures\n1 of 1"]
+    cells = [row.cells[:, 0, 0, 0].tolist() for row in rows if isinstance(row.cells, np.ndarray)]
+    assert cells == [[2, 0], [103, 101], [1, 255], [100, 255]]  # 255: an empty place
+    assert [rows[2].cells, rows[5].cells] == [["20.5", "30.5"], ["0.5", ""]]
+
+
+def test_only_the_first_suspects_of_a_kind_are_shown_and_all_are_counted() -> None:
+    table = pd.concat([pd.read_csv(io.StringIO(NEIGHBOURS_CSV))] * 10, ignore_index=True)
+    table["kind"] = "exact"
+    images = np.zeros((12, 3, 8, 8), np.uint8)
+    few = table.head(6).assign(kind=["exact"] * 2 + ["none"] * 4)
+    assert neighbours.plot(table, images, images, images).width > neighbours.plot(few, images, images, images).width

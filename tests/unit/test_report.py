@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.report_fixtures import GOOD_RUN, IDENTICAL_STYLE, TINY_RUN, VARIED, with_metrics
+from support.report_fixtures import GOOD_RUN, IDENTICAL_STYLE, NO_COPIES, TINY_RUN, VARIED, with_metrics
 
 from omokage.report import tables
 from omokage.report.assessment import judge_run, summarise_run
@@ -36,6 +36,9 @@ OVERFITTING_RUN = replace(
 # Scores that were added after the snapshots were saved. The variance is that of the default avatars, n = 500.
 NEWER_SCORES = {**VARIED, "feature_variance": 85.0, "face_rate": 0.02, "face_rate_floor": 0.03}
 EIGHT_IMAGES = {"distinct": 8, "identical": 0.984, "near_identical": 1.0}
+
+
+NONE_FOUND = "no copies found by the searches in pixels, shifts, mirrors and features"
 
 
 def summarise_sections(run: Run) -> dict[str, str]:
@@ -78,28 +81,27 @@ def test_four_real_runs_get_fitting_verdicts() -> None:
     assert verdicts["good"] == {
         "Sample quality": "close to real faces, and nearly as varied",
         "Style": "slight colour drift, slightly low contrast and slightly low sharpness",
-        "Memorisation": "no more near copies than by chance",
+        "Memorisation": "2 suspected copies, no more than among held-out faces",
         "Training": "the loss fell steeply and was still falling",
         "Challenges": "still learning",
     }
     assert verdicts["undertrained"] == {
         "Sample quality": "very far from real faces, and none looks real",
         "Style": "colour drift, slightly low contrast, low saturation and low sharpness",
-        "Memorisation": "no more near copies than by chance",
+        "Memorisation": NONE_FOUND,
         "Training": "the loss fell by more than half",
         "Challenges": "too little training, colour drift, low sharpness and low saturation",
     }
-    # Eight samples are repeated: if one of them is a near copy, an eighth of all samples is.
     assert verdicts["collapsed"] == verdicts["good"] | {
         "Sample quality": "repeats of only 8 images",
         "Style": "colour drift, slightly high contrast and low sharpness",
-        "Memorisation": "some near copies",
+        "Memorisation": NONE_FOUND,
         "Challenges": "still learning, mode collapse, colour drift and low sharpness",
     }
     assert verdicts["copying"] == verdicts["good"] | {
         "Sample quality": "at the level of real faces, and as varied, but many are near copies",
         "Style": "matches the data set",
-        "Memorisation": "many near copies of training faces",
+        "Memorisation": "100\u00a0% of the samples are suspected copies of training faces",
         "Challenges": "still learning and memorisation",
     }
 
@@ -108,7 +110,7 @@ def test_a_good_run_gets_good_verdicts() -> None:
     assert summarise_sections(GOOD_RUN) == {
         "Sample quality": "at the level of real faces, and as varied",
         "Style": "matches the data set",
-        "Memorisation": "no more near copies than by chance",
+        "Memorisation": NONE_FOUND,
         "Training": "the loss fell steeply",
         "Challenges": "none that the numbers show",
     }
@@ -153,18 +155,48 @@ def test_an_overfitting_run_is_suspected_of_copies() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "n", "verdict"),
+    ("close", "n", "is_problem"),
+    [(0.02, 500, False), (0.05, 500, True), (0.05, 40, False), (0.0102, 50_000, False), (0.02, 50_000, True)],
+)
+def test_the_limit_for_close_samples_depends_on_the_number_of_samples(close: float, n: int, is_problem: bool) -> None:
+    verdict = judge_run(with_metrics(close=close, n=n))["Memorisation"]
+    assert verdict.short == ("more samples are close to a training face than by chance" if is_problem else NONE_FOUND)
+    assert verdict.problems == (("samples close to training faces",) if is_problem else ())
+
+
+def with_copies(floor: float = 0.0, **shares: float) -> Run:
+    """Return the good run with 500 samples, of which these shares are suspects, and as held-out faces the floor."""
+    floors = {**NO_COPIES, "near": floor}
+    copies = {"copies": {**NO_COPIES, **shares}, "copied": sum(shares.values())}
+    return with_metrics(n=500, n_reference=500, copies_floor=floors, copied_floor=floor, **copies)
+
+
+@pytest.mark.parametrize(
+    ("run", "short", "problems"),
     [
-        (0.02, 500, "no more"),
-        (0.05, 500, "some"),
-        (0.05, 40, "no more"),
-        (0.3, 500, "many"),
-        (0.0102, 50_000, "no more"),
-        (0.02, 50_000, "some"),
+        (with_copies(exact=0.01), "500 samples with 5 copies of training faces", ("copies of training faces",)),
+        (with_copies(mirrored=0.002), "500 samples with 1 copy of training faces", ("copies of training faces",)),
+        (with_copies(shifted=1.0), "100 % of the samples are suspected copies", ("memorisation",)),
+        (with_copies(features=0.3), "30 % of the samples are suspected copies", ("memorisation",)),
+        (with_copies(floor=0.02, near=0.02), "10 suspected copies, no more than among held-out faces", ()),
+        (with_copies(floor=0.9, near=0.9), "450 suspected copies, no more than among held-out faces", ()),
+        (with_copies(floor=0.02, near=0.1), "500 samples with 50 copies", ("copies of training faces",)),
+        (with_copies(floor=0.002, relative=0.05), "more samples are close", ("samples close to training faces",)),
     ],
 )
-def test_the_limit_for_near_copies_depends_on_the_number_of_samples(share: float, n: int, verdict: str) -> None:
-    assert summarise_sections(with_metrics(copied=share, n=n))["Memorisation"].startswith(verdict)
+def test_copies_are_named_unless_held_out_faces_have_as_many(run: Run, short: str, problems: tuple[str, ...]) -> None:
+    verdict = judge_run(run)["Memorisation"]
+    assert verdict.short.startswith(short) and verdict.problems == problems
+    assert "new faces" not in read_paragraphs(run)
+    if problems:
+        assert problems[0] in summarise_run(run)
+    assert ("this much alike" in read_paragraphs(run)) == (not problems)
+
+
+def test_without_suspects_the_searches_are_named() -> None:
+    text = read_paragraphs(GOOD_RUN)
+    assert "None found by these searches" in text and "shifted and mirrored" in text
+    assert "compared with all 45,000 training faces" in text and "compared with 500 training faces" in text
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,5 @@ class Params(ExtractorParams):
     bootstrap: int = Field(ge=20, le=100_000)
     distance_to_train: bool
     evaluate_seed: int = Field(ge=0, lt=2**32)
-    # Also parameters of `train`: they give the images seen by each snapshot, and whether copies may be mirrored.
+    # Also a parameter of `train`: it gives the images seen by each snapshot.
     batch_size: int
-    flip: bool

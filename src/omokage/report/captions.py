@@ -76,8 +76,9 @@ CAPTIONS: dict[str, Caption] = {
     ),
     "neighbours": Caption(
         "Memorisation",
-        "The samples closest to a training face, with that face and the closest held-out face. "
-        "A copy would look like the training face.",
+        "Suspected copies by the search that found them, each above its nearest training face. If no search found one: "
+        "the samples closest to a training face, with that face and the nearest held-out face. Distances in pixels "
+        "are after alignment, in grey levels.",
     ),
     "loss": Caption(
         "Training",

@@ -50,11 +50,11 @@ def judge_quality(run: Run) -> Verdict:
             f"With n = {n:,} the distance and its floor are biased upwards. Small differences between runs are chance. "
             "Published scores use 50,000 samples."
         )
-    if judge_memorisation(run).problems:
+    if "memorisation" in judge_memorisation(run).problems:
         short += ", but many are near copies"
         paragraphs.append(
             "These scores rate copies of training faces just as highly as new faces. "
-            "The section on memorisation says how many near copies there are."
+            "The section on memorisation says how many copies are suspected."
         )
     elif compute_generalisation_gap(run) > 0.15:
         paragraphs.append(

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from omokage.report.memorisation import CHANCE
 from omokage.report.run import Run
 from omokage.report.wording import format_number, format_percent, format_signed
 from omokage.stamps.records import Record
@@ -20,7 +19,7 @@ SCORE_MEANINGS = {
     "uniform": "share of the samples of a single colour; lower is better",
     "face_rate": "share of the samples in which the face detector finds a face; higher is better",
     "distance_train": "distance to the training set instead of the held-out set; lower, also for copied faces",
-    "copied": "share of the samples that are near copies of training faces; about 0.01 is chance",
+    "copied": "share of the samples that are suspected copies of training faces; lower is better",
     "copy_ratio": "distance to the nearest training face, divided by that to the nearest held-out face",
 }
 STYLE_MEANINGS = {
@@ -35,7 +34,7 @@ SCORE_NAMES = {
     "kid": "KID",
     "face_rate": "face rate",
     "near_identical": "nearly identical",
-    "copied": "near copies",
+    "copied": "suspected copies",
     "copy_ratio": "copy ratio",
 }
 # Headings for the columns of progress.csv and study.csv.
@@ -73,8 +72,7 @@ def tabulate_scores(run: Run) -> Table:
             continue
         ends = [metrics[f"{key}_{end}"] for end in ("low", "high") if f"{key}_{end}" in metrics]
         interval = Cell(" to ".join(map(format_number, ends)), *ends[:1])
-        # The floor of `copied` is CHANCE by definition: this share of the held-out faces counts as near copies.
-        floor = CHANCE if key == "copied" else metrics[f"{key}_floor"]
+        floor = metrics[f"{key}_floor"]
         name = _name_score(key, metrics["score"])
         digits = None if key in ("distance", "distance_train", "kid") else 4
         value = _make_number_cell(metrics[key], digits)

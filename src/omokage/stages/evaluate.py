@@ -8,13 +8,12 @@ from omokage.compute.device import describe_device, prepare_device
 from omokage.data import shards
 from omokage.evaluation.features.extractors import EXTRACTORS
 from omokage.evaluation.features.reference import read_features
+from omokage.evaluation.scores.copies import search_copies
 from omokage.evaluation.scores.face_rate import compute_face_rates
 from omokage.evaluation.scores.metrics import (
     check_counts,
     compute_distances,
     compute_metrics,
-    search_features,
-    search_pixels,
     select_headlines,
 )
 from omokage.evaluation.scores.tables import write_neighbours, write_scores, write_table
@@ -43,15 +42,14 @@ def run(job: Job[Params]) -> None:
     batches = [samples, *(images for sets in sample_sets.values() for _, images in sets)]
     features, *set_features = extractor.compute_features(torch.cat(batches)).split([len(batch) for batch in batches])
     faces = {split: shards.read_faces(job.input("data/faces"), split) for split in shards.SPLITS}
-    nearest, copies = search_pixels(samples, faces, device, p.flip)
-    scores = compute_metrics(p, extractor, samples, features, reference, faces) | copies
+    search = search_copies(samples, features, faces, reference, device)
+    scores = compute_metrics(p, extractor, samples, features, reference, faces) | search.scores
     scores |= compute_face_rates(samples.numpy(), faces["held_out"].numpy(), job.threads)
     if extractor.name == "inception":
         scores["fid"] = scores["distance"]
     write_scores(job.output("results/scores.json"), scores)
     write_scores(job.output("results/metrics.json"), select_headlines(scores))
-    nearest |= search_features(features, reference, {split: len(faces[split]) for split in shards.SPLITS})
-    write_neighbours(job.output("results/neighbours.csv"), nearest, len(samples))
+    write_neighbours(job.output("results/neighbours.csv"), search)
     for kind, columns in COLUMNS.items():
         rows = []
         for label, images in sample_sets[kind]:

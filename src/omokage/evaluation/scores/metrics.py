@@ -7,14 +7,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from omokage.base.errors import UserError
 from omokage.evaluation.features.extractors import Extractor
-from omokage.evaluation.features.reference import choose_representatives, spread_indices
-from omokage.evaluation.scores import bootstrap, distances, manifold, neighbours, style, variety
-from omokage.evaluation.scores.neighbours import NearestNeighbours
+from omokage.evaluation.features.reference import spread_indices
+from omokage.evaluation.scores import bootstrap, distances, manifold, style, variety
 from omokage.params.evaluate import Params
 
 # The scores in results/metrics.json, by their keys there. `prec` is short for precision: params.yaml has a parameter
@@ -122,53 +120,6 @@ def _compute_scores(p: Params, features: Tensor, real: Tensor, held_out: Tensor)
             table[f"{key}_low"], table[f"{key}_high"] = bootstrap.compute_interval(score, resampled[key], MINIMA[key])
         table[f"{key}_floor"] = floors[key]
     return table
-
-
-def search_pixels(
-    samples: Tensor, faces: Mapping[str, Tensor], device: torch.device, mirrored: bool
-) -> tuple[dict[str, NearestNeighbours], dict[str, float]]:
-    """Return each sample's nearest face of each split by pixel distance, and the scores of copying.
-
-    `copy_ratio` and `copy_ratio_floor` are the median distance ratios of the samples and of the held-out faces (see
-    neighbours.compute_distance_ratios). `copied` is the share of samples that are copies. With `mirrored`, mirror
-    images of the faces are searched, too.
-    """
-
-    def search(images: Tensor, include_self: bool) -> dict[str, NearestNeighbours]:
-        train = neighbours.find_nearest_in_pixels(images, faces["train"], device, mirrored)
-        held_out = neighbours.find_nearest_in_pixels(images, faces["held_out"], device, mirrored, include_self)
-        return {"train": train, "held_out": held_out}
-
-    nearest = search(samples, include_self=True)
-    ratios = neighbours.compute_distance_ratios(**nearest)
-    floor = neighbours.compute_distance_ratios(**search(faces["held_out"], include_self=False))
-    return nearest, {
-        "copy_ratio": float(ratios.median()),
-        "copy_ratio_floor": float(floor.median()),
-        "copied": neighbours.compute_copied_share(ratios, floor),
-    }
-
-
-def search_features(
-    features: Tensor, reference: Mapping[str, Tensor], faces: Mapping[str, int]
-) -> dict[str, NearestNeighbours]:
-    """Find the nearest face to each sample in feature space, separately in the training and the held-out split.
-
-    `features` [n, d] has the features of one sample per row. `reference` maps each split to the features [m, d] of a
-    subset of its faces. `faces` maps each split to the number of all its faces, from which the positions of the subset
-    in the split follow. The larger subset is reduced to the size of the smaller one.
-
-    Returns the neighbours under the keys `feature_train` and `feature_held_out`. Their indices are positions in the
-    whole split.
-    """
-    n = min(map(len, reference.values()))
-    nearest = {}
-    for split, rows in reference.items():
-        searched = choose_representatives(split, len(rows), n)
-        neighbour = neighbours.find_nearest_in_features(features, rows[searched])
-        indices = choose_representatives(split, faces[split], len(rows))[searched]
-        nearest[f"feature_{split}"] = NearestNeighbours(indices[neighbour.index], neighbour.distance)
-    return nearest
 
 
 def select_headlines(scores: Mapping[str, Any]) -> dict[str, float]:

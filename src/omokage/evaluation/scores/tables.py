@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omokage.evaluation.scores.neighbours import NearestNeighbours
+import torch
+
+from omokage.evaluation.scores.copies import CopySearch
 
 
 def write_scores(path: Path, scores: Mapping[str, Any]) -> None:
@@ -14,14 +16,21 @@ def write_scores(path: Path, scores: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(_round(scores), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_neighbours(path: Path, nearest: Mapping[str, NearestNeighbours], n: int) -> None:
-    """Write a CSV file with one row per sample: the index of the nearest face and its distance, for each set of faces.
+def write_neighbours(path: Path, search: CopySearch) -> None:
+    """Write a CSV file with one row per sample: the kind of suspected copy, and the nearest faces with distances.
 
-    `nearest` holds the neighbours of the n samples in each set of faces; its keys name the columns.
+    The columns of each set of faces are the index and the distance. `mirrored` (0 or 1), `right` and `down` (in pixels)
+    say how the training face was aligned with the sample.
     """
-    columns = ["sample", *(column for kind in nearest for column in (kind, f"{kind}_distance"))]
-    rows = ([i, *(cell for faces in nearest.values() for cell in faces.at(i))] for i in range(n))
-    write_table(path, columns, rows)
+    sets = vars(search.neighbours)
+    columns = ["sample", "kind", *(column for name in sets for column in (name, f"{name}_distance"))]
+    alignment = search.neighbours.train.alignment
+    moves = torch.stack([alignment.mirrored.long(), alignment.right, alignment.down], 1).tolist()
+    rows = (
+        [row, kind, *(cell for nearest in sets.values() for cell in nearest.at(row)), *moves[row]]
+        for row, kind in enumerate(search.kinds)
+    )
+    write_table(path, [*columns, "mirrored", "right", "down"], rows)
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
