@@ -113,7 +113,7 @@ def test_the_committed_report_can_be_sent_by_mail() -> None:
 def test_every_table_has_equal_rows_in_markdown(job: Job[Params]) -> None:
     blocks = job.output("results/report.md").read_text().split("\n\n")
     tables = [block.splitlines() for block in blocks if block.startswith("| ")]
-    assert len(tables) == 7
+    assert len(tables) == 13
     for head, rule, *rows in tables:
         assert set(rule) == {"|", "-"}
         assert {len(re.findall(r"(?<!\\)\|", line)) for line in (head, rule, *rows)} == {head.count("|")}

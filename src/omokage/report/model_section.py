@@ -67,7 +67,7 @@ def tabulate_network(network: Sequence[Part]) -> Table:
             ]
         )
     columns = ["part", "resolution", "channels", "residual blocks", "attention", "parameters", "share"]
-    return Table(f"The network in the order of its computation: {total:,} parameters", columns, rows)
+    return Table(f"Network: {total:,} parameters", columns, rows)
 
 
 def _introduce(params: Mapping[str, Any], facts: Mapping[str, Any]) -> str:

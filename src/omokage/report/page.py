@@ -11,15 +11,22 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omokage.report.assessment import judge_run, summarise_run
 from omokage.report.captions import CAPTIONS
 from omokage.report.content import Block, DenoisingPlayer, Section
+from omokage.report.data_section import describe_data
 from omokage.report.embedded_figure import EmbeddedFigure
 from omokage.report.escaping import escape_markdown, format_code_span, sanitise_url
+from omokage.report.model_section import describe_model
 from omokage.report.run import Run
-from omokage.report.sections import describe_data, describe_denoising, describe_reproduction, list_parameters
+from omokage.report.run_section import describe_run
+from omokage.report.sections import describe_denoising, describe_reproduction, list_parameters
 from omokage.report.sprite_sheet import SpriteSheet
-from omokage.report.tables import Table, tabulate_dropped, tabulate_scores, tabulate_scores_csv, tabulate_style
+from omokage.report.study_section import describe_study
+from omokage.report.tables import Table, tabulate_scores, tabulate_scores_csv, tabulate_style
 from omokage.stamps.records import Record
 
-ORIGIN = "All numbers in this report, and the words that assess them, are computed from this one run."
+ORIGIN = (
+    "All numbers in this report, and the words that assess them, are computed from this one run. Only the "
+    "hyperparameter study has other runs, and says so."
+)
 # The figures of the denoising that the player on the HTML page replaces.
 PLAYER_STILLS = ("animation", "denoising")
 
@@ -70,15 +77,18 @@ class Page:
             ),
         ]
         return [
-            self._build(*describe_data(self.manifest, run.faces)),
+            self._build(*describe_data(run, self.records, self.manifest)),
             self._build("Forward process", []),
+            self._build(*describe_model(run, self.records)),
             assess("Training"),
+            self._build(*describe_study(run, self.records)),
             self._build(*describe_denoising(self.records, self._make_player())),
             assess("Sample quality", *scores),
             assess("Style", tabulate_style(run)),
             assess("Memorisation"),
             self._build("Image editing", []),
-            assess("Challenges", tabulate_dropped(run)),
+            assess("Challenges"),
+            self._build(*describe_run(run, self.records)),
             self._build(*list_parameters(self.records, self.report_params), folded=True),
             self._build(*describe_reproduction(self.records, self.report_params)),
         ]

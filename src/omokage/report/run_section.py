@@ -54,7 +54,7 @@ def tabulate_packages(records: Sequence[Record]) -> Table:
         for package, version in record["packages"].items():
             versions.setdefault(package, set()).add(version)
     rows = [[Cell(package), Cell(", ".join(sorted(versions[package])))] for package in sorted(versions)]
-    return Table("Packages", ["package", "version"], rows)
+    return Table("Packages", ["package", "version"], rows, is_compact=True)
 
 
 def _describe_total(records: Sequence[Record], run: Run) -> str:
@@ -63,10 +63,10 @@ def _describe_total(records: Sequence[Record], run: Run) -> str:
     text = f"The network was trained on {run.duration.device}."
     if not known:
         return f"{text} The times of the stages are unknown."
-    text += f" All stages before this report took {format_duration(sum(known.values()))} together"
+    total = format_duration(sum(known.values()))
     if missing:
-        text += f", without {format_count(missing, 'stage')} of unknown time"
-    return f"{text}."
+        return f"{text} The stages whose time is known took {total} together, without {format_count(missing, 'stage')}."
+    return f"{text} All stages before this report took {total} together."
 
 
 def _describe_throughput(records: Sequence[Record], seconds: Mapping[str, float]) -> list[str]:

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from omokage.report.content import Block, BulletList, Code, CodeBlock, DenoisingPlayer, Inline, Link, Paragraph
+from omokage.report.content import Block, Code, CodeBlock, DenoisingPlayer, Paragraph
 from omokage.report.parameters import format_params_file, tabulate_parameters
-from omokage.report.tables import tabulate_machines
 from omokage.report.wording import format_count, format_number
 from omokage.stamps.records import Record, find_record
 
@@ -20,19 +19,6 @@ dvc exp run -S lr=1e-4
 """
 # A heading, and the blocks below it. A string that is the name of a figure stands for the figure.
 Content = tuple[str, Sequence[Block]]
-
-
-def describe_data(manifest: Mapping[str, Any], faces: Mapping[str, Any]) -> Content:
-    """Describe the data set and its licences. `faces` are the counts of curation.json."""
-    name, version = manifest["name"], manifest["version"]
-    text = (
-        f"Data set: {f'{name}, version {version}' if version else name}. It has {faces['pictures']:,} images. "
-        f"{faces['kept']:,} faces were kept: {faces['train']:,} in the training set and {faces['held_out']:,} in the "
-        "held-out set, which is used for evaluation."
-    )
-    licences = [_describe_licence(licence) for licence in manifest["licences"]]
-    unknown = "The licence of these images is unknown. Check what you may do with them before sharing any."
-    return "Data", [text, BulletList(licences) if licences else unknown]
 
 
 def describe_denoising(records: Sequence[Record], player: DenoisingPlayer) -> Content:
@@ -56,8 +42,7 @@ def list_parameters(records: Sequence[Record], report_params: Mapping[str, Any])
 
 
 def describe_reproduction(records: Sequence[Record], report_params: Mapping[str, Any]) -> Content:
-    """Say how to run the same again, and on which devices this run was made."""
-    machines = tabulate_machines(records)
+    """Say how to run the same again."""
     return "Reproducing this run", [
         Paragraph(["In a checkout of the code, with the parameters of this run in ", Code("params.yaml"), ":"]),
         CodeBlock("Commands", COMMANDS, "sh"),
@@ -70,13 +55,4 @@ def describe_reproduction(records: Sequence[Record], report_params: Mapping[str,
                 "kind of device.",
             ]
         ),
-        *([machines] if machines.rows else []),
-    ]
-
-
-def _describe_licence(licence: Mapping[str, Any]) -> list[Inline]:
-    return [
-        Link(licence["title"], licence["url"]),
-        f" by {licence['author']}, ",
-        Link(licence["licence"], licence["licence_url"]),
     ]

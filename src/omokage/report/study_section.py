@@ -97,17 +97,15 @@ def tabulate_trials(trials: Sequence[Trial]) -> Table:
                 Cell(trial.parameters["schedule"]),
                 Cell(trial.parameters["prediction"]),
                 Cell(trial.parameters["lr"], float(trial.parameters["lr"])),
-                Cell(str(trial.seeds), trial.seeds),
                 Cell(distance, trial.distance),
                 Cell(interval, trial.low),
                 *(Cell(f"{trial.scores[name]:.3f}", trial.scores[name]) for name in ("kid", "precision", "recall")),
                 Cell(format_number(trial.scores["train.seconds"]), trial.scores["train.seconds"]),
+                Cell(str(trial.seeds), trial.seeds),
             ]
         )
-    floor = format_number(fmean(trial.scores["distance_floor"] for trial in trials))
-    columns = ["schedule", "prediction", "lr", "runs", "distance", "95\u00a0% interval", "KID"]
-    columns += ["precision", "recall", "training (s)"]
-    return Table(f"The study, lowest distance first (real faces: {floor})", columns, rows)
+    columns = ["schedule", "prediction", "lr", "distance", "95\u00a0% interval", "KID", "precision", "recall"]
+    return Table("Study, lowest distance first", [*columns, "training (s)", "runs"], rows)
 
 
 def is_clear(first: Trial, second: Trial, spread: float) -> bool:
@@ -129,12 +127,15 @@ def _describe_setup(rows: Sequence[Mapping[str, str]]) -> str:
     steps, samples = (
         join_words([f"{value:,}" for value in sorted({int(row[key]) for row in rows})]) for key in ("steps", "samples")
     )
-    seconds = format_number(fmean(float(row["train.seconds"]) for row in rows))
+    seconds, floor = (
+        format_number(fmean(float(row[key]) for row in rows)) for key in ("train.seconds", "distance_floor")
+    )
     return (
         "This study belongs to the project, not to this run. It varies the noise schedule, the prediction and the "
         f"learning rate in {format_count(len(rows), 'short training')} of {steps} steps, on the project's avatars at "
         f"32 × 32 pixels and a CPU with 2 cores. A training took {seconds} s on average. Each was scored with "
-        f"{samples} samples, so its distances can be compared with each other only, not with the scores of this run."
+        f"{samples} samples, so its distances can be compared with each other only, not with the scores of this run. "
+        f"Real faces have a distance of {floor} (the floor)."
     )
 
 

@@ -1,11 +1,10 @@
 """Build the tables of the report. A reader of the HTML page can sort their rows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from omokage.report.run import Run
 from omokage.report.wording import format_number, format_percent, format_signed
-from omokage.stamps.records import Record
 
 SCORE_MEANINGS = {
     "distance": "distance between all samples and all real faces; lower is better",
@@ -119,25 +118,6 @@ def tabulate_scores_csv(caption: str, rows: Sequence[Mapping[str, str]]) -> Tabl
     """Return a table of the rows of progress.csv or study.csv."""
     headings = [CSV_HEADINGS.get(column, column) for column in rows[0]]
     return Table(caption, headings, [[_parse_cell(value) for value in row.values()] for row in rows])
-
-
-def tabulate_machines(records: Iterable[Record]) -> Table:
-    """Return a table of the device, threads and precision of each stage that computed on a device (CPU or GPU)."""
-    rows = []
-    for record in records:
-        facts = record["facts"]
-        if "device" in facts:
-            parameters = facts.get("parameters")
-            rows.append(
-                [
-                    Cell(record["stage"]),
-                    Cell(facts["device"]),
-                    _make_number_cell(record["threads"]),
-                    Cell(facts.get("precision", "")),
-                    Cell("") if parameters is None else _make_number_cell(parameters),
-                ]
-            )
-    return Table("Device of each stage", ["stage", "device", "CPU threads", "precision", "network parameters"], rows)
 
 
 def _make_number_cell(value: float, digits: int | None = None) -> Cell:
