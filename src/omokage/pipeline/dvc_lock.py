@@ -8,7 +8,7 @@ from typing import Any
 
 from omokage.base.errors import UserError
 from omokage.base.json_file import explain_damage
-from omokage.config.yaml_file import parse_yaml
+from omokage.config.yaml_file import parse_dvc_yaml
 from omokage.pipeline.code import list_code
 from omokage.pipeline.graph import CODE, Stage, is_own
 
@@ -24,7 +24,7 @@ def parse_lock(content: bytes) -> dict[str, Any]:
     """Return the entry of each stage in the bytes of a dvc.lock. Raises UserError if they are damaged."""
     text = content.decode("utf-8", "replace")
     try:
-        stages: dict[str, Any] = parse_yaml(text, NAME)["stages"]
+        stages: dict[str, Any] = parse_dvc_yaml(text, NAME)["stages"]
         for name, entry in stages.items():
             get_params(entry)
             items = [item for kind in ("deps", "outs") for item in entry.get(kind, [])]
