@@ -1,5 +1,6 @@
 """`omokage compare`: runs on one page, with the same numbers as DVC shows."""
 
+import base64
 import hashlib
 import io
 import json
@@ -17,10 +18,12 @@ from support.old_names import commit_old_names
 from support.runs import read_from_revision
 
 from omokage.cli.main import main
-from omokage.comparison import page, plots, runs
+from omokage.comparison import page, runs
+from omokage.comparison.samples import FIGURE
 from omokage.pipeline.dvc_lock import hash_dependency, hash_md5
 from omokage.provenance.history import History
 from omokage.provenance.lineage import SAMPLES, SCORES
+from omokage.report.wording import format_number
 from omokage.stamps.stamp import read_stamp
 
 
@@ -40,34 +43,31 @@ def test_a_page_shows_the_runs_in_columns(
     clone_with_experiment: Clone, compare: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = ("workspace", "other", "HEAD")
-    assert compare(*names, "--out", tmp_path / "a" / "page.html") == 0
-    files = sorted(path.name for path in (tmp_path / "a").iterdir())
-    assert files == ["page-curves.png", "page-samples.png", "page-scores.png", "page.html"]
-    assert capsys.readouterr().out.split() == [
-        str(tmp_path / "a" / name) for name in ("page.html", "page-curves.png", "page-scores.png", "page-samples.png")
-    ]
-    html = (tmp_path / "a" / "page.html").read_text()
+    out = tmp_path / "a" / "page.html"
+    assert compare(*names, "--out", out) == 0
+    assert [*out.parent.iterdir()] == [out] and capsys.readouterr().out == f"{out}\n"
+    html = out.read_text()
     elements = Elements(html)
-    assert elements.tags.count("img") == 3 and "script" in elements.tags
+    # Ten samples of each of three runs.
+    assert elements.tags.count("img") == 30 and "script" in elements.tags
     assert all(address.startswith("data:") for address in elements.addresses)
     assert "url(" not in html and "@import" not in html
     text = " ".join(html.split())
-    assert '<tr><th scope="row">lr</th><td>0.004</td><td>0.001</td><td>0.004</td></tr>' in text
+    assert '<tr><th scope="row"><code>lr</code></th><td>0.004</td><td>0.001</td><td>0.004</td></tr>' in text
     content = json.loads(read_from_revision(clone_with_experiment, Path(SCORES)))
-    scores = [key for key in content if not key.endswith("_floor")]
-    assert text.count('<th scope="row">') == len(scores) + len(["lr"])
+    for label, key in (("Fréchet distance", "distance"), ("KID", "kid"), ("Coverage", "coverage")):
+        chart = text.partition(f"<caption>{label} ")[2].partition("</table>")[0]
+        assert f"<strong>{format_number(content[key])}</strong>" in chart and chart.count("floor ") == 3
+    # The workspace and HEAD are the same run.
+    assert "which are equal" in text or "Best: \u2068other\u2069" in text
     assert "Sample i starts from the same noise in every run" in text
     assert "different settings" not in text and "not all from one run" not in text
 
     assert compare(*names, "--out", tmp_path / "b" / "page.html") == 0
-    for name in files:
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    assert (tmp_path / "b" / "page.html").read_bytes() == out.read_bytes()
     assert str(clone_with_experiment.root) not in html and str(tmp_path) not in html
-    assert read_stamp(tmp_path / "a" / "page-curves.png")["compare"] == {
-        "runs": list(names),
-        "lr": [0.004, 0.001, 0.004],
-    }
-    assert main(["why", str(tmp_path / "a" / "page-scores.png")]) == 0
+    assert read_stamp(out)["compare"] == {"runs": list(names), "lr": [0.004, 0.001, 0.004]}
+    assert main(["why", str(out)]) == 0
     assert "reproduce with omokage compare workspace other HEAD" in " ".join(capsys.readouterr().out.split())
 
 
@@ -93,14 +93,14 @@ def test_the_samples_of_a_column_have_the_same_number(clone_with_experiment: Clo
     assert first is not None and second is not None
     assert np.array_equal(first, load_file(clone_with_experiment.root / SAMPLES)["samples"])
     assert first.shape == second.shape and not np.array_equal(first, second)
-    sheet = plots.plot_samples(compared)
-    assert sheet is not None
-    pixels = np.asarray(sheet).astype(int)
-    for samples in (first, second):
-        enlarged = samples[1].transpose(1, 2, 0).repeat(6, 0).repeat(6, 1)
-        left = 12 + 100
-        column = pixels[:, left : left + 96]
-        assert any(np.array_equal(column[top : top + 96], enlarged) for top in range(len(column) - 96))
+    rows = re.findall(r'<tr><th scope="row">(\d+)</th>(.*?)</tr>', page.render_page(compared, "{}"))
+    assert [int(number) for number, _ in rows] == list(range(len(first)))
+    for number, cells in rows:
+        urls = re.findall('base64,([^"]+)" alt="Sample (.+?)"', cells)
+        assert [alt for _, alt in urls] == [f"{number} of workspace", f"{number} of other"]
+        for (data, _), samples in zip(urls, (first, second), strict=True):
+            with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+                assert np.array_equal(np.asarray(image.convert("RGB")), samples[int(number)].transpose(1, 2, 0))
 
 
 def test_dvc_shows_the_same_numbers(clone_with_experiment: Clone, tmp_path: Path) -> None:
@@ -113,8 +113,8 @@ def test_dvc_shows_the_same_numbers(clone_with_experiment: Clone, tmp_path: Path
     for run in (head, other):
         rows = [row for row in tables[runs.LOSS][0]["content"]["data"]["values"] if row["rev"] == run.name]
         assert [float(row["loss"]) for row in rows] == run.loss["loss"].tolist()
-    figures = [Path(figure["url"]).read_bytes() for figure in tables[runs.SAMPLES_FIGURE]]
-    assert figures == [read_from_revision(clone, Path(runs.SAMPLES_FIGURE), name) for name in ("HEAD", "other")]
+    figures = [Path(figure["url"]).read_bytes() for figure in tables[FIGURE]]
+    assert figures == [read_from_revision(clone, Path(FIGURE), name) for name in ("HEAD", "other")]
 
 
 def test_the_figure_in_git_replaces_samples_that_are_not_in_the_cache(
@@ -124,14 +124,14 @@ def test_the_figure_in_git_replaces_samples_that_are_not_in_the_cache(
     monkeypatch.chdir(tmp_path / "fresh")
     assert main(["compare", "workspace", "HEAD~1"]) == 0
     html = Path("compare.html").read_text()
-    # Each caption is also the alternative text of its image.
-    assert html.count("cache has no samples of this run. This is its figure in git") == 4
-    assert not Path("compare-samples.png").exists()
+    assert html.count("cache has no samples of this run. These are cut out of its figure in git") == 2
+    assert "dvc pull" in html
+    (original,) = read_runs(clone_with_experiment, "workspace")
     with History(Path.cwd()) as history:
         run = runs.read_run(history, "HEAD~1")
-    assert run.samples_figure is not None
-    with Image.open(io.BytesIO(run.samples_figure)) as image:
-        assert image.format == "PNG"
+    assert run.samples is not None and original.samples is not None
+    # The figure has a grid of 2 x 2 samples.
+    assert np.array_equal(run.samples, original.samples[:4])
 
 
 def test_a_run_under_old_names_has_no_other_parameters_code_or_packages(copy_clone: Callable[[], Clone]) -> None:
@@ -139,13 +139,13 @@ def test_a_run_under_old_names_has_no_other_parameters_code_or_packages(copy_clo
     commit_old_names(clone, "results/figures/scores.png")
     clone.run("git", "checkout", "-q", "HEAD~1", "--", "results", "dvc.lock")
     compared = read_runs(clone, "workspace", "HEAD")
-    assert runs.find_differences(compared) == [] and runs.find_other_differences(compared) == []
+    assert runs.tabulate_params(compared)[0] == [] and runs.find_other_differences(compared) == {}
     assert "extractor_weights" in compared[1].runs and "weights" not in compared[1].runs
 
 
 def test_different_code_data_and_packages_are_listed(copy_clone: Callable[[], Clone]) -> None:
     clone = copy_clone()
-    assert runs.find_other_differences(read_runs(clone, "workspace", "HEAD")) == []
+    assert runs.find_other_differences(read_runs(clone, "workspace", "HEAD")) == {}
     listing = clone.root / "workflow" / "packages" / "train.txt"
     old_listing = listing.read_bytes()
     listing.write_text(re.sub(r"torch==.*", "torch==9.9", listing.read_text()))
@@ -158,11 +158,17 @@ def test_different_code_data_and_packages_are_listed(copy_clone: Callable[[], Cl
     for old, new in changes.items():
         assert old in lock.read_text()
         lock.write_text(lock.read_text().replace(old, new))
-    assert runs.find_other_differences(read_runs(clone, "workspace", "HEAD")) == [
-        ("data", ["data/manifest.json"]),
-        ("code", ["src/omokage/training"]),
-        ("packages", ["torch"]),
-    ]
+    compared = read_runs(clone, "workspace", "HEAD")
+    differences = runs.find_other_differences(compared)
+    assert {kind: [name for name, _ in items] for kind, items in differences.items()} == {
+        "data": ["data/manifest.json"],
+        "code": ["src/omokage/training"],
+        "packages": ["torch"],
+    }
+    (_, versions) = differences["packages"][0]
+    assert versions[0] == "9.9" != versions[1]
+    html = page.render_page(compared, "{}")
+    assert all(heading in html for heading in ("1 package differs", "1 folder of code differs", "1 data file differs"))
 
 
 def test_the_page_says_which_scores_do_not_compare_and_which_results_are_mixed(
@@ -173,15 +179,10 @@ def test_the_page_says_which_scores_do_not_compare_and_which_results_are_mixed(
     scores.write_text(json.dumps({**json.loads(scores.read_text()), "n": 7, "extractor": "inception"}))
     compared = read_runs(clone, "workspace", "HEAD")
     assert runs.find_score_setting_differences(compared) == ["feature extractor", "number of samples"]
-    images = {"curves": plots.plot_curves(compared), "scores": plots.plot_scores(compared)}
-    figures = {}
-    for name, image in images.items():
-        image.save(buffer := io.BytesIO(), "PNG")
-        figures[name] = buffer.getvalue()
-    text = " ".join(page.render_page(compared, figures, "{}").split())
+    text = " ".join(page.render_page(compared, "{}").split())
     assert "computed with different settings: feature extractor and number of samples." in text
-    assert "The results of workspace are not all from one run:" in text
-    assert "The results of HEAD" not in text
+    assert "The results of <bdi>workspace</bdi> are not all from one run:" in text
+    assert text.count("not all from one run") == 1 and "best" not in text.partition("<main>")[2].partition("Samples")[0]
 
 
 @pytest.mark.parametrize(

@@ -1,76 +1,85 @@
-"""Render the comparison as one HTML page that loads no other file."""
+"""Render the comparison as one HTML page that loads no other file and needs no script."""
 
-import base64
-import io
+import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from PIL import Image
+from omokage.comparison import runs as tables
+from omokage.comparison.charts import chart_loss, chart_noise_levels
+from omokage.comparison.runs import Run
+from omokage.comparison.samples import crop_grid, encode_sample, encode_webp
+from omokage.comparison.scores import chart_scores, tabulate_measures, tabulate_settings
+from omokage.comparison.template import describe_parameter, isolate, render
+from omokage.report.wording import join_words
 
-from omokage import report
-from omokage.comparison.runs import Run, find_differences, find_other_differences, find_score_setting_differences
-from omokage.report.wording import format_value, join_words
+ROWS_PER_TABLE = 4  # of samples
+# What else can differ, as a noun in the singular and in the plural.
+KINDS = {
+    "data": ("data file", "data files"),
+    "code": ("folder of code", "folders of code"),
+    "packages": ("package", "packages"),
+}
 
 
-def render_page(runs: Sequence[Run], figures: Mapping[str, bytes], stamp: str) -> str:
-    """Return the page as HTML.
-
-    `figures` are the bytes of PNG files by name. `stamp` is the text from stamps.stamp.render_stamp.
-    """
-    # The template includes the style sheet of the report.
-    folders = [Path(__file__).parent, Path(report.__file__).parent]
-    environment = Environment(
-        loader=FileSystemLoader(folders),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"embed": _embed, "format_value": _format}
-    score_differences = find_score_setting_differences(runs)
-    return environment.get_template("compare.html.j2").render(
+def render_page(runs: Sequence[Run], stamp: str) -> str:
+    """Return the page as HTML. `stamp` is the text from stamps.stamp.render_stamp."""
+    names = [run.name for run in runs]
+    metrics = [run.metrics for run in runs]
+    score_differences = tables.find_score_setting_differences(runs)
+    differing, equal = tables.tabulate_params(runs)
+    return render(
+        "compare.html.j2",
         runs=runs,
-        names=[run.name for run in runs],
-        title=join_words([run.name for run in runs]),
-        figures=figures,
-        scores=_list_scores(runs),
+        names=names,
+        title=join_words([isolate(name) for name in names]),
+        quoted=[shlex.quote(name) for name in names],
+        charts=chart_scores(metrics, names, is_comparable=not score_differences),
+        measures=tabulate_measures(metrics),
+        settings=tabulate_settings(metrics),
         score_differences=join_words(score_differences) if score_differences else "",
-        differences=find_differences(runs),
-        other_differences=find_other_differences(runs),
+        differing=[(key, describe_parameter(key), values) for key, values in differing],
+        equal=[(key, describe_parameter(key), value) for key, value in equal],
+        other_differences=_describe_differences(tables.find_other_differences(runs)),
+        curves=[chart_loss(runs), chart_noise_levels(runs)],
+        samples=_tabulate_samples(runs),
+        figures={run.name: _encode_figure(run) for run in runs if run.samples is None},
         has_same_noise=_has_same_noise(runs),
         stamp=stamp,
     )
 
 
-def _list_scores(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
-    """Return the name of every metric with the text of its value in each run.
+def _describe_differences(differences: Mapping[str, Sequence[Any]]) -> list[tuple[str, str, Sequence[Any]]]:
+    """Return what else differs: the kind, a heading such as '2 packages differ', and the items."""
+    headings = {
+        kind: f"1 {KINDS[kind][0]} differs" if len(items) == 1 else f"{len(items)} {KINDS[kind][1]} differ"
+        for kind, items in differences.items()
+    }
+    return [(kind, headings[kind], items) for kind, items in differences.items()]
 
-    The floor (real-vs-real baseline), if the metric has one, follows the value in brackets.
-    """
-    keys = dict.fromkeys(key for run in runs for key in run.metrics if not key.endswith("_floor"))
 
-    def cell(metrics: Mapping[str, Any], key: str) -> str:
-        floor = metrics.get(f"{key}_floor")
-        return _format(metrics.get(key)) + ("" if floor is None else f" (floor {_format(floor)})")
+def _tabulate_samples(runs: Sequence[Run]) -> list[list[tuple[int, list[str | None]]]]:
+    """Return tables of samples. A row has the number of a sample, and its data URL for each run (None: missing)."""
+    count = max((len(run.samples) for run in runs if run.samples is not None), default=0)
+    rows = [
+        (
+            number,
+            [
+                encode_sample(run.samples[number]) if run.samples is not None and number < len(run.samples) else None
+                for run in runs
+            ],
+        )
+        for number in range(count)
+    ]
+    return [rows[start : start + ROWS_PER_TABLE] for start in range(0, count, ROWS_PER_TABLE)]
 
-    return [(key.replace("_", " "), [cell(run.metrics, key) for run in runs]) for key in keys]
+
+def _encode_figure(run: Run) -> str | None:
+    """Return the data URL of the samples in the figure of a run, or None if there is no figure."""
+    image = crop_grid(run.samples_figure) if run.samples_figure is not None else None
+    return encode_webp(image, 640) if image is not None else None
 
 
 def _has_same_noise(runs: Sequence[Run]) -> bool:
     """Return whether sample i starts from the same noise in all runs."""
     keys = {run.noise_key() for run in runs}
     return len(keys) == 1 and None not in next(iter(keys))
-
-
-def _embed(content: bytes) -> dict[str, Any]:
-    """Return the width, height and data URL of a PNG."""
-    with Image.open(io.BytesIO(content)) as image:
-        width, height = image.size
-    data = base64.b64encode(content).decode("ascii")
-    return {"width": width, "height": height, "url": f"data:image/png;base64,{data}"}
-
-
-def _format(value: Any) -> str:
-    return "—" if value is None else format_value(value)

@@ -10,31 +10,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from safetensors import SafetensorError
-from safetensors.numpy import load
 
 from omokage.base.errors import UserError
 from omokage.base.files import hash_bytes
 from omokage.base.json_file import explain_damage, parse_json
+from omokage.comparison.samples import FIGURE, cut_samples, find_objects, read_figure, read_samples
+from omokage.comparison.scores import SETTINGS
 from omokage.figures.sheet import Images
-from omokage.pipeline.dvc_run_cache import OBJECTS, find_cache
 from omokage.provenance.history import Entry, History, Revision
 from omokage.provenance.lineage import METRICS, SAMPLES, SCORES
 from omokage.provenance.locked_runs import CONSTANT, list_runs, trace_entries
 from omokage.stamps.records import FOLDER, Record
 
 LOSS, LEVELS = "results/loss.csv", "results/noise_levels.csv"
-SAMPLES_FIGURE = "results/figures/samples.png"
+MAX_SAMPLES = 12  # of each run
 # The metrics that a comparison needs.
 REQUIRED = {"distance", "distance_floor", "kid", "kid_floor", "extractor"}
 FACES = "data/faces"
 # The metrics that are settings of the scores, with the names that the page shows.
-SCORE_SETTINGS = {
-    "extractor": "feature extractor",
-    "resize": "resizing",
-    "n": "number of samples",
-    "n_reference": "number of real faces",
-}
+SCORE_SETTINGS = {key: SETTINGS[key] for key in ("extractor", "resize", "n", "n_reference")}
 
 
 @dataclass(frozen=True)
@@ -42,13 +36,14 @@ class Run:
     """The results of one run.
 
     `runs` are the entries of dvc.lock by stage, in the form of run records. `loss` has the columns step and loss, and
-    `levels` has log_snr (nats), train and held_out (squared errors). `samples` are uint8 [n, 3, h, w], in the order of
-    their seeds. If DVC's cache lacks them, they are None, and `samples_figure` is the PNG of samples in git, if any.
-    `inputs` are the sha256 of the tables, by path. `inconsistency` is a message that says which file another run
-    wrote, or None.
+    `levels` has log_snr (nats), train and held_out (squared errors). `samples` are the first ones, uint8 [n, 3, h, w],
+    in the order of their seeds; if DVC's cache lacks them, they are cut out of `samples_figure`, the PNG in git. Both
+    are None if they are missing. `inputs` are the sha256 of the tables, by path. `inconsistency` is a message that says
+    which file another run wrote, or None.
     """
 
     name: str
+    revision: Revision
     runs: dict[str, Record]
     metrics: dict[str, Any]
     loss: pd.DataFrame
@@ -89,15 +84,22 @@ def read_run(history: History, name: str) -> Run:
             f"{name}: has no results to compare ({problem}): run `dvc repro` in this revision, or name another run"
         )
     hashes = {path: hashlib.md5(content).hexdigest() for path, content in tables.items()}
-    samples = _read_samples(history, revision, locks.get("sample", {}).get("outs", {}).get(SAMPLES))
+    runs = {stage: run for stage, run in list_runs(history, revision).items() if stage != CONSTANT}
+    outs = {path: md5 for entry in locks.values() for path, md5 in entry["outs"].items()}
+    samples = read_samples(history, revision, find_objects(history), outs.get(SAMPLES, ""), MAX_SAMPLES)
+    figure = read_figure(history, revision, outs.get(FIGURE)) if samples is None else None
+    if figure is not None:
+        image_size = runs.get("faces", {}).get("params", {}).get("image_size")
+        samples = cut_samples(figure, image_size, MAX_SAMPLES) if isinstance(image_size, int) else None
     return Run(
         name,
-        {stage: run for stage, run in list_runs(history, revision).items() if stage != CONSTANT},
+        revision,
+        runs,
         _read_scores(tables[scores], name, scores),
         _read_table(tables[LOSS], LOSS, {"step", "loss"}),
         _read_table(tables[LEVELS], LEVELS, {"log_snr", "train", "held_out"}),
         samples,
-        history.read(revision, SAMPLES_FIGURE) if samples is None else None,
+        figure,
         {path: hash_bytes(content) for path, content in tables.items()},
         _find_inconsistency(hashes, locks),
     )
@@ -136,50 +138,47 @@ def _find_inconsistency(tables: Mapping[str, str], locks: Mapping[str, Entry]) -
     return None
 
 
-def _read_samples(history: History, revision: Revision, md5: str | None) -> Images | None:
-    """Return the samples with this MD5, from the revision or DVC's cache, or None if neither has them."""
-    if md5 is None:
-        return None
-    cached = find_cache(history.root) / OBJECTS / md5[:2] / md5[2:]
-    try:
-        content = history.read(revision, SAMPLES) or b""
-        if hashlib.md5(content).hexdigest() != md5:
-            content = cached.read_bytes()
-        return load(content)["samples"]
-    except (OSError, SafetensorError, KeyError):
-        return None
+def tabulate_params(runs: Sequence[Run]) -> tuple[list[tuple[str, list[Any]]], list[tuple[str, Any]]]:
+    """Return the parameters that differ, with the value in each run (None: not a parameter of the run), and the others.
 
-
-def find_differences(runs: Sequence[Run]) -> list[tuple[str, list[Any]]]:
-    """Return the parameters that differ between runs, with the value in each run (None: not a parameter of the run)."""
+    The others are those with the same value in all runs, which is given once.
+    """
     params_by_run = [run.params() for run in runs]
     keys = dict.fromkeys(key for params in params_by_run for key in params)
     rows = [(key, [params.get(key) for params in params_by_run]) for key in keys]
-    return [(key, values) for key, values in rows if any(value != values[0] for value in values)]
+    is_equal = {key: all(value == values[0] for value in values) for key, values in rows}
+    differing = [(key, values) for key, values in rows if not is_equal[key]]
+    return differing, [(key, values[0]) for key, values in rows if is_equal[key]]
 
 
-def find_other_differences(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
-    """Return the data files, folders of code and packages that differ between runs, by kind: data, code or packages."""
+def find_other_differences(runs: Sequence[Run]) -> dict[str, list[tuple[str, list[Any]]]]:
+    """Return what else differs between runs, by kind: data (files), code (folders) or packages.
+
+    Each item is a name with its hash, or the version of the package, in each run (None: the run lacks it).
+    """
     stages = dict.fromkeys(stage for run in runs for stage in run.runs)
-    data = [path for path in _differing_keys(runs, ["download"], "outs") if not path.startswith(FOLDER)]
-    differences = (
-        ("data", data),
-        ("code", _differing_keys(runs, stages, "code")),
-        ("packages", _differing_keys(runs, stages, "packages")),
-    )
-    return [(kind, names) for kind, names in differences if names]
+    data = [item for item in _compare_entries(runs, ["download"], "outs") if not item[0].startswith(FOLDER)]
+    differences = {
+        "data": data,
+        "code": _compare_entries(runs, stages, "code"),
+        "packages": _compare_entries(runs, stages, "packages"),
+    }
+    return {kind: items for kind, items in differences.items() if items}
 
 
-def _differing_keys(runs: Sequence[Run], stages: Iterable[str], part: str) -> list[str]:
+def _compare_entries(runs: Sequence[Run], stages: Iterable[str], part: str) -> list[tuple[str, list[Any]]]:
     """Compare one part, such as `outs`, of the entries of `stages` in dvc.lock between the runs.
 
-    Return the keys with values that differ, sorted.
+    Return the keys with values that differ, sorted, with the value in each run.
     """
-    found: set[str] = set()
+    found: dict[str, list[Any]] = {}
     for stage in stages:
         tables = [run.runs.get(stage, {}).get(part, {}) for run in runs]
-        found.update(key for table in tables for key in table if any(t.get(key) != table[key] for t in tables))
-    return sorted(found)
+        for key in dict.fromkeys(key for table in tables for key in table):
+            values = [table.get(key) for table in tables]
+            if any(value != values[0] for value in values):
+                found.setdefault(key, values)
+    return sorted(found.items())
 
 
 def find_score_setting_differences(runs: Sequence[Run]) -> list[str]:
