@@ -35,6 +35,8 @@ class Revision:
     name: str  # for git, or for DVC if it is an experiment
     commit: str = ""  # the full hash; empty for the workspace
     date: str = ""  # the commit date as YYYY-MM-DD, in the committer's time zone
+    time: int = 0  # the commit time in seconds since 1970
+    subject: str = ""  # the first line of the commit's message
 
     def __str__(self) -> str:
         if self.kind == "workspace":
@@ -144,7 +146,8 @@ class History(AbstractContextManager["History"]):
 
 def _make_revision(kind: str, name: str, commit: Commit) -> Revision:
     date = time.strftime("%Y-%m-%d", time.gmtime(commit.commit_time + commit.commit_timezone))
-    return Revision(kind, name, commit.id.decode(), date)
+    subject = commit.message.decode("utf-8", "replace").strip().partition("\n")[0]
+    return Revision(kind, name, commit.id.decode(), date, commit.commit_time, subject)
 
 
 def _parse_entries(file: StoredFile) -> dict[str, Entry] | None:
