@@ -11,16 +11,20 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save
 
+from omokage.comparison import page, runs
+from omokage.comparison.gallery_page import render_gallery
+from omokage.comparison.gallery_runs import read_runs
 from omokage.comparison.samples import FIGURE
 from omokage.figures import samples as samples_figure
 from omokage.figures.sheet import Images
+from omokage.provenance.history import History
 from omokage.provenance.lineage import SAMPLES, SCORES
 
 SIDE, COUNT = 16, 20
 # Names of experiments: Japanese, Arabic, and one that is HTML.
 JAPANESE, ARABIC, HOSTILE = "学習率-低い", "معدل-التعلم", "<img/src=x/onerror=alert(1)>&'\""
 EXPERIMENTS = {JAPANESE: (0.001, 50.0), ARABIC: (0.002, 30.0), HOSTILE: (0.003, 40.0)}
-METRICS = {
+METRICS: dict[str, Any] = {
     **{"extractor": "efficientnet-lite0", "resize": "clean", "n": COUNT, "n_reference": COUNT, "seed": 0},
     **{"distance": 35.0, "distance_low": 33.0, "distance_high": 37.0, "distance_floor": 10.0},
     **{"kid": 0.02, "kid_low": 0.018, "kid_high": 0.022, "kid_floor": -0.0001, "recall": 0.5, "recall_floor": 0.9},
@@ -106,3 +110,13 @@ def _commit(root: Path, message: str) -> str:
     git(root, "add", "-A")
     git(root, "commit", "-q", "-m", message)
     return git(root, "rev-parse", "HEAD")
+
+
+def write_pages(folder: Path) -> Path:
+    """Make a checkout in a folder, write compare.html and gallery.html there, and return the checkout."""
+    root = make_checkout(folder / "checkout")
+    with History(root) as history:
+        compared = [runs.read_run(history, name) for name in (*EXPERIMENTS, "main")]
+        (root / "compare.html").write_text(page.render_page(compared, "{}"), encoding="utf-8")
+        (root / "gallery.html").write_text(render_gallery(*read_runs(history, 100)), encoding="utf-8")
+    return root

@@ -121,8 +121,8 @@ def test_the_gallery_has_equal_runs_once(checkout: Path) -> None:
     assert commit.command == f"git checkout {first} && dvc repro"
     commands = {run.name: run.command for run in found}
     assert commands[ARABIC] == f"dvc exp apply '{ARABIC}' && dvc repro"
-    # Six stages of 30 s each.
-    assert all(run.total_seconds == 180 and run.thumbnail for run in found)
+    # Five stages of 30 s each.
+    assert all(run.total_seconds == 150 and run.thumbnail for run in found)
 
 
 def test_parameters_are_compared_with_those_of_most_runs(checkout: Path) -> None:
