@@ -28,10 +28,10 @@ from omokage.base.files import hash_bytes
 from omokage.config.params_file import default_params
 from omokage.data.curation import copies
 from omokage.data.curation.crop_files import Previews
-from omokage.data.curation.curate import CurationDecision, FaceRecord
+from omokage.data.curation.curate import FaceRecord
 from omokage.data.curation.face_cropper import FaceCropper, make_preview
 from omokage.data.curation.groups import group_images
-from omokage.data.curation.splits import assign_splits
+from omokage.data.curation.splits import choose_sides
 from omokage.data.detection.analyse import analyse_image
 from omokage.data.images.decode import UnusableImageError, decode_image
 from omokage.data.sources import folder
@@ -172,12 +172,11 @@ def measure_two_sizes(images: list[tuple[bytes, Image.Image]]) -> None:
     image_groups = dict(zip(previews.names, copies.find_copies(previews.images, tolerance).tolist(), strict=True))
     face_groups = copies.find_copies(previews.faces, tolerance)
     with_both = {name.removesuffix("-small") for name in image_groups if name.endswith("-small")} & {*image_groups}
-    kept = [CurationDecision()] * len(records)
     for name, groups in (
         ("by file, without groups", list(range(len(records)))),
         ("by groups of copies", group_images(records, face_groups, image_groups)),
     ):
-        splits = assign_splits(records, kept, groups, params["held_out"])
+        splits = choose_sides(records, groups, params["held_out"])
         sides = [{side for side, owner in zip(splits, owners, strict=True) if owner == n} for n in range(len(images))]
         record("two-sizes", f"illustrations in both splits, {name}", len(with_both), sum(len(s) > 1 for s in sides))
     pairs = [image_groups[name] == image_groups[f"{name}-small"] for name in with_both]

@@ -18,7 +18,7 @@ from omokage.data.curation.curate import FaceRecord, QualityLimits
 from omokage.data.curation.descriptors import FaceDescriptors
 from omokage.data.curation.face_cropper import FaceCrop, make_preview
 from omokage.data.curation.groups import group_images
-from omokage.data.curation.splits import assign_splits, choose_split
+from omokage.data.curation.splits import choose_sides, choose_split
 from omokage.data.detection.drawn_face import draw_test_face
 from omokage.data.sources.avatars import AvatarRenderer
 
@@ -166,9 +166,7 @@ def split_files(numbers: set[int], face_groups: np.ndarray | None = None) -> dic
     chosen = sorted(numbers)
     records = [FaceRecord(FaceCrop(f"{number:02d}", 1), hash_file(number), f"{number}") for number in chosen]
     groups = copies.find_copies(PREVIEWS[chosen], LENIENT) if face_groups is None else face_groups[chosen]
-    kept = [curate.CurationDecision()] * len(records)
-    splits = assign_splits(records, kept, group_images(records, groups, {}), HELD_OUT)
-    return dict(zip(chosen, splits, strict=True))
+    return dict(zip(chosen, choose_sides(records, group_images(records, groups, {}), HELD_OUT), strict=True))
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -206,7 +204,8 @@ def test_images_are_grouped_by_any_of_their_faces_and_as_a_whole() -> None:
 def test_of_each_group_of_copies_the_first_face_is_kept() -> None:
     records = [FaceRecord(FaceCrop(name, 1), "0" * 64, pixels) for name, pixels in zip("abcd", "xyxz", strict=True)]
     descriptors = FaceDescriptors.compute(np.random.default_rng(0).integers(0, 256, (4, 3, 16, 16), np.uint8))
-    decisions = curate.decide_curation(records, descriptors, np.array([5, 5, 5, 1]), QualityLimits(0, 0, 0, 0), 1)
+    limits, sides = QualityLimits(0, 0, 0, 0), ["train"] * 4
+    decisions = curate.decide_curation(records, descriptors, np.array([5, 5, 5, 1]), sides, limits, 1)
     assert [decision.reason for decision in decisions] == ["", "copy of a", "duplicate of a", ""]
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 
 import animeface
@@ -18,9 +19,10 @@ from support.clone import PYTHON_PATH
 from support.images import encode_image, random_image, read_index, run_faces
 
 from omokage.base.errors import UserError
-from omokage.data import shards
+from omokage.data import shards, text_arrays
 from omokage.data.curation import outcomes
 from omokage.data.curation.curate import CurationDecision, FaceRecord
+from omokage.data.curation.data_card import choose_examples
 from omokage.data.curation.face_cropper import FaceCrop, centre_square, face_square
 from omokage.data.curation.splits import choose_split
 from omokage.data.detection.drawn_face import draw_test_face
@@ -226,6 +228,31 @@ def test_an_image_that_cannot_be_decoded_does_not_empty_the_data_card(tmp_path: 
         "cut.png": encode_image(random_image(23))[:-2000]
     }
     assert len(load_file(run_faces(tmp_path, images)[0] / "card.safetensors")["pictures"]) == 12
+
+
+def test_the_data_card_shows_an_example_of_every_reason(tmp_path: Path) -> None:
+    images = {f"{seed:02d}.png": encode_image(random_image(seed)) for seed in range(12)}
+    images |= {f"small-{seed:02d}.png": encode_image(random_image(seed, 20, 20)) for seed in range(100, 160)}
+    drawing = draw_test_face().resize((90, 90))
+    images |= {"drawing.png": encode_image(drawing), "smaller.jpg": encode_image(drawing.resize((60, 60)), "JPEG")}
+    out, _, counts = run_faces(tmp_path, images, crop="whole", copies="lenient")
+    assert counts["dropped"] == {"copy": 1, "too small": 60}
+    kinds = text_arrays.decode(load_file(out / "card.safetensors")["kinds"])
+    assert sorted(kinds) == ["copy"] + ["too small"] * 11
+
+
+@settings(deadline=None)
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=15), max_count=st.integers(1, 20))
+def test_examples_show_every_group_and_as_many_as_fit(sizes: list[int], max_count: int) -> None:
+    members = {f"{number}": [f"{number}/{item}" for item in range(size)] for number, size in enumerate(sizes)}
+    chosen = choose_examples(members, max_count)
+    shown = [item for items in chosen.values() for item in items]
+    assert len(shown) == len(set(shown)) == min(max_count, sum(sizes))
+    assert len(chosen) == min(max_count, len(sizes))
+    assert all(set(items) <= set(members[name]) for name, items in chosen.items())
+    counts = {name: len(chosen.get(name, [])) for name in members}
+    for large, small in combinations(sorted(members, key=lambda name: -len(members[name])), 2):
+        assert counts[large] >= counts[small] or len(members[large]) == len(members[small])
 
 
 def test_additional_images_do_not_change_the_split_of_others(tmp_path: Path) -> None:

@@ -14,11 +14,11 @@ from support.images import encode_image, read_index, run_faces
 
 from omokage.data import shards
 from omokage.data.curation import curate
-from omokage.data.curation.curate import FaceRecord, QualityLimits
+from omokage.data.curation.curate import CurationDecision, FaceRecord, QualityLimits
 from omokage.data.curation.descriptors import FaceDescriptors
 from omokage.data.curation.face_cropper import FaceCrop
 from omokage.data.curation.near_duplicates import MAX_HASH_DISTANCE, find_near_duplicates
-from omokage.data.curation.splits import assign_splits
+from omokage.data.curation.splits import assign_splits, choose_sides
 from omokage.data.sources.avatars import AvatarRenderer
 
 TOLERANCE = 10.0
@@ -86,9 +86,11 @@ def test_web_copies_of_avatars_are_dropped_and_none_is_in_both_splits(tmp_path: 
         images |= {f"{name}-{kind}": content for kind, content in make_web_copies(avatar).items()}
     out, rows, counts = run_faces(tmp_path, images, image_size=32, near_duplicates=TOLERANCE)
     for row in rows:
-        original, _, kind = row["picture"].partition("-")
-        assert row["fate"] == ("dropped" if kind else "kept")
-        assert row["reason"] in ((f"near-duplicate of {original}", f"duplicate of {original}") if kind else ("",))
+        if row["fate"] == "dropped":
+            kind, _, original = row["reason"].partition(" of ")
+            assert kind in ("near-duplicate", "duplicate")
+            assert original.partition("-")[0] == row["picture"].partition("-")[0] and original != row["picture"]
+    assert {row["picture"].partition("-")[0] for row in rows if row["fate"] == "kept"} == set(list(images)[:60])
     assert counts["kept"] == 60
     descriptors = {
         split: FaceDescriptors.compute(shards.read_faces(out / "faces", split).numpy())
@@ -112,6 +114,17 @@ def make_record(name: str, content: int) -> FaceRecord:
 
 NAMES = st.text("abc", min_size=1, max_size=3)
 SETS = st.dictionaries(NAMES, st.integers(0, 40), min_size=1)
+FACES = make_noisy_copies(11)[:41]
+
+
+def curate_faces(images: dict[str, int], tolerance: float) -> tuple[list[str], list[CurationDecision], list[str]]:
+    """Return the side, the decision and the split of each face, for images by name (sorted) with content in FACES."""
+    records = [make_record(name, content) for name, content in sorted(images.items())]
+    descriptors = FaceDescriptors.compute(FACES[[content for _, content in sorted(images.items())]])
+    groups = np.arange(len(records))
+    sides = choose_sides(records, groups.tolist(), 0.4)
+    decisions = curate.decide_curation(records, descriptors, groups, sides, QualityLimits(0, 0, 0, tolerance), 1)
+    return sides, decisions, assign_splits(sides, decisions)
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
@@ -119,19 +132,30 @@ SETS = st.dictionaries(NAMES, st.integers(0, 40), min_size=1)
 def test_added_images_do_not_change_the_split_of_others(
     old: dict[str, int], new: dict[str, int], tolerance: float
 ) -> None:
-    faces = make_noisy_copies(11)[:41]
-
     def split_images(images: dict[str, int]) -> dict[str, str]:
-        records = [make_record(name, content) for name, content in sorted(images.items())]
-        descriptors = FaceDescriptors.compute(faces[[content for _, content in sorted(images.items())]])
-        groups = np.arange(len(records))
-        decisions = curate.decide_curation(records, descriptors, groups, QualityLimits(0, 0, 0, tolerance), 1)
-        splits = assign_splits(records, decisions, groups.tolist(), 0.4)
-        return {record.crop.image: split for record, split in zip(records, splits, strict=True) if split}
+        splits = curate_faces(images, tolerance)[2]
+        return {name: split for name, split in zip(sorted(images), splits, strict=True) if split}
 
     before, after = split_images(old), split_images(new | old)
     assert before
     assert all(after[name] == split for name, split in before.items() if name in after)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(images=SETS, tolerance=st.sampled_from([6.0, 30.0, 60.0]))
+def test_no_near_duplicates_are_in_both_splits_and_a_held_out_one_is_kept(
+    images: dict[str, int], tolerance: float
+) -> None:
+    names = sorted(images)
+    sides, decisions, splits = curate_faces(images, tolerance)
+    descriptors = FaceDescriptors.compute(FACES[[images[name] for name in names]])
+    train, held_out = ([row for row, split in enumerate(splits) if split == side] for side in ("train", "held_out"))
+    assert not any(are_near_duplicates(descriptors, *pair, tolerance) for pair in product(train, held_out))
+    for row, decision in enumerate(decisions):
+        if decision.is_dropped:
+            original = names.index(decision.reason.removeprefix("near-duplicate of "))
+            assert are_near_duplicates(descriptors, row, original, tolerance) and splits[original]
+            assert sides[original] == "held_out" or sides[row] == "train"
 
 
 def test_filters_drop_faces_below_their_limit_and_are_off_at_zero() -> None:
@@ -144,7 +168,8 @@ def test_filters_drop_faces_below_their_limit_and_are_off_at_zero() -> None:
 
     def filter_faces(**limits: float) -> dict[str, str]:
         limited = replace(NO_LIMITS, **limits)
-        decisions = curate.decide_curation(records, descriptors, np.arange(len(records)), limited, 1)
+        sides = ["train"] * len(records)
+        decisions = curate.decide_curation(records, descriptors, np.arange(len(records)), sides, limited, 1)
         pairs = zip(records, decisions, strict=True)
         return {record.crop.image: decision.kind for record, decision in pairs if decision.is_dropped}
 

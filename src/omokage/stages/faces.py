@@ -12,7 +12,7 @@ from omokage.data.curation.data_card import build_data_card
 from omokage.data.curation.face_cropper import FaceCropper
 from omokage.data.curation.face_sets import write_face_sets
 from omokage.data.curation.groups import find_groups
-from omokage.data.curation.splits import assign_splits
+from omokage.data.curation.splits import assign_splits, choose_sides
 from omokage.data.images.chunks import ChunkedWork
 from omokage.params.faces import Params
 
@@ -34,8 +34,9 @@ def run(job: Job[Params]) -> None:
     face_groups, groups = find_groups(records, previews, p.copies, manifest["source"], job.threads)
     del previews  # the largest arrays of this stage
     limits = QualityLimits(p.min_sharpness, p.min_contrast, p.min_colour, p.near_duplicates)
-    decisions = curate.decide_curation(records, descriptors, face_groups, limits, job.threads)
-    splits = assign_splits(records, decisions, groups, p.held_out)
+    sides = choose_sides(records, groups, p.held_out)
+    decisions = curate.decide_curation(records, descriptors, face_groups, sides, limits, job.threads)
+    splits = assign_splits(sides, decisions)
     counts = outcomes.count_outcomes(records, decisions, splits)
     images = manifest["count"] + sum(file["may_be_image"] for file in manifest["left_out"])
     outcomes.check_sums(counts, images, len(records))

@@ -61,13 +61,16 @@ def decide_curation(
     records: Sequence[FaceRecord],
     descriptors: FaceDescriptors,
     face_groups: NDArray[np.int64],
+    sides: Sequence[str],
     limits: QualityLimits,
     threads: int,
 ) -> list[CurationDecision]:
     """Return the decision for each of `records`.
 
     `descriptors` and `face_groups`, the groups of copies, have one row for each record with pixels, in the same order.
-    Of identical faces, of copies, and of near-duplicates among the remaining faces, only the first one is kept.
+    `sides` has the split of each record if it is kept (see `choose_sides`). Of identical faces and of copies, only the
+    first one is kept. Of near-duplicates among the remaining faces, the first held-out one is kept, or the first one if
+    none is held out. So no image that is added can move the likeness of a held-out face to the training set.
     """
     decisions = [CurationDecision(record.crop.kind, record.crop.reason) for record in records]
     rows = [row for row, record in enumerate(records) if record.pixels_sha256]
@@ -82,6 +85,7 @@ def decide_curation(
         if not decision.is_dropped:
             distinct.append(index)
     if limits.near_duplicates:
+        distinct.sort(key=lambda index: sides[rows[index]] != "held_out")  # stable
         candidates = descriptors.select(np.array(distinct, int))
         originals = find_near_duplicates(candidates, limits.near_duplicates, threads)
         for later, earlier in originals.items():

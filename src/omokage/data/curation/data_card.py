@@ -53,15 +53,13 @@ def build_data_card(
     searched = [name for name, rows in rows_by_image.items() if records[rows[0]].crop.method != "whole"]
     examples = _spread(searched or list(rows_by_image), MAX_IMAGES)
     images, boxes = _collect_examples(archive, {name: rows_by_image[name] for name in examples}, records, decisions)
-    drops = [
-        (records[row].crop.image, decisions[row].kind)
-        for rows in rows_by_image.values()
-        for row in rows
-        if decisions[row].is_dropped
-    ]
+    drops: dict[str, list[str]] = {}
+    for row in (row for rows in rows_by_image.values() for row in rows if decisions[row].is_dropped):
+        drops.setdefault(decisions[row].kind, []).append(records[row].crop.image)
     dropped = [
         (thumbnail, kind)
-        for name, kind in _spread(drops, MAX_FACES)
+        for kind, names in choose_examples(drops, MAX_FACES).items()
+        for name in names
         if (thumbnail := _make_thumbnail(archive, name)) is not None
     ]
     sizes = [min(records[rows[0]].crop.size or (0,)) for rows in rows_by_image.values()]
@@ -113,6 +111,19 @@ def _sample_splits(
         arrays[f"{name}_faces"] = np.stack(list(crop_files.read_pixels(chunks, is_selected.tolist())))
         arrays[f"{name}_colours"] = colours[rows]
     return arrays
+
+
+def choose_examples(members: Mapping[str, Sequence[str]], max_count: int) -> dict[str, list[str]]:
+    """Return at most `max_count` members, by group: one of each group if possible, the rest in proportion to its size.
+
+    A large group cannot displace a small one. The rest is shared by the method of D'Hondt. The members of a group are
+    evenly spaced.
+    """
+    counts = dict.fromkeys(members, 0)
+    for _ in range(min(max_count, sum(map(len, members.values())))):
+        open_groups = [name for name, count in counts.items() if count < len(members[name])]
+        counts[max(open_groups, key=lambda name: (not counts[name], len(members[name]) / (counts[name] + 1)))] += 1
+    return {name: _spread(members[name], count) for name, count in counts.items() if count}
 
 
 def _spread(items: Sequence[T], max_count: int) -> list[T]:

@@ -10,10 +10,8 @@ def choose_split(sha256: str, held_out: float) -> str:
     return "held_out" if int(sha256[:16], 16) / 2**64 < held_out else "train"
 
 
-def assign_splits(
-    records: Sequence[FaceRecord], decisions: Sequence[CurationDecision], groups: Sequence[int], held_out: float
-) -> list[str]:
-    """Return the split of each face, "" for a dropped face. All faces of a group share a split (see `group_images`).
+def choose_sides(records: Sequence[FaceRecord], groups: Sequence[int], held_out: float) -> list[str]:
+    """Return the split that each face has if it is kept. All faces of a group share a split (see `group_images`).
 
     The smallest hash of the group's image files decides. So a group is held out exactly if one of its files would be
     held out alone. For one file per group, `held_out` is the expected fraction of the held-out set; larger groups are
@@ -27,7 +25,9 @@ def assign_splits(
     for record, group in zip(records, groups, strict=True):
         if record.pixels_sha256:
             smallest[group] = min(record.file_sha256, smallest.get(group, record.file_sha256))
-    return [
-        "" if decision.is_dropped else choose_split(smallest[group], held_out)
-        for group, decision in zip(groups, decisions, strict=True)
-    ]
+    return [choose_split(smallest[group], held_out) if group in smallest else "" for group in groups]
+
+
+def assign_splits(sides: Sequence[str], decisions: Sequence[CurationDecision]) -> list[str]:
+    """Return the split of each face, "" for a dropped face. `sides` is the result of `choose_sides`."""
+    return ["" if decision.is_dropped else side for side, decision in zip(sides, decisions, strict=True)]
