@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omokage.report.content import Block, Code, CodeBlock, DenoisingPlayer, Paragraph
-from omokage.report.parameters import format_params_file, tabulate_parameters
+from omokage.report.parameters import UNCHANGED, format_params_file, tabulate_parameters
 from omokage.report.wording import format_count, format_number
 from omokage.stamps.records import Record, find_record
 
@@ -37,8 +37,22 @@ def describe_denoising(records: Sequence[Record], player: DenoisingPlayer) -> Co
 
 def list_parameters(records: Sequence[Record], report_params: Mapping[str, Any]) -> Content:
     """List the parameters of the run, those that differ from their defaults first."""
-    explanation = Paragraph(["The comments in ", Code("params.yaml"), " explain every parameter."])
-    return "Parameters", [explanation, *tabulate_parameters(records, report_params)]
+    explanation = Paragraph(
+        [
+            "The comments in ",
+            Code("params.yaml"),
+            " explain every parameter. The defaults are those of the preset ",
+            Code("laptop"),
+            ".",
+        ]
+    )
+    tables = tabulate_parameters(records, report_params)
+    has_defaults_only = [table.caption for table in tables] == [UNCHANGED]
+    return "Parameters", [
+        explanation,
+        *(["All parameters of this run have their default."] if has_defaults_only else []),
+        *tables,
+    ]
 
 
 def describe_reproduction(records: Sequence[Record], report_params: Mapping[str, Any]) -> Content:
