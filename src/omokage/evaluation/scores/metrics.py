@@ -64,6 +64,7 @@ def compute_metrics(
         "features": reference["train"][spread_indices(len(reference["train"]), n)],
         "faces": faces["train"][spread_indices(len(faces["train"]), n)],
     }
+    scores = _compute_scores(p, features, real["features"], reference["held_out"])
     return {
         "score": distances.name_distance(extractor.name),
         "extractor": extractor.name,
@@ -73,7 +74,8 @@ def compute_metrics(
         "n_reference": len(reference["held_out"]),
         # The Fréchet distance of samples that all have the mean features of the real faces.
         "feature_variance": float(reference["held_out"].double().var(0).sum()),
-        **_compute_scores(p, features, real["features"], reference["held_out"]),
+        **scores,
+        **({"fid": scores["distance"]} if extractor.name == "inception" else {}),
         **(compute_training_distance(features, reference) if p.distance_to_train else {}),
         **variety.compare_samples(samples, real["faces"]),
         "style": style.compare_style(samples, faces["held_out"]),
