@@ -13,7 +13,7 @@ from omokage.report.wording import format_count, format_number, format_percent, 
 # If the detector finds a face in less than this share of the real faces, the face rate says little.
 LOW_FACE_RATE = 0.2
 # Below this ratio to real faces, the mean colours of the samples vary too little. Faces with one of five backgrounds
-# have 0.79.
+# have 0.80.
 FEW_COLOURS = 0.85
 
 
