@@ -177,10 +177,16 @@ def test_samples_and_floor_are_scored_at_the_same_n(tmp_path: Path, lite: Extrac
     metrics = score_samples(tmp_path, LITE, noise)
     outputs = {name: (tmp_path / name).read_bytes() for name in ("metrics.json", "scores.json", *TABLES)}
     scores = ("distance", "kid", "precision", "recall", "density", "coverage")
+    pixel_scores = ("identical", "near_identical", "uniform", "face_rate")
     assert set(metrics) == {
-        *(f"{key}{floor}" for key in (*scores, "style", "copy_ratio", "copied", "copies") for floor in ("", "_floor")),
+        *(
+            f"{key}{floor}"
+            for key in (*scores, *pixel_scores, "style", "copy_ratio", "copied", "copies")
+            for floor in ("", "_floor")
+        ),
         *(f"{key}_{end}" for key in ("distance", "kid") for end in ("low", "high")),
         *("score", "extractor", "resize", "seed", "n", "n_reference", "close", "searched"),
+        *("distinct", "colour_variety", "feature_variance"),
     }
     assert (metrics["resize"], metrics["seed"]) == ("clean, bicubic, 224", 3)
     assert (metrics["score"], metrics["extractor"]) == ("Fréchet distance (efficientnet-lite0)", LITE)
