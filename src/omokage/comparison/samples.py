@@ -38,8 +38,9 @@ def read_samples(history: History, revision: Revision, objects: Path, md5: str, 
         if hashlib.md5(content).hexdigest() == md5:
             return _check_images(load(content)["samples"][:count])
         with safe_open(objects / md5[:2] / md5[2:], framework="np") as file:
-            return _check_images(file.get_slice("samples")[:count])
-    except (OSError, SafetensorError, KeyError, ValueError):
+            samples = file.get_slice("samples")
+            return _check_images(samples[: min(count, samples.get_shape()[0])])
+    except (OSError, SafetensorError, LookupError, ValueError):
         return None
 
 
