@@ -49,6 +49,7 @@ def _describe_style(name: str, run: Run) -> Problem:
     ratio, floor = (format_percent(run.metrics[key][name.split()[1]]) for key in ("style", "style_floor"))
     evidence = f"The samples have {ratio} of the {name.split()[1]} of held-out faces; training faces have {floor}."
     is_guided = run.guidance_scale > 1
+    parameters: tuple[str, ...]
     if name == "low sharpness":
         cause = "blur. The network is undertrained at low noise, or the sampler takes too few steps."
         remedy, parameters = "raise steps or sample_steps.", ("steps", "sample_steps")
