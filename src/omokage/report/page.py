@@ -134,13 +134,14 @@ class Page:
             lstrip_blocks=True,
             keep_trailing_newline=True,
         )
-        environment.filters |= {
+        filters: dict[str, Any] = {
             "md": escape_markdown,
             "md_code": format_code_span,
             "url": sanitise_url,
             "kind": lambda value: type(value).__name__,
             "group_figures": group_figures,
         }
+        environment.filters |= filters
         return environment.get_template(template).render(
             title=self.title,
             summary=[summarise_run(self.run), ORIGIN],

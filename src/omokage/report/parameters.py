@@ -31,16 +31,19 @@ def tabulate_parameters(records: Sequence[Record], report_params: Mapping[str, A
     """
     defaults = read_json(DEFAULTS)
     stages: dict[str, list[str]] = {}
-    for stage, params in _list_stages(records, report_params):
+    for name, params in _list_stages(records, report_params):
         for key in params:
-            stages.setdefault(key, []).append(stage)
-    changed, unchanged = [], []
+            stages.setdefault(key, []).append(name)
+    changed: list[list[Cell]] = []
+    unchanged: list[list[Cell]] = []
     for key, value in collect_parameters(records, report_params).items():
-        name, stage, default = Cell(key), Cell(", ".join(stages[key])), defaults.get(key)
+        heading, stage, default = Cell(key), Cell(", ".join(stages[key])), defaults.get(key)
         if key in defaults and value == default:
-            unchanged.append([name, _make_cell(value), stage])
+            unchanged.append([heading, _make_cell(value), stage])
         else:
-            changed.append([name, _make_cell(value), _make_cell(default) if key in defaults else Cell("none"), stage])
+            changed.append(
+                [heading, _make_cell(value), _make_cell(default) if key in defaults else Cell("none"), stage]
+            )
     tables = [
         Table(CHANGED, ["parameter", "value", "default", "stage"], changed),
         Table(UNCHANGED, ["parameter", "value", "stage"], unchanged, is_compact=True),
