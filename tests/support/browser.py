@@ -5,6 +5,7 @@ import io
 import shutil
 import unicodedata
 from collections.abc import Callable
+from importlib.resources import files
 from typing import Any
 
 from pypdf import PdfReader
@@ -13,6 +14,14 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from support.clone import skip_unless_installed
 
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+# Runs all rules: those of WCAG 2.2, levels A and AA, with the size of targets, and the best practices.
+AXE_SCRIPT = """
+const done = arguments[0];
+axe.run(document, {resultTypes: ["violations"], rules: {"target-size": {enabled: true}}}).then(
+  (results) => done(results.violations.map((fault) => [fault.id, fault.nodes.map((node) => node.html.slice(0, 120))])),
+  (error) => done([[String(error), []]]));
+"""
 # Returns the contrast ratio (WCAG 2.2, 1.4.3) of every visible text, from the colours that the browser computed.
 CONTRAST_SCRIPT = """
 const parseColour = (colour) => colour.match(/[\\d.]+/g).map(Number);
@@ -53,6 +62,13 @@ def set_window(browser: Chrome, width: int, scheme: str) -> None:
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     preference = {"name": "prefers-color-scheme", "value": scheme}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [preference]})
+
+
+def run_axe(browser: Chrome) -> list[tuple[str, list[str]]]:
+    """Return the violations that axe-core finds in the document: the rule, and the start of each element's HTML."""
+    if not browser.execute_script("return 'axe' in window"):
+        browser.execute_script(AXE)
+    return [(rule, elements) for rule, elements in browser.execute_async_script(AXE_SCRIPT)]
 
 
 def wait_until(browser: Chrome, condition: Callable[[], Any]) -> None:

@@ -109,7 +109,7 @@ def record_batches(network: nn.Module) -> list[int]:
 
 def test_the_measurements_of_a_training_process_at_most_micro_batch_images_at_once() -> None:
     network, spec, faces = create_network(make_spec(), 0), make_spec(), make_faces(24)
-    nn.init.normal_(network.last[-1].weight)
+    nn.init.normal_(network.last[-1].get_parameter("weight"))
     sizes, errors = record_batches(network), []
     for micro_batch in (None, 7):
         compute = replace(COMPUTE, micro_batch=micro_batch)
@@ -122,7 +122,7 @@ def test_an_editor_processes_at_most_micro_batch_images_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network = create_network(make_spec(), 0)
-    nn.init.normal_(network.last[-1].weight, std=0.1)
+    nn.init.normal_(network.last[-1].get_parameter("weight"), std=0.1)
     model.save_model(tmp_path / "model.safetensors", network, make_spec())
     faces, edits = make_faces(5), []
     for micro_batch in (None, 2):

@@ -92,7 +92,9 @@ def test_a_face_is_not_its_own_neighbour(count: int) -> None:
     faces = make_faces(count, 6)
     nearest = find_nearest_in_pixels(faces, faces, CPU, include_self=False)
     assert not bool((nearest.index == torch.arange(count)).any())
-    assert not bool((find_nearest_in_features(*[faces.flatten(1)] * 2, False).index == torch.arange(count)).any())
+    assert not bool(
+        (find_nearest_in_features(faces.flatten(1), faces.flatten(1), False).index == torch.arange(count)).any()
+    )
 
 
 def test_the_nearest_in_features_equals_that_of_an_exhaustive_search() -> None:

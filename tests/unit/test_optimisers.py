@@ -116,7 +116,7 @@ def test_the_profile_error_is_that_of_the_profiles_summed_step_by_step(sigma_rel
         profile = np.where(t <= end, (t / end) ** posthoc_ema.sigma_rel_to_gamma(sigma_rel), 0)
         return profile / profile.sum()
 
-    ends, saved = [6000 * end for end, _ in pairs], [value for _, value in pairs]
+    ends, saved = [round(6000 * end) for end, _ in pairs], [value for _, value in pairs]
     coefficients = posthoc_ema.solve_posthoc_coefficients(ends, saved, 6000, sigma_rel)
     approximate = sum(c * make_profile(*pair) for c, pair in zip(coefficients, pairs, strict=True))
     expected, error = make_profile(1, sigma_rel), posthoc_ema.compute_profile_error(ends, saved, 6000, sigma_rel)

@@ -167,8 +167,10 @@ def test_the_limit_for_close_samples_depends_on_the_number_of_samples(close: flo
 def with_copies(floor: float = 0.0, **shares: float) -> Run:
     """Return the good run with 500 samples, of which these shares are suspects, and as held-out faces the floor."""
     floors = {**NO_COPIES, "near": floor}
-    copies = {"copies": {**NO_COPIES, **shares}, "copied": sum(shares.values())}
-    return with_metrics(n=500, n_reference=500, copies_floor=floors, copied_floor=floor, **copies)
+    copies = {**NO_COPIES, **shares}
+    return with_metrics(
+        n=500, n_reference=500, copies=copies, copied=sum(shares.values()), copies_floor=floors, copied_floor=floor
+    )
 
 
 @pytest.mark.parametrize(
@@ -261,12 +263,11 @@ def test_the_face_rate_is_compared_with_that_of_real_faces(rate: float, floor: f
 
 def test_the_distance_to_the_training_set_is_told_apart_and_named_after_its_features() -> None:
     assert "against the training set" not in read_paragraphs(GOOD_RUN)
-    changes = {"distance_train": 3.5, "distance_train_floor": 3.6}
     for score, name in (
         ("FID", "FID against the training set, as papers publish it"),
         ("Fréchet distance (x)", "Fréchet distance (x) against the training set"),
     ):
-        run = with_metrics(score=score, **changes)
+        run = with_metrics(score=score, distance_train=3.5, distance_train_floor=3.6)
         assert f"The {name}" in read_paragraphs(run) and "rewards copies" in read_paragraphs(run)
         rows = {row[0].text: row for row in tables.tabulate_scores(run).rows}
         assert (rows[name][1].text, rows[name][3].text) == ("3.5", "3.6")

@@ -5,7 +5,6 @@ Needs chromium and chromium-driver, which .ci/run installs where it can.
 
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +12,12 @@ import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from support.browser import print_pages, remove_spaces, set_window, start_browser, wait_until
+from support.browser import print_pages, remove_spaces, run_axe, set_window, start_browser, wait_until
 from support.html_parsers import VisibleTexts
 from support.report_fixtures import GOOD_RUN, write_report_inputs
 
 from omokage.stages import report
 
-AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
-# Runs all rules: those of WCAG 2.2, levels A and AA, with the size of targets, and the best practices.
-AXE_SCRIPT = """
-const done = arguments[0];
-axe.run(document, {resultTypes: ["violations"], rules: {"target-size": {enabled: true}}}).then(
-  (results) => done(results.violations.map((fault) => [fault.id, fault.nodes.map((node) => node.html.slice(0, 120))])),
-  (error) => done([[String(error), []]]));
-"""
 # Returns the elements that the Tab key must reach, in the order of the document.
 STOPS_SCRIPT = """
 return [...document.querySelectorAll("a[href], button, input, summary, .scroll[role]")].filter((element) =>
@@ -61,19 +52,17 @@ def browser(session: Chrome, page: Path) -> Chrome:
 
 
 def test_axe_finds_no_fault_at_any_width_in_either_colour_scheme(browser: Chrome) -> None:
-    browser.execute_script(AXE)
     browser.execute_script("document.querySelectorAll('details').forEach((element) => { element.open = true; })")
     for width in (390, 768, 1280):
         for scheme in ("light", "dark"):
             set_window(browser, width, scheme)
-            assert (width, scheme, browser.execute_async_script(AXE_SCRIPT)) == (width, scheme, [])
+            assert (width, scheme, run_axe(browser)) == (width, scheme, [])
 
 
 def test_axe_finds_a_fault_that_is_put_in(browser: Chrome) -> None:
-    browser.execute_script(AXE)
     browser.execute_script("document.querySelector('.scroll').style.color = '#ccc'")
     browser.execute_script("document.querySelector('figure img').removeAttribute('alt')")
-    faults = {fault for fault, _ in browser.execute_async_script(AXE_SCRIPT)}
+    faults = {fault for fault, _ in run_axe(browser)}
     assert {"color-contrast", "image-alt"} <= faults
 
 

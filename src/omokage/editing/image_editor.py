@@ -79,7 +79,8 @@ class ImageEditor:
         if count < 2:
             raise UserError(f"{count} image(s) between two images: expected at least 2, since both ends are included")
         ends = torch.cat([start, end])
-        images = self._decode(slerp(*self._invert(ends).split(1), torch.linspace(0, 1, count)), INVERSION_SPACING)
+        first, last = self._invert(ends).split(1)
+        images = self._decode(slerp(first, last, torch.linspace(0, 1, count)), INVERSION_SPACING)
         return images, _measure_errors(images[[0, -1]], ends)
 
     @torch.inference_mode()

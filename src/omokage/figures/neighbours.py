@@ -48,9 +48,8 @@ def _compose_suspects(table: pd.DataFrame, count: int, samples: Images, train: I
             continue
         prefix = "feature_train" if kind == "features" else "train"
         shown = suspects.sort_values([f"{prefix}_distance", "sample"], kind="stable").head(count)
-        total = f"\n{len(shown)} of {len(suspects)}"
         rows += [
-            Row(f"{name}{total}", _fill(samples[shown["sample"]], columns), gap_above=True),
+            Row(f"{name}\n{len(shown)} of {len(suspects)}", _fill(samples[shown["sample"]], columns), gap_above=True),
             Row("nearest\ntraining face", _fill(train[shown[prefix]], columns)),
             Row("distance", _list_distances(shown[f"{prefix}_distance"], columns)),
         ]

@@ -46,7 +46,8 @@ def describe_repetition(metrics: dict[str, Any]) -> tuple[str, str, tuple[str, .
 
     The words name a part of the samples that repeats others or is uniform; they are empty if there is no such part.
     """
-    words, problems = [], []
+    words: list[str] = []
+    problems: list[str] = []
     for key, (limit, phrase, problem) in MENTIONED.items():
         # Samples of one colour may be identical as well, and identical ones are nearly identical: mention them once.
         mentioned = metrics["uniform"] if key == "identical" and problems else 0

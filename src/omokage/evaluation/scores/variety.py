@@ -7,7 +7,7 @@ images are not.
 import torch
 from torch import Tensor
 
-from omokage.evaluation.scores.neighbours import CHANCE
+from omokage.evaluation.scores.copies import CHANCE
 from omokage.evaluation.scores.pairwise import iterate_distances
 
 # Maximum root mean square deviation, in grey levels, of a uniform image from its mean colour. Real faces have dozens.
