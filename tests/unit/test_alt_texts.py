@@ -14,11 +14,15 @@ from omokage.report.run import LossRow, NoiseLevel, Run
 
 PARAMS: dict[str, Any] = {"schedule": "cosine", "image_size": 32, "sampler": "ddim", "sample_steps": 20}
 PARAMS |= {"transform_between": 8, "transform_strengths": [0.5, 0.95]}
+NETWORK = [
+    {"kind": "down", "side": 16, "channels": 48, "heads": 0, "parameters": 1000},
+    {"kind": "down", "side": 4, "channels": 96, "heads": 2, "parameters": 2345},
+]
 
 
 def describe(name: str, run: Run = GOOD_RUN, frames: Mapping[str, Any] | None = None) -> str:
     """Return the alternative text of a figure, with plain spaces."""
-    evidence = Evidence(run, PARAMS, [4.02, 31.26], frames or make_denoising_frames(3, 5))
+    evidence = Evidence(run, PARAMS, NETWORK, [4.02, 31.26], frames or make_denoising_frames(3, 5))
     return describe_figure(name, evidence).replace("\u00a0", " ")
 
 
@@ -38,6 +42,8 @@ def test_every_figure_has_an_alternative_text_of_whole_sentences_that_is_not_its
         ("noise_levels", "0.203 at −5.0, 0.101 at +0.0 (its minimum) and 0.306 at +5.0."),
         ("noise_levels", "is 0.2 on training faces and 0.203 on as many held-out faces, 1.7 % more."),
         ("scores", "Fréchet distance 4 (95 % interval 3.8 to 4.2), floor 3.6; KID 0.001"),
+        ("architecture", "2 levels of 16 and 4 pixels with 48 and 96 channels down"),
+        ("architecture", "Self-attention at 4 pixels. 3,345 parameters."),
         ("samples", "+0.5 in red, +0.0 in green and −0.5 in blue"),
         ("transformed", "strengths of 50 % and 95 %. The DDIM round trip"),
         (
@@ -61,7 +67,7 @@ def test_other_numbers_get_other_texts() -> None:
         levels=[NoiseLevel(2.0, 0.4, 0.3), NoiseLevel(-2.0, 0.2, 0.15)],
         faces={**GOOD_RUN.faces, "train": 1, "kept": 2, "dropped": {"blurred": 3, "copy": 4}},
     )
-    same = {"animation", "denoising", "between", "noising", "transformed"}
+    same = {"architecture", "animation", "denoising", "between", "noising", "transformed"}
     assert {name for name in CAPTIONS if describe(name) == describe(name, run)} == same
     assert "goes from 0.5 to 0.7 over 20 steps" in describe("loss", run)
     assert "0.3 on training faces and 0.225 on as many held-out faces, 25 % less" in describe("loss", run)

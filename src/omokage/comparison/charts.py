@@ -51,6 +51,18 @@ def chart_loss(runs: Sequence[Run]) -> LineChart:
     return _chart("Training loss, smoothed", ("step", "loss"), [curves], ("part of the training", rows))
 
 
+def chart_errors(runs: Sequence[Run]) -> LineChart:
+    """Return the squared error of the EMA by step, on the held-out set and, as second lines, on the training set.
+
+    The line of a run of a version that did not measure both has no points.
+    """
+    splits = ["held_out", "train"]
+    tables = [run.loss.reindex(columns=["step", *splits]).dropna() for run in runs]
+    groups = [[pd.DataFrame({"x": table["step"], "y": table[split]}) for table in tables] for split in splits]
+    rows = [(f"{part} % of the measurements", [_read_at(table, part) for table in groups[0]]) for part in (50, 100)]
+    return _chart("Error during training", ("step", "squared error"), groups, ("part of the training", rows))
+
+
 def chart_noise_levels(runs: Sequence[Run]) -> LineChart:
     """Return the squared error by noise level, on the held-out set and, as second lines, on the training set."""
     tables = [run.levels.sort_values("log_snr") for run in runs]

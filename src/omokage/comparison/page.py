@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omokage.comparison import runs as tables
-from omokage.comparison.charts import chart_loss, chart_noise_levels
+from omokage.comparison.charts import chart_errors, chart_loss, chart_noise_levels
 from omokage.comparison.runs import Run
 from omokage.comparison.samples import crop_grid, encode_sample, encode_webp
 from omokage.comparison.scores import chart_scores, tabulate_measures, tabulate_settings
@@ -40,7 +40,7 @@ def render_page(runs: Sequence[Run], stamp: str) -> str:
         differing=[(key, describe_parameter(key), values) for key, values in differing],
         equal=[(key, describe_parameter(key), value) for key, value in equal],
         other_differences=_describe_differences(tables.find_other_differences(runs)),
-        curves=[chart_loss(runs), chart_noise_levels(runs)],
+        curves=[chart_loss(runs), chart_errors(runs), chart_noise_levels(runs)],
         samples=_tabulate_samples(runs),
         figures={run.name: _encode_figure(run) for run in runs if run.samples is None},
         has_same_noise=_has_same_noise(runs),

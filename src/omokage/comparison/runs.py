@@ -35,8 +35,9 @@ SCORE_SETTINGS = {key: SETTINGS[key] for key in ("extractor", "resize", "n", "n_
 class Run:
     """The results of one run.
 
-    `runs` are the entries of dvc.lock by stage, in the form of run records. `loss` has the columns step and loss, and
-    `levels` has log_snr (nats), train and held_out (squared errors). `samples` are the first ones, uint8 [n, 3, h, w],
+    `runs` are the entries of dvc.lock by stage, in the form of run records. `loss` has the columns step and
+    loss, and since version 0.2 train and held_out; `levels` has log_snr (nats), train and held_out (squared errors).
+    `samples` are the first ones, uint8 [n, 3, h, w],
     in the order of their seeds; if DVC's cache lacks them, they are cut out of `samples_figure`, the PNG in git. Both
     are None if they are missing. `inputs` are the sha256 of the tables, by path. `inconsistency` is a message that says
     which file another run wrote, or None.

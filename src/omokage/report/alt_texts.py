@@ -23,12 +23,14 @@ SIMILAR = 10.0
 class Evidence:
     """What the alternative texts are written from.
 
-    `params` are the parameters of all stages, `round_trip` the errors of the DDIM round trips in grey levels, and
-    `frames` the arrays of results/frames.safetensors.
+    `params` are the parameters of all stages, `network` the parts of the network (see training/network_parts.py),
+    `round_trip` the errors of the DDIM round trips in grey levels, and `frames` the arrays of
+    results/frames.safetensors.
     """
 
     run: Run
     params: Mapping[str, Any]
+    network: Sequence[Mapping[str, Any]]
     round_trip: list[float]
     frames: Mapping[str, NDArray[Any]]
 
@@ -36,8 +38,9 @@ class Evidence:
     def collect(cls, run: Run, records: Sequence[Record], frames: Mapping[str, NDArray[Any]]) -> "Evidence":
         """Collect what the run records of the stages have."""
         params = {key: value for record in records for key, value in record["params"].items()}
-        facts = find_record(records, "transform")["facts"]
-        return cls(run, params, facts["round_trip_grey_levels"], frames)
+        network = find_record(records, "train")["facts"]["network"]
+        round_trip = find_record(records, "transform")["facts"]["round_trip_grey_levels"]
+        return cls(run, params, network, round_trip, frames)
 
 
 def describe_figure(name: str, evidence: Evidence) -> str:
@@ -196,9 +199,22 @@ def _describe_contact(evidence: Evidence) -> str:
     )
 
 
+def _describe_architecture(evidence: Evidence) -> str:
+    levels = [part for part in evidence.network if part["kind"] == "down"]
+    sides = sorted({part["side"] for part in evidence.network if part["heads"]}, reverse=True)
+    attention = f"Self-attention at {join_words([f'{side} pixels' for side in sides])}." if sides else "No attention."
+    return (
+        f"The UNet from the noisy image to its prediction: {format_count(len(levels), 'level')} of "
+        f"{join_words([str(part['side']) for part in levels])} pixels with "
+        f"{join_words([str(part['channels']) for part in levels])} channels down, as many levels up, and skip "
+        f"connections between them. {attention} {sum(part['parameters'] for part in evidence.network):,} parameters."
+    )
+
+
 # By the names of CAPTIONS. A test requires an entry for each of them.
 ALT_TEXTS: dict[str, Callable[[Evidence], str]] = {
     "samples": _describe_samples,
+    "architecture": _describe_architecture,
     "animation": _describe_denoising,
     "denoising": _describe_denoising,
     "between": _describe_between,
