@@ -59,7 +59,7 @@ LIMITS = {
         with_metrics(recall=0.26, coverage=0.47),
         "26 % (floor: 90 %)",
     ),
-    "memorisation": (with_metrics(copied=0.2), with_metrics(copied=0.21), "21 % are near copies"),
+    "memorisation": (with_metrics(copied=0.2), with_metrics(copied=0.21), "21 % of the samples are suspected copies"),
     "too little training": (with_faces(train=256_000), with_faces(train=256_001), "256,000 images from 256,001"),
 }
 

@@ -302,11 +302,13 @@ def test_counts_add_up_to_the_files_and_faces(faces: list[tuple[str, str, bool]]
     counts = outcomes.count_outcomes(records, decisions, splits + [""] * len(left_out))
     images = len({name for name, *_ in faces})
     assert counts["files"] == images + len(left_out)
-    outcomes.check_sums(counts, images, len(records))
+    manifest = {"count": images, "left_out": [{"may_be_image": False}] * len(left_out)}
+    outcomes.check_sums(counts, manifest, len(records))
+    for wrong in ({"count": images + 1}, {"left_out": [{"may_be_image": True}]}):
+        with pytest.raises(RuntimeError, match="do not add up"):
+            outcomes.check_sums(counts, manifest | wrong, len(records))
     with pytest.raises(RuntimeError, match="do not add up"):
-        outcomes.check_sums(counts, images + 1, len(records))
-    with pytest.raises(RuntimeError, match="do not add up"):
-        outcomes.check_sums(counts, images, len(records) + 1)
+        outcomes.check_sums(counts, manifest, len(records) + 1)
 
 
 def make_small_images(small: int, total: int, repeats: int = 0) -> dict[str, bytes]:

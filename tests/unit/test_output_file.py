@@ -101,10 +101,10 @@ def test_an_error_of_git_is_no_answer(checkout: Path) -> None:
         check_output(Path("mine.png"), ".png", [], force=True)
 
 
-def test_compare_checks_the_figures_next_to_its_page(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (checkout / "page-scores.png").touch()
+def test_compare_checks_its_page_before_it_reads_the_runs(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (checkout / "page.html").touch()
     assert main(["compare", "workspace", "HEAD", "--out", "page.html"]) == 2
-    assert "page-scores.png exists: overwrite it with --force" in capsys.readouterr().err
+    assert "page.html exists: overwrite it with --force" in capsys.readouterr().err
 
 
 def test_transform_checks_its_output_before_it_loads_the_model(

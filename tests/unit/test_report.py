@@ -99,7 +99,7 @@ def test_four_real_runs_get_fitting_verdicts() -> None:
         "Challenges": "still learning, mode collapse, colour drift and low sharpness",
     }
     assert verdicts["copying"] == verdicts["good"] | {
-        "Sample quality": "at the level of real faces, and as varied, but many are near copies",
+        "Sample quality": "at the level of real faces, and as varied, but many are suspected copies",
         "Style": "matches the data set",
         "Memorisation": "100\u00a0% of the samples are suspected copies of training faces",
         "Challenges": "still learning and memorisation",
@@ -305,7 +305,7 @@ def test_repeated_and_uniform_samples_are_named_whatever_the_other_scores_are(
 ) -> None:
     sections = summarise_sections(with_metrics(**changes))
     assert sections["Sample quality"].replace("\u00a0", " ") == verdict
-    assert sections["Problems"] == (problems or "none that the numbers show")
+    assert sections["Challenges"] == (problems or "none that the numbers show")
 
 
 def test_zero_has_no_minus_sign() -> None:

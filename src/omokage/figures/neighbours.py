@@ -9,7 +9,7 @@ from PIL import Image
 from omokage.figures.sheet import Images, Row, choose_fitting, compose_rows
 
 # Counts of samples to try in each row, in this order, until the PNG has at most BUDGET bytes.
-COUNTS, BUDGET = (8, 6, 4, 2), 90_000
+COUNTS, BUDGET = (8, 6, 4, 2, 1), 90_000
 # The kinds of suspected copies in neighbours.csv, in the order of their rows, and the names of the rows.
 KINDS = {
     "exact": "exact",

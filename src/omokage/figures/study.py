@@ -4,7 +4,7 @@ from itertools import product
 from typing import Any
 
 import pandas as pd
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter
 
 from omokage.figures.style import INK, Canvas, Chart, open_figure, plot_score_point
 
@@ -40,7 +40,7 @@ def plot(
         lower.set_xscale("log")
         lower.set_xticks(sorted({sample_steps, *table["evaluations"]}))
         lower.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        lower.xaxis.set_minor_formatter(NullFormatter())
+        lower.minorticks_off()
         counts = sorted({metrics["n"], *table["n"]})
         samples = " or ".join(map(str, counts))
         lower.set_xlabel(f"network evaluations per image (NFE)\nthis run: {sampler}; {samples} samples each")

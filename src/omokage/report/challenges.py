@@ -90,12 +90,24 @@ def _describe_collapse(run: Run) -> Problem:
     return Problem(evidence, cause, "lower lr, or raise steps.", ("lr", "steps"), "samples")
 
 
-def _describe_broken_samples(name: str, run: Run) -> Problem:
-    """Describe samples of which many are `identical` or `uniform`: the key of their share in the metrics."""
-    share, count = format_percent(run.metrics[name]), format_count(run.metrics["n"], "sample")
-    what = "equal another one in every pixel" if name == "identical" else "have a single colour"
+def _describe_repeated_samples(run: Run) -> Problem:
+    metrics = run.metrics
+    identical, near, floor = (
+        format_percent(metrics[key]) for key in ("identical", "near_identical", "near_identical_floor")
+    )
     return Problem(
-        f"Of {count}, {share} {what}.",
+        f"Of {format_count(metrics['n'], 'sample')}, {identical} equal an earlier one in every pixel, and {near} are "
+        f"nearly identical to another. Of real faces, {floor} are.",
+        "mode collapse has begun: guidance is too strong, or the training diverged or is too short.",
+        "lower guidance_scale or lr, or raise steps.",
+        ("guidance_scale", "lr", "steps"),
+        "samples",
+    )
+
+
+def _describe_uniform_samples(run: Run) -> Problem:
+    return Problem(
+        f"{format_percent(run.metrics['uniform'])} of the samples have a single colour.",
         "the training diverged: the output of the network no longer depends on the noise.",
         "lower lr, or raise warmup, and train again.",
         ("lr", "warmup"),
@@ -105,12 +117,25 @@ def _describe_broken_samples(name: str, run: Run) -> Problem:
 
 def _describe_memorisation(run: Run) -> Problem:
     return Problem(
-        f"Of {format_count(run.metrics['n'], 'sample')}, {format_percent(run.metrics['copied'])} are near copies of "
-        f"training faces. By chance it would be about {format_percent(0.01)}.",
+        f"{format_percent(run.metrics['copied'])} of the samples are suspected copies of training faces. Of held-out "
+        f"faces, {format_percent(run.metrics['copied_floor'])} are.",
         f"{format_count(run.faces['train'], 'training face')} are too few for a network of this size and this many "
         "steps.",
         "add images, raise dropout, lower steps, or lower model_channels.",
         ("dropout", "steps", "model_channels"),
+        "neighbours",
+    )
+
+
+def _describe_closeness(run: Run) -> Problem:
+    return Problem(
+        f"{format_percent(run.metrics['close'])} of the samples are closer to the training set, relative to the "
+        f"held-out set, than {format_percent(0.99)} of the held-out faces. "
+        f"{format_percent(run.metrics['copied'])} are suspected copies (held-out faces: "
+        f"{format_percent(run.metrics['copied_floor'])}).",
+        "the network has begun to learn single training faces.",
+        "look at the pairs in the figure; add images, raise dropout, or lower steps.",
+        ("dropout", "steps"),
         "neighbours",
     )
 
@@ -204,8 +229,10 @@ CATALOGUE: dict[str, Callable[[Run], Problem]] = {
     "overfitting": _describe_overfitting,
     "strong overfitting": _describe_overfitting,
     "memorisation": _describe_memorisation,
-    "identical samples": partial(_describe_broken_samples, "identical"),
-    "uniform samples": partial(_describe_broken_samples, "uniform"),
+    "copies of training faces": _describe_memorisation,
+    "samples close to training faces": _describe_closeness,
+    "repeated samples": _describe_repeated_samples,
+    "uniform samples": _describe_uniform_samples,
     "mode collapse": _describe_collapse,
     "colour drift": _describe_colour_drift,
     **{

@@ -51,15 +51,15 @@ def judge_quality(run: Run) -> Verdict:
             "Published scores use 50,000 samples."
         )
     if "memorisation" in judge_memorisation(run).problems:
-        short += ", but many are near copies"
+        short += ", but many are suspected copies"
         paragraphs.append(
-            "These scores rate copies of training faces just as highly as new faces. "
+            "These scores rate a copy of a training face as highly as any other face. "
             "The section on memorisation says how many copies are suspected."
         )
     elif compute_generalisation_gap(run) > 0.15:
         paragraphs.append(
-            "A low distance does not distinguish new faces from copies. This model overfits, so compare the samples "
-            "with its training faces before relying on the scores."
+            "A low distance does not tell copies from other faces. This model overfits, so compare the samples with "
+            "its training faces before relying on the scores."
         )
     return Verdict(short, paragraphs, problems)
 

@@ -1,12 +1,12 @@
 """Stage `faces`: crop and filter the detected faces, then split them into a training set and a held-out set."""
 
-import json
-
 import torch
 from safetensors.numpy import save_file
 
 from omokage.base.job import Job
+from omokage.base.json_file import read_json
 from omokage.data.curation import crop_files, curate, outcomes
+from omokage.data.curation.copies import choose_tolerance
 from omokage.data.curation.curate import QualityLimits
 from omokage.data.curation.data_card import build_data_card
 from omokage.data.curation.face_cropper import FaceCropper
@@ -22,24 +22,21 @@ CHUNK_PIXELS = 2**22  # maximum pixels in memory at once: those of a chunk's fac
 def run(job: Job[Params]) -> None:
     """Write the face shards, the table of decisions, the counts of faces and the arrays of the data card.
 
-    Raises UserError if too many images are dropped, or if a split has too few faces. The decisions and the counts are
-    written before, for `omokage preview-data`.
+    Raises UserError if too many images are dropped or a split has too few faces, after writing decisions and counts.
     """
     p, archive = job.params, job.input("data/pictures.zip")
     torch.set_num_threads(1)  # for each thread of the search for copies, which takes many small steps
     chunks = _chunked_crops(job).compute_all(job.threads, "cropping faces")
-    manifest = json.loads(job.input("data/manifest.json").read_text(encoding="utf-8"))
+    manifest = read_json(job.input("data/manifest.json"))
     records, descriptors = crop_files.read_crops(chunks)
-    previews = crop_files.read_previews(chunks)
-    face_groups, groups = find_groups(records, previews, p.copies, manifest["source"], job.threads)
-    del previews  # the largest arrays of this stage
+    tolerance = choose_tolerance(p.copies, manifest["source"])
+    face_groups, groups = find_groups(records, crop_files.read_previews(chunks), tolerance, job.threads)
     limits = QualityLimits(p.min_sharpness, p.min_contrast, p.min_colour, p.near_duplicates)
     sides = choose_sides(records, groups, p.held_out)
     decisions = curate.decide_curation(records, descriptors, face_groups, sides, limits, job.threads)
     splits = assign_splits(sides, decisions)
     counts = outcomes.count_outcomes(records, decisions, splits)
-    images = manifest["count"] + sum(file["may_be_image"] for file in manifest["left_out"])
-    outcomes.check_sums(counts, images, len(records))
+    outcomes.check_sums(counts, manifest, len(records))
     outcomes.write_decisions(job.output("data/curation.csv"), records, decisions)
     outcomes.write_counts(job.output("results/curation.json"), job.output("results/faces.json"), counts)
     outcomes.check_dropped(counts, records, decisions, p.max_dropped)

@@ -5,19 +5,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from omokage.data.curation.copies import choose_tolerance, find_copies, join_identical, number_groups
+from omokage.data.curation.copies import find_copies, join_identical, number_groups
 from omokage.data.curation.crop_files import Previews
 from omokage.data.curation.curate import FaceRecord
 
 
 def find_groups(
-    records: Sequence[FaceRecord], previews: Previews, copies: str, source: str, threads: int
+    records: Sequence[FaceRecord], previews: Previews, tolerance: float, threads: int
 ) -> tuple[NDArray[np.int64], list[int]]:
     """Return the group of copies of each face with pixels, and the group of the image of each face.
 
-    `previews` are those of the faces in `records`. `copies` and `source` are parameters (see `choose_tolerance`).
+    `previews` are those of the faces in `records`, and `tolerance` is that of `find_copies`.
     """
-    tolerance = choose_tolerance(copies, source)
     hashes = [record.pixels_sha256 for record in records if record.pixels_sha256]
     face_groups = join_identical(find_copies(previews.faces, tolerance, threads), hashes)
     image_groups = find_copies(previews.images, tolerance, threads).tolist()

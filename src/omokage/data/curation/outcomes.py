@@ -69,12 +69,13 @@ def _find_image_fates(records: Sequence[FaceRecord], decisions: Sequence[Curatio
     }
 
 
-def check_sums(counts: Mapping[str, Any], images: int, rows: int) -> None:
+def check_sums(counts: Mapping[str, Any], manifest: Mapping[str, Any], rows: int) -> None:
     """Raise RuntimeError unless every image and every row of the table is counted once.
 
-    `counts` is the result of `count_outcomes`. `images` is the number of images that the stage `download` found, and
-    `rows` the number of rows in the table.
+    `counts` is the result of `count_outcomes`, `manifest` the content of data/manifest.json, and `rows` the number of
+    rows in the table.
     """
+    images = manifest["count"] + sum(file["may_be_image"] for file in manifest["left_out"])
     fates = counts["pictures_kept"] + counts["pictures_repeated"] + counts["pictures_dropped"]
     counted = counts["kept"] + sum(counts["dropped"].values()) + counts["left_out"]
     if not (counts["pictures"] == images == fates and counted == rows and counts["kept"] == _count_faces(counts)):
