@@ -10,15 +10,15 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load
 
-from omokage.figures.sheet import Images
+from omokage.figures.samples import GAP, Layout
+from omokage.figures.sheet import MARGIN, Images
 from omokage.pipeline.dvc_run_cache import OBJECTS, find_cache
 from omokage.provenance.history import History, Revision
 from omokage.provenance.lineage import SAMPLES
 
 FIGURE = "results/figures/samples.png"
-# The layout of this figure, in pixels, as figures/samples.py composes it.
-TILE, TILE_GAP, MARGIN, MAX_GRID = 64, 2, 12, 32
-MAX_SIDE = 128  # pixels of an image on a page
+MAX_GRID = 32  # tiles along a side of this figure
+LOSSLESS, MAX_SIDE = 64, 128  # pixels of an image on a page up to which it is exact, and to which it is shrunk
 # Pillow raises these for a file that is not an image, damaged or too large.
 NO_IMAGE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
@@ -59,24 +59,27 @@ def read_figure(history: History, revision: Revision, md5: str | None) -> bytes 
 def cut_samples(figure: bytes, image_size: int, count: int) -> Images | None:
     """Return the first samples, uint8 [n, 3, h, w] with n up to `count`, of a figure of samples (a PNG).
 
-    The figure enlarges images of up to 64 pixels by a whole factor, so these are exact; larger images are 64 pixels
-    wide. Return None if the figure has another layout.
+    The figure enlarges images by a whole factor, so they are exact unless it is a palette image. Return None if the
+    figure has another layout, as those of version 0.1 have.
     """
     try:
         with Image.open(io.BytesIO(figure)) as image:
             pixels = np.asarray(image.convert("RGB"))
     except NO_IMAGE:
         return None
-    factor = max(1, round(TILE / max(1, image_size)))
-    tile = TILE if image_size > TILE else image_size * factor
+    if not 0 < image_size <= len(pixels):
+        return None
+    empty = np.empty((1, 3, image_size, image_size), np.uint8)
     for side in range(1, MAX_GRID + 1):
-        grid = side * (tile + TILE_GAP) - TILE_GAP
-        head = round(1.8 * max(14, grid // 18))
-        if pixels.shape[:2] == (head + grid + 2 * MARGIN, 2 * grid + max(12, grid // 18) + 2 * MARGIN):
+        layout = Layout.compute(empty, side)
+        if pixels.shape[:2] == (layout.height + 2 * MARGIN, layout.width + 2 * MARGIN):
             corners = [divmod(index, side) for index in range(min(count, side * side))]
-            step, top = tile + TILE_GAP, MARGIN + head
-            tiles = [pixels[top + row * step :, MARGIN + column * step :][:tile, :tile] for row, column in corners]
-            return np.stack([item[::factor, ::factor].transpose(2, 0, 1) for item in tiles])
+            step, top, factor = layout.tile + GAP, MARGIN + layout.head, layout.tile // image_size
+            tiles = [
+                pixels[top + row * step :, MARGIN + column * step :][: layout.tile, : layout.tile]
+                for row, column in corners
+            ]
+            return np.stack([tile[::factor, ::factor].transpose(2, 0, 1) for tile in tiles])
     return None
 
 
@@ -98,5 +101,5 @@ def encode_webp(image: Image.Image, max_side: int = MAX_SIDE) -> str:
     """Return the data URL of an image, shrunk to `max_side` pixels."""
     image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    image.save(buffer, "WEBP", lossless=max(image.size) <= TILE, quality=80, method=4)
+    image.save(buffer, "WEBP", lossless=max(image.size) <= LOSSLESS, quality=80, method=4)
     return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"

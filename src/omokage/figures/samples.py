@@ -1,6 +1,7 @@
 """Plot the first samples next to the first held-out faces, without selection."""
 
 import math
+from dataclasses import dataclass
 from functools import partial
 
 from PIL import Image
@@ -10,6 +11,7 @@ from omokage.figures.sheet import (
     Images,
     add_margin,
     choose_fitting,
+    compute_factor,
     describe_size,
     measure_text,
     tile_images,
@@ -29,15 +31,39 @@ def plot(samples: Images, held_out: Images, *, grid_side: int) -> Image.Image:
     return choose_fitting([partial(_compose, samples, held_out, n) for n in sides], BUDGET)
 
 
+@dataclass(frozen=True)
+class Layout:
+    """Where the figure has what, in pixels without its margin: two grids of side x side tiles, `gap` apart.
+
+    `head` is the height above the grids, and below them. `text_size` is that of the headings and of the `footer`.
+    """
+
+    tile: int
+    grid: int
+    gap: int
+    head: int
+    text_size: int
+    footer: str
+    width: int
+    height: int
+
+    @classmethod
+    def compute(cls, images: Images, side: int) -> "Layout":
+        """Return the layout for grids of `side` x `side` images, of which `images` are some: uint8 [n, 3, h, w]."""
+        tile = images.shape[-1] * compute_factor(images.shape[-1])
+        grid, footer = side * (tile + GAP) - GAP, describe_size(images)
+        # On a page 390 pixels wide, the headings and the footer are about 10 pixels high.
+        gap, text_size = max(12, grid // 18), max(14, grid // 18)
+        head, width = round(1.8 * text_size), max(2 * grid + gap, measure_text(footer, text_size))
+        return cls(tile, grid, gap, head, text_size, footer, width, grid + 2 * head)
+
+
 def _compose(samples: Images, held_out: Images, side: int) -> Image.Image:
-    left, right = (tile_images(images[: side * side], side, gap=GAP) for images in (samples, held_out))
-    gap, footer = max(12, left.width // 18), describe_size(samples)
-    # On a page 390 pixels wide, the headings and the footer are about 10 pixels high.
-    size = max(14, left.width // 18)
-    head, width = round(1.8 * size), max(2 * left.width + gap, measure_text(footer, size))
-    sheet = Image.new("RGB", (width, 2 * head + left.height), PAPER)
-    for grid, x, heading in ((left, 0, "samples"), (right, left.width + gap, "held-out faces")):
-        sheet.paste(grid, (x, head))
-        write_label(sheet, (x, head - round(0.6 * size)), heading, size, "ls")
-    write_label(sheet, (0, head + left.height + head / 2), footer, size, "lm", faint=True)
+    layout = Layout.compute(samples, side)
+    sheet = Image.new("RGB", (layout.width, layout.height), PAPER)
+    for images, x, heading in ((samples, 0, "samples"), (held_out, layout.grid + layout.gap, "held-out faces")):
+        sheet.paste(tile_images(images[: side * side], side, gap=GAP), (x, layout.head))
+        write_label(sheet, (x, layout.head - round(0.6 * layout.text_size)), heading, layout.text_size, "ls")
+    below = layout.head + layout.grid + layout.head / 2
+    write_label(sheet, (0, below), layout.footer, layout.text_size, "lm", faint=True)
     return add_margin(sheet)

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 INK, FAINT, PAPER = (38, 38, 43), (105, 105, 113), (255, 255, 255)
 # Lengths in pixels. Text stays readable if a sheet with ten columns is shown 400 pixels wide.
 TILE_SIDE, GAP = 96, 4
+MARGIN = 12  # around a sheet, in pixels
 TITLE_SIZE, TEXT_SIZE, LINE_HEIGHT = 32, 28, 40
 Images = NDArray[np.uint8]
 # The frames of an animation, and the duration of each frame in milliseconds.
@@ -143,8 +144,8 @@ def reduce_colours(sheet: Image.Image) -> Image.Image:
 
 
 def add_margin(sheet: Image.Image) -> Image.Image:
-    """Return the sheet with a white margin of 12 pixels."""
-    return ImageOps.expand(sheet, 12, PAPER)
+    """Return the sheet with a white margin of MARGIN pixels."""
+    return ImageOps.expand(sheet, MARGIN, PAPER)
 
 
 def format_log_snr(log_snr: float) -> str:
