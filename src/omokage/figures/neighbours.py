@@ -75,4 +75,4 @@ def _compose(nearest: pd.DataFrame, samples: Images, train: Images, held_out: Im
         Row("nearest\nheld-out face", held_out[nearest["held_out"]], gap_above=True),
         Row("distance (of 255)", _list_distances(nearest["held_out_distance"], len(nearest))),
     ]
-    return compose_rows("No copies found by pixels, shifts, mirrors or features", rows)
+    return compose_rows("No copies found in pixels, shifts, mirrors or features", rows)

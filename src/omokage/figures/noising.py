@@ -11,7 +11,7 @@ from omokage.diffusion.schedule import Schedule
 from omokage.figures.sheet import Images, Row, choose_fitting_colours, compose_rows, format_log_snr
 
 # (timesteps, faces) to try, in this order, until the PNG has at most BUDGET bytes.
-SIZES, BUDGET = ((10, 3), (10, 2), (10, 1), (7, 1), (5, 1)), 140_000
+SIZES, BUDGET = ((10, 3), (10, 2), (10, 1), (7, 1), (5, 1)), 120_000
 
 
 def plot(

@@ -42,12 +42,12 @@ def tabulate_training(params: Mapping[str, Any], facts: Mapping[str, Any], faces
 
     `params` are the parameters of the run, `facts` those of its training, and `faces` is the size of the training set.
     """
-    return tabulate_settings("Training", _list_training(params, facts, faces))
+    return tabulate_settings("Training settings", _list_training(params, facts, faces))
 
 
 def tabulate_sampling(params: Mapping[str, Any]) -> Table:
     """Return a table of the sampler, its network evaluations (NFE), the guidance and the weights."""
-    return tabulate_settings("Sampling", _list_sampling(params))
+    return tabulate_settings("Sampling settings", _list_sampling(params))
 
 
 def _list_training(params: Mapping[str, Any], facts: Mapping[str, Any], faces: int) -> Iterator[Row]:
