@@ -23,9 +23,10 @@ from support.gallery_checkout import (
     write_run,
 )
 from support.html_parsers import Elements
+from support.report_fixtures import GOOD_RUN
 
 from omokage.cli.main import main
-from omokage.comparison import runs
+from omokage.comparison import runs, scores
 from omokage.comparison.gallery_runs import find_common_values, find_unusual, read_runs
 from omokage.comparison.samples import cut_samples
 from omokage.comparison.scores import Bar, ScoreChart, chart_scores
@@ -87,6 +88,18 @@ def test_places_on_an_axis_keep_the_order_and_stay_inside(values: list[tuple[flo
     numbers = sorted({number for pair in values for number in pair} | {0.0})
     places = [chart.place(number) for number in numbers]
     assert places == sorted(places) and places[0] >= 0 and places[-1] <= 100
+
+
+def test_every_score_has_a_label_or_is_a_setting() -> None:
+    known = {*scores.LABELS, *scores.GROUP_LABELS, *scores.SETTINGS, scores.COUNTS}
+    keys = {re.sub(f"_({'|'.join(scores.PARTS)})$", "", key) for key in (*GOOD_RUN.metrics, "distance_train")}
+    assert keys - known == set()
+
+
+def test_scores_with_an_older_meaning_are_not_compared() -> None:
+    older = {"distance": 1.0, "copied": 0.01, "copy_ratio": 0.8}
+    assert scores.drop_older_scores(older) == {"distance": 1.0}
+    assert scores.drop_older_scores(older | {"copies": {}}) == older | {"copies": {}}
 
 
 @settings(deadline=None, max_examples=20)

@@ -79,7 +79,7 @@ def _render_data(cards: Sequence[Card], scores: Sequence[str], common: Mapping[s
             "name": shlex.quote(card.run.name),
             "group": card.group,
             "time": card.run.revision.time or None,
-            "minutes": card.run.total_seconds,
+            "seconds": card.run.total_seconds,
             **{key: get_number(card.run.metrics, key) for key in scores},
             "params": {key: _make_sortable(card.run.params, key) for key in common if key in card.run.params},
             "texts": {key: format_setting(card.run.params[key]) for key in common if key in card.run.params},

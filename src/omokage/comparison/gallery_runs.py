@@ -13,7 +13,7 @@ from typing import Any
 from omokage.base.errors import UserError
 from omokage.base.json_file import parse_json
 from omokage.comparison.samples import find_objects
-from omokage.comparison.scores import get_number
+from omokage.comparison.scores import drop_older_scores, get_number, list_score_settings
 from omokage.comparison.thumbnails import make_thumbnail
 from omokage.pipeline.dvc_lock import NAME as LOCK
 from omokage.pipeline.timings import UNTIMED
@@ -24,8 +24,6 @@ from omokage.stamps.records import read_record, record_path
 from omokage.stamps.timings import PATH as TIMINGS
 from omokage.stamps.timings import identify_run
 
-# Runs can be compared by their scores only if these agree.
-SCORE_SETTINGS = ("extractor", "resize", "n", "n_reference")
 ORDER = {"experiment": 0, "commit": 1, "workspace": 2}
 
 
@@ -33,7 +31,8 @@ ORDER = {"experiment": 0, "commit": 1, "workspace": 2}
 class GalleryRun:
     """A run: its scores, the parameters of all stages, the seconds of each stage whose time is known, and a thumbnail.
 
-    `others` are the names of the other revisions with the same dvc.lock. `thumbnail` is a data URL or None.
+    `others` are the names of the other revisions with the same dvc.lock. `thumbnail` is a data URL or None. Runs with
+    equal `score_settings` can be compared by their scores.
     """
 
     revision: Revision
@@ -43,6 +42,7 @@ class GalleryRun:
     seconds: dict[str, float]
     has_all_times: bool
     thumbnail: str | None
+    score_settings: tuple[Any, ...]
 
     @property
     def name(self) -> str:
@@ -59,11 +59,6 @@ class GalleryRun:
     def total_seconds(self) -> float | None:
         """The seconds of all stages, or None if the time of a stage is unknown."""
         return sum(self.seconds.values()) if self.has_all_times else None
-
-    @property
-    def score_settings(self) -> tuple[Any, ...]:
-        """The settings with which the scores were computed."""
-        return tuple(self.metrics.get(key) for key in SCORE_SETTINGS)
 
 
 def name_revision(revision: Revision) -> str:
@@ -101,7 +96,7 @@ def _read_metrics(history: History, revision: Revision) -> dict[str, Any] | None
     with suppress(UserError):
         metrics = parse_json(content, SCORES)
         if isinstance(metrics, dict) and get_number(metrics, "distance") is not None and history.locks(revision):
-            return metrics
+            return drop_older_scores(metrics)
     return None
 
 
@@ -120,6 +115,7 @@ def _read_run(history: History, revisions: Sequence[Revision], objects: Path, me
         seconds,
         has_all_times=set(locks) - set(UNTIMED) <= seconds.keys(),
         thumbnail=make_thumbnail(history, revision, objects, locks),
+        score_settings=tuple(list_score_settings(metrics, locks).values()),
     )
 
 

@@ -15,7 +15,7 @@ from omokage.base.errors import UserError
 from omokage.base.files import hash_bytes
 from omokage.base.json_file import explain_damage, parse_json
 from omokage.comparison.samples import FIGURE, cut_samples, find_objects, read_figure, read_samples
-from omokage.comparison.scores import SETTINGS
+from omokage.comparison.scores import drop_older_scores, list_score_settings
 from omokage.figures.sheet import Images
 from omokage.provenance.history import Entry, History, Revision
 from omokage.provenance.lineage import METRICS, SAMPLES, SCORES
@@ -26,9 +26,6 @@ LOSS, LEVELS = "results/loss.csv", "results/noise_levels.csv"
 MAX_SAMPLES = 12  # of each run
 # The metrics that a comparison needs.
 REQUIRED = {"distance", "distance_floor", "kid", "kid_floor", "extractor"}
-FACES = "data/faces"
-# The metrics that are settings of the scores, with the names that the page shows.
-SCORE_SETTINGS = {key: SETTINGS[key] for key in ("extractor", "resize", "n", "n_reference")}
 
 
 @dataclass(frozen=True)
@@ -64,11 +61,8 @@ class Run:
         return params.get("sample_seed"), params.get("image_size")
 
     def score_settings(self) -> dict[str, Any]:
-        """Return the settings that the scores were computed with; an unknown setting has the value None.
-
-        Scores computed with different settings are not comparable."""
-        faces = self.runs.get("evaluate", {}).get("deps", {}).get(FACES)
-        return {name: self.metrics.get(key) for key, name in SCORE_SETTINGS.items()} | {"real faces": faces}
+        """Return the settings that the scores were computed with (see scores.list_score_settings)."""
+        return list_score_settings(self.metrics, self.runs)
 
 
 def read_run(history: History, name: str) -> Run:
@@ -113,7 +107,7 @@ def _read_scores(content: bytes, name: str, path: str) -> dict[str, Any]:
             f"{name}: {path} has no {min(missing)}, because an older version of Omokage wrote it: run the "
             "`omokage compare` of that version"
         )
-    return dict(scores)
+    return drop_older_scores(scores)
 
 
 def _read_table(content: bytes, path: str, columns: set[str]) -> pd.DataFrame:

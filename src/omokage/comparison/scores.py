@@ -8,6 +8,7 @@ from typing import Any
 from omokage.comparison.template import isolate
 from omokage.report.wording import format_number, join_words
 
+FACES = "data/faces"
 LOWER, HIGHER = "lower is better", "higher is better"
 # The label of each score, and which values are better ("" if neither lower nor higher values are).
 LABELS = {
@@ -17,10 +18,18 @@ LABELS = {
     "recall": ("Recall", HIGHER),
     "density": ("Density", HIGHER),
     "coverage": ("Coverage", HIGHER),
-    "copied": ("Near copies of training faces", ""),
+    "face_rate": ("Share of samples with a face", HIGHER),
+    "distance_train": ("Fréchet distance to the training set", ""),
+    "copied": ("Suspected copies of training faces", ""),
+    "close": ("Samples close to the training set", ""),
     "copy_ratio": ("Copy ratio", ""),
+    "identical": ("Samples that repeat an earlier one", LOWER),
+    "near_identical": ("Samples nearly identical to another", ""),
+    "uniform": ("Samples of a single colour", LOWER),
+    "distinct": ("Different samples", ""),
+    "colour_variety": ("Variety of the colours (1: as real faces)", ""),
 }
-GROUP_LABELS = {"style": "Style compared with held-out faces"}
+GROUP_LABELS = {"style": "Style compared with held-out faces", "copies": "Suspected copies by kind"}
 MEASURE_LABELS = {
     **{colour: f"{colour} shift (of 255)" for colour in ("red", "green", "blue")},
     **{name: f"{name} (ratio to held-out faces)" for name in ("contrast", "saturation", "sharpness")},
@@ -33,7 +42,12 @@ SETTINGS = {
     "n": "number of samples",
     "n_reference": "number of real faces",
     "seed": "seed of the scores",
+    "feature_variance": "variance of the features of real faces",
 }
+# Numbers of faces, not scores.
+COUNTS = "searched"
+# Scores computed with other values of these settings, or with other real faces, are not comparable.
+COMPARABLE = ("extractor", "resize", "n", "n_reference")
 PARTS = ("low", "high", "floor")
 
 
@@ -66,6 +80,21 @@ class ScoreChart:
         low, high = min(0.0, *numbers), max(1e-9, *numbers)
         start = 3 if low < 0 else 0
         return round(start + (97 - start) * (value - low) / (high - low), 2)
+
+
+def list_score_settings(metrics: Mapping[str, Any], locks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the settings that the scores of a run were computed with, by name; an unknown one has the value None.
+
+    `locks` are the entries of dvc.lock, or run records, by stage.
+    """
+    faces = locks.get("evaluate", {}).get("deps", {}).get(FACES)
+    return {SETTINGS[key]: metrics.get(key) for key in COMPARABLE} | {"real faces": faces}
+
+
+def drop_older_scores(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return scores without `copied` and `copy_ratio` if they have an older meaning: there are no copies by kind."""
+    older = () if "copies" in metrics else ("copied", "copied_floor", "copy_ratio", "copy_ratio_floor")
+    return {key: value for key, value in metrics.items() if key not in older}
 
 
 def chart_scores(metrics: Sequence[Mapping[str, Any]], names: Sequence[str], is_comparable: bool) -> list[ScoreChart]:
@@ -139,7 +168,10 @@ def tabulate_measures(metrics: Sequence[Mapping[str, Any]]) -> dict[str, list[tu
     A row has the label of a measure, and its value in each run with the floor in brackets.
     """
     groups = dict.fromkeys(
-        key for item in metrics for key, value in item.items() if isinstance(value, dict) and not key.endswith("_floor")
+        key
+        for item in metrics
+        for key, value in item.items()
+        if isinstance(value, dict) and not key.endswith("_floor") and key != COUNTS
     )
     tables = {}
     for group in groups:

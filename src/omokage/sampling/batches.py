@@ -145,35 +145,37 @@ class BatchSampler:
         config, denoiser = self.sets[name], self._get_denoiser(name)
         choose_timesteps = SPACINGS[self.p.timestep_spacing]
         timesteps = choose_timesteps(denoiser.schedule, count_timesteps(config.sampler, config.evaluations))
-        end, has_frames = len(timesteps) - 1, (name, number) == ("samples", 0)
+        has_frames = (name, number) == ("samples", 0)
         log_snr = denoiser.schedule.log_snr[timesteps].tolist()
         chosen = choose_steps(log_snr, self.p.denoising_frames) if has_frames else []
         first = number * self.batch_size
         with explain_large_batch("sampling", self.micro_batch, self.spec.architecture.image_size):
             parts = [
-                self._generate_steps(denoiser, config.sampler, timesteps, images, {*chosen, end})
+                self._generate_steps(denoiser, config.sampler, timesteps, images, chosen)
                 for images in _split_range(range(first, first + self.batch_size), self.micro_batch)
             ]
-        batch = {"samples": torch.cat([part[end].x0 for part in parts])}
+        batch = {"samples": torch.cat([samples for samples, _ in parts])}
         if has_frames:
             shown = min(FRAME_IMAGES, config.count)
-            steps = [join_steps([part[i] for part in parts], shown) for i in chosen]
+            steps = [join_steps(part, shown) for part in zip(*(steps for _, steps in parts), strict=True)]
             batch |= stack_frames(steps, [log_snr[i] for i in chosen], batch["samples"][:shown])
         return batch
 
     def _generate_steps(
-        self, denoiser: Denoiser, sampler: str, timesteps: Sequence[int], images: range, numbers: Collection[int]
-    ) -> dict[int, SamplerStep]:
-        """Return the sampler's steps with these numbers, with x_t and x0 as uint8 images [n, 3, h, w].
+        self, denoiser: Denoiser, sampler: str, timesteps: Sequence[int], images: range, chosen: Collection[int]
+    ) -> tuple[Tensor, list[SamplerStep]]:
+        """Return samples, uint8 [n, 3, h, w], and some steps: those with the numbers `chosen`, of FRAME_IMAGES samples.
 
-        They are converted step by step, because all of them in float take too much memory.
+        The x_t and x0 of the steps are uint8, too. They are converted step by step, because all of them in float take
+        too much memory.
         """
-        steps = enumerate(self._denoise(denoiser, sampler, timesteps, images))
-        return {
-            i: SamplerStep(step.t, self._to_images(step.x_t), self._to_images(step.x0))
-            for i, step in steps
-            if i in numbers
-        }
+        steps, x0 = [], torch.empty(0)
+        for number, step in enumerate(self._denoise(denoiser, sampler, timesteps, images)):
+            x0 = step.x0
+            if number in chosen:
+                x_t, predicted = (self._to_images(x[:FRAME_IMAGES]) for x in (step.x_t, step.x0))
+                steps.append(SamplerStep(step.t, x_t, predicted))
+        return self._to_images(x0), steps
 
     def _to_images(self, x: Tensor) -> Tensor:
         return self.spec.to_images(x).cpu()

@@ -6,6 +6,7 @@ images are not.
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from omokage.evaluation.scores.copies import CHANCE
 from omokage.evaluation.scores.pairwise import iterate_distances
@@ -15,6 +16,7 @@ UNIFORM = 2.0
 # A sample is nearly identical to another one if its distance is below this fraction of the distance between the most
 # similar real faces. At a fraction of 1, a third of strongly blurred faces would be.
 SIMILAR = 0.7
+BLOCK, MAX_SIDE = 1024, 32  # images converted to float at once, and pixels along a side that are compared
 
 
 def compare_samples(samples: Tensor, real: Tensor) -> dict[str, float]:
@@ -43,7 +45,8 @@ def compare_samples(samples: Tensor, real: Tensor) -> dict[str, float]:
 
 def find_uniform(images: Tensor) -> Tensor:
     """Return which of the uint8 images [n, 3, h, w] have a single colour, bool [n]."""
-    return images.float().flatten(2).var(2, correction=0).mean(1).sqrt() <= UNIFORM
+    variances = [block.float().flatten(2).var(2, correction=0).mean(1) for block in images.split(BLOCK)]
+    return torch.cat(variances).sqrt() <= UNIFORM
 
 
 def _count_distinct(images: Tensor) -> int:
@@ -52,18 +55,17 @@ def _count_distinct(images: Tensor) -> int:
 
 def _measure_colour_variety(images: Tensor) -> float:
     """Return the standard deviation of the mean colours, in grey levels, of uint8 images [n, 3, h, w]."""
-    return float(images.float().mean((2, 3)).double().var(0, correction=0).sum().sqrt())
+    means = torch.cat([block.float().mean((2, 3)) for block in images.split(BLOCK)])
+    return float(means.double().var(0, correction=0).sum().sqrt())
 
 
 def _find_nearest_distances(images: Tensor) -> Tensor:
     """Return the distance of each of n images to the most similar other image, float32 [n]; infinite if it is uniform.
 
-    The distance is sqrt(2 - 2 r) for the correlation r of the pixels of two images. So images of low contrast are not
-    taken for similar ones.
+    The distance is sqrt(2 - 2 r) for the correlation r of the pixels of two images, which are reduced to at most
+    MAX_SIDE pixels a side. So images of low contrast are not taken for similar ones.
     """
-    flat = images.flatten(1).float()
-    flat = flat - flat.mean(1, keepdim=True)
-    flat = flat / flat.norm(dim=1, keepdim=True).clamp(min=1e-6)
+    flat = torch.cat([_standardise(block) for block in images.split(BLOCK)])
     is_uniform = find_uniform(images)
     nearest = torch.empty(len(images))
     for rows, distances in iterate_distances(flat, flat):
@@ -72,3 +74,13 @@ def _find_nearest_distances(images: Tensor) -> Tensor:
         distances[:, is_uniform] = torch.inf
         nearest[rows] = distances.min(1).values
     return nearest.masked_fill(is_uniform, torch.inf)
+
+
+def _standardise(images: Tensor) -> Tensor:
+    """Return uint8 images [n, 3, h, w] as float32 rows with mean 0 and norm 1, reduced to MAX_SIDE pixels a side."""
+    pixels = images.float()
+    if max(images.shape[2:]) > MAX_SIDE:
+        pixels = functional.adaptive_avg_pool2d(pixels, MAX_SIDE)
+    flat = pixels.flatten(1)
+    flat = flat - flat.mean(1, keepdim=True)
+    return flat / flat.norm(dim=1, keepdim=True).clamp(min=1e-6)
