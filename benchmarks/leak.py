@@ -37,7 +37,7 @@ from omokage.data.images.decode import UnusableImageError, decode_image
 from omokage.data.sources import folder
 from omokage.data.sources.avatars import AvatarRenderer
 
-SEED, CHANGED, AVATARS, MANY = 0, 400, 500, 60_000
+SEED, CHANGED, AVATARS, MANY, THREADS = 0, 400, 500, 60_000, 2
 Generator = np.random.Generator
 Change = Callable[[Image.Image, Generator], Image.Image]
 
@@ -185,14 +185,18 @@ def measure_two_sizes(images: list[tuple[bytes, Image.Image]]) -> None:
     record("two-sizes", "different illustrations merged", len(with_both), len(with_both) - distinct)
 
 
-def measure_speed(images: list[Image.Image]) -> None:
+def measure_speed(source: Path) -> None:
     """Record the time and the memory of the search among MANY faces: the images under permutations of the colours."""
-    previews = np.stack([make_preview(image) for image in images])
-    many = np.concatenate([previews[..., list(order)] for order in itertools.permutations(range(3))])[:MANY]
+    previews = np.stack([make_preview(image) for _, image in read_images(source)])
+    many = np.empty((min(MANY, 6 * len(previews)), *previews.shape[1:]), np.uint8)
+    for number, order in enumerate(itertools.permutations(range(3))):
+        block = many[number * len(previews) :][: len(previews)]
+        block[:] = previews[: len(block), ..., list(order)]
+    del previews
     record("speed", "peak memory before the search (GiB)", len(many), measure_peak())
     wall, cpu = time.monotonic(), time.process_time()
-    copies.find_copies(many, copies.TOLERANCES["lenient"])
-    record("speed", "seconds of the search", len(many), round(time.monotonic() - wall, 1))
+    copies.find_copies(many, copies.TOLERANCES["lenient"], THREADS)
+    record("speed", f"seconds of the search in {THREADS} threads", len(many), round(time.monotonic() - wall, 1))
     record("speed", "CPU seconds of the search", len(many), round(time.process_time() - cpu, 1))
     record("speed", "peak memory of the process (GiB)", len(many), measure_peak())
 
@@ -223,11 +227,12 @@ def main() -> None:
         avatars = [decode_image(renderer(number)) for number in range(AVATARS)]
         measure_changes(avatars, copies.TOLERANCES["strict"], "avatars")
         return
+    if arguments.command == "speed":
+        measure_speed(arguments.source)
+        return
     images = list(read_images(arguments.source))
     if arguments.command == "two-sizes":
         measure_two_sizes(images)
-    elif arguments.command == "speed":
-        measure_speed([image for _, image in images])
     else:
         measure_changes([image for _, image in images], copies.TOLERANCES["lenient"], "faces")
 
