@@ -10,7 +10,7 @@ from support.report_fixtures import GOOD_RUN, IDENTICAL_STYLE, NO_COPIES, with_m
 from omokage.params.schema import Params
 from omokage.report.assessment import judge_run
 from omokage.report.captions import CAPTIONS
-from omokage.report.challenges import CATALOGUE, describe_problem
+from omokage.report.challenges import CATALOGUE, STYLE_PROBLEMS, describe_problem
 from omokage.report.run import LossRow, NoiseLevel, Run
 
 FACES = GOOD_RUN.faces
@@ -80,7 +80,7 @@ def test_a_problem_is_named_beyond_its_limit_only_and_with_its_numbers(name: str
     challenges = judge_run(beyond)["Challenges"]
     text = next(paragraph for paragraph in challenges.paragraphs if paragraph.lower().startswith(f"{name}: "))
     assert numbers in text.replace("\u00a0", " ")
-    assert "Likely cause:" in text and "What to change:" in text
+    assert re.search("(Likely|Possible) cause: ", text) and " What to change: " in text
     assert name in challenges.short
 
 
@@ -88,8 +88,9 @@ def test_a_problem_is_named_beyond_its_limit_only_and_with_its_numbers(name: str
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_a_problem_names_parameters_and_a_figure_that_exist(name: str, guidance_scale: float) -> None:
     run = replace(with_metrics(identical=0.5, uniform=0.25), guidance_scale=guidance_scale)
-    for faces in ({**FACES, "dropped": {"too small": 9}}, {**FACES, "dropped": {"broken": 9}}):
-        problem = describe_problem(name, replace(run, faces=faces))
+    inputs = [({**FACES, "dropped": {reason: 9}}, ()) for reason in ("too small", "broken")]
+    for faces, found in (*inputs, (FACES, ("still learning",))):
+        problem = describe_problem(name, replace(run, faces=faces), found)
         words = set(re.findall(r"\w+", problem.remedy))
         assert set(problem.parameters) <= words
         assert {word for word in words if "_" in word} <= set(problem.parameters)
@@ -109,6 +110,31 @@ def test_colour_drift_is_blamed_on_guidance_only_if_there_was_guidance() -> None
     assert guided.parameters == ("guidance_scale",) and "autoguidance at scale 3." in guided.cause
     assert unguided.parameters == ("steps", "log_snr_shift") and "too little training at high noise" in unguided.cause
     assert "little training" not in " ".join(judge_run(drifted)["Style"].paragraphs)
+
+
+@pytest.mark.parametrize("guidance_scale", [1.0, 2.0])
+@pytest.mark.parametrize("name", STYLE_PROBLEMS)
+def test_problems_of_style_are_blamed_on_too_little_training_first(name: str, guidance_scale: float) -> None:
+    run = replace(GOOD_RUN, guidance_scale=guidance_scale)
+    alone = describe_problem(name, run, ["overfitting", name])
+    assert alone == describe_problem(name, run) and not alone.is_measured
+    for cause in ("too little training", "still learning"):
+        problem = describe_problem(name, run, [cause, name])
+        assert problem.cause.startswith("too little training") and problem.is_measured
+        assert problem.remedy.startswith("raise steps.") and "steps" in problem.parameters
+        assert "steps" in alone.parameters or set(alone.parameters) < set(problem.parameters)
+
+
+def test_a_cause_is_called_likely_only_if_numbers_of_the_run_support_it() -> None:
+    drifted = with_style(red=23)
+    (paragraph,) = judge_run(drifted)["Challenges"].paragraphs
+    assert "Possible cause: too little training at high noise" in paragraph
+    assert paragraph.endswith("See the samples at the top of this report.")
+    losses = with_trend(0.05).losses
+    first, second = judge_run(replace(drifted, losses=losses))["Challenges"].paragraphs
+    assert "Likely cause: the training ended before the loss levelled off" in first
+    assert first.endswith("See the figure loss in the section Training.")
+    assert "Likely cause: too little training, which is described above. What to change: raise steps." in second
 
 
 def test_without_a_problem_the_section_says_what_was_checked() -> None:

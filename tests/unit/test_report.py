@@ -115,7 +115,9 @@ def test_a_good_run_gets_good_verdicts() -> None:
         "Challenges": "none that the numbers show",
     }
     text = read_paragraphs(GOOD_RUN)
-    assert "is 4 (95 % interval 3.8 to 4.2)" in text and "1.1 times as far" in text
+    assert "is 4 (95 % interval 3.8 to 4.2)" in text
+    assert "The excess over the floor is 1.9 % of the feature variance of real faces" in text
+    assert "fell from 1 (mean of steps 1 to 100) to 0.101 (mean of the last 400 steps)" in text
     assert "That is 256,000 images" in text and "5.69 epochs" in text
     assert "no sign of overfitting" in text
     assert "no higher than real faces do by chance" in text
@@ -125,10 +127,11 @@ def test_dropped_images_repeated_images_and_other_files_are_counted_apart() -> N
     counts: dict[str, Any] = {"files": 113, "left_out": 103, "pictures": 10, "pictures_kept": 6, "pictures_repeated": 1}
     counts |= {"pictures_dropped": 3, "kept": 12, "detected": 9, "whole": 3, "dropped": {"too small": 3, "copy": 30}}
     text = read_paragraphs(replace(GOOD_RUN, faces={**GOOD_RUN.faces, **counts}))
-    assert "Of 10 images, 3 (30 %) were dropped. Of 10 images, 1 (10 %) only repeat faces of other images" in text
-    assert "The source has 103 further files that could not be used" in text
-    assert "have 12 faces: 9 cropped from larger images, and 3 images used whole" in text
-    assert "None of the 50,000 images was dropped" in read_paragraphs(GOOD_RUN)
+    assert "Of 10 images, 1 (10 %) only repeat faces of other images" in text
+    assert text.count("Of 10 images, 3 (30 %) gave no face.") == 1
+    few = read_paragraphs(replace(GOOD_RUN, faces={**GOOD_RUN.faces, "pictures_dropped": 500}))
+    assert "Many images dropped" not in few and "Of 50,000 images, 500 (1.0 %) gave no face." in few
+    assert "gave no face" not in read_paragraphs(GOOD_RUN)
 
 
 def test_an_undertrained_run_is_advised_to_train_longer() -> None:
@@ -148,7 +151,9 @@ def test_an_overfitting_run_is_suspected_of_copies() -> None:
         "many images dropped, small training set and strong overfitting"
     )
     text = read_paragraphs(OVERFITTING_RUN)
-    assert "52 % higher" in text and "150 %" in text
+    assert "52 % higher" in text
+    assert "At a log-SNR of +0.0 held-out faces have the largest excess, 150 %." in text
+    assert "largest excess" not in read_paragraphs(GOOD_RUN)
     assert "compare the samples with its training faces" in text
     rows = [[cell.text for cell in row] for row in tables.tabulate_dropped(OVERFITTING_RUN).rows]
     assert rows == [["duplicate", "90", "10\u00a0%"], ["too small", "10", "1.1\u00a0%"]]
@@ -217,18 +222,64 @@ def test_variety_is_judged_separately_from_fidelity(changes: dict[str, Any], ver
 
 
 def test_the_score_during_training_is_described_if_it_was_computed() -> None:
-    falling, rising = read_paragraphs(with_progress(90, 50, 40)), read_paragraphs(with_progress(90, 50, 60))
-    assert "from 90 at step 1,000 to 40 at step 3,000, its lowest value" in falling
-    assert "to 60 at step 3,000, and was lowest with 50 at step 2,000" in rising
+    falling, varying = read_paragraphs(with_progress(90, 50, 40)), read_paragraphs(with_progress(90, 50, 60))
+    assert "fell from 90 at step 1,000 to 40 at step 3,000, its lowest value" in falling
+    assert "fell from 90 at step 1,000 to 60 at step 3,000, and was lowest with 50 at step 2,000" in varying
+    assert "rose from 90 at step 1,000 to 95 at step 2,000. These" in read_paragraphs(with_progress(90, 95))
+    assert "The distance was 90 at step 1,000. These" in read_paragraphs(with_progress(90))
     assert "During training" in falling and "During training" not in read_paragraphs(GOOD_RUN)
 
 
 def test_a_tiny_run_gets_no_verdict() -> None:
     text = read_paragraphs(TINY_RUN)
     assert summarise_sections(TINY_RUN)["Sample quality"].endswith("on too few samples to tell")
-    assert "n = 16" in text and "n = 16" in summarise_run(TINY_RUN)
-    assert "zero within its noise" in text
-    assert "That leaves 100 % of the initial loss" in text
+    assert "16 samples are too few to compare runs: both the distance and its floor (3.6) are biased" in text
+    assert "n = 16" in summarise_run(TINY_RUN)
+    assert "KID, an unbiased estimate" in text and "which is close to zero" in text
+    assert "The training loss was 1 (mean of steps 1 to 2). A single value shows no trend." in text
+
+
+def test_few_samples_far_from_real_faces_are_called_worse() -> None:
+    scores = {"distance": 330.0, "distance_high": 333.0, "distance_floor": 45.0, "feature_variance": 85.0, "n": 64}
+    far, unclear = with_metrics(distance_low=326.0, **scores), with_metrics(distance_low=89.0, **scores)
+    assert "too few samples to tell" not in summarise_run(far)
+    text = read_paragraphs(far)
+    assert "The excess over the floor is 3.4 times the feature variance" in text
+    assert "The interval lies far above the floor, so the samples are clearly worse than real faces." in text
+    assert "on too few samples to tell" in summarise_run(unclear) and "clearly worse" not in read_paragraphs(unclear)
+
+
+def test_the_means_of_the_loss_name_their_steps() -> None:
+    losses = [LossRow(10, 0.5), LossRow(20, 0.75), LossRow(25, 1.0)]
+    assert "rose from 0.5 (mean of steps 1 to 10) to 1 (mean of the last 5 steps)" in read_paragraphs(
+        replace(GOOD_RUN, losses=losses)
+    )
+    losses = [LossRow(1, 1.0), *(LossRow(step, 0.5) for step in range(2, 20)), LossRow(20, 0.25), LossRow(23, 0.1)]
+    text = read_paragraphs(replace(GOOD_RUN, losses=losses))
+    # 21 rows: the last two are the means of one step and of three.
+    assert "fell from 1 (step 1) to 0.138 (mean of the last 4 steps)" in text
+
+
+@pytest.mark.parametrize(
+    ("prediction", "log_snr", "words"),
+    [
+        ("v", 5.0, "low noise, where the target is nearly the noise"),
+        ("eps", 5.0, "low noise, where the target is the noise"),
+        ("x0", 5.0, "low noise, where the image is nearly clean."),
+        ("v", -5.0, "almost nothing of the image is left"),
+        ("x0", -5.0, "almost nothing of the image is left"),
+        ("eps", -5.0, "the input is nearly the noise to predict"),
+        ("v", 0.0, "medium noise"),
+    ],
+)
+def test_the_largest_error_is_explained_by_the_prediction(prediction: str, log_snr: float, words: str) -> None:
+    levels = [NoiseLevel(log_snr, 0.9, 0.9), NoiseLevel(1.0, 0.1, 0.1)]
+    assert words in read_paragraphs(replace(GOOD_RUN, prediction=prediction, levels=levels))
+
+
+def test_the_copy_ratio_is_rounded_once() -> None:
+    rows = {row[0].text: row[1].text for row in tables.tabulate_scores(with_metrics(copy_ratio=0.95449)).rows}
+    assert rows["copy ratio"] == "0.954"
 
 
 @pytest.mark.parametrize(("distance", "verdict"), [(5.0, "close"), (10.0, "recognisable"), (20.0, "far from")])
@@ -244,7 +295,7 @@ def test_only_inception_features_give_an_fid() -> None:
 def test_kid_is_not_divided_by_a_floor_close_to_zero() -> None:
     assert "10 times as much" in read_paragraphs(with_metrics(kid=0.02, kid_floor=0.002))
     for floor in (0.0001, -0.0001):
-        assert "zero within its noise" in read_paragraphs(with_metrics(kid=0.02, kid_floor=floor))
+        assert "which is close to zero" in read_paragraphs(with_metrics(kid=0.02, kid_floor=floor))
 
 
 @pytest.mark.parametrize(

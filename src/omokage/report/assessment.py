@@ -25,5 +25,5 @@ def summarise_run(run: Run) -> str:
     short = {heading: verdict.short for heading, verdict in judge_run(run).items()}
     return (
         f"In this run {short['Training']}. The samples are {short['Sample quality']} (n = {run.metrics['n']:,}). "
-        f"Style: {short['Style']}. Memorisation: {short['Memorisation']}. Problems: {short['Challenges']}."
+        f"Style: {short['Style']}. Memorisation: {short['Memorisation']}. Challenges: {short['Challenges']}."
     )

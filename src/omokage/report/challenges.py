@@ -1,6 +1,7 @@
-"""The catalogue of problems: the numbers that show each one, its likely cause, and the parameters to change."""
+"""The catalogue of problems: the numbers that show each one, a cause, and the parameters to change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from functools import partial
 
 from omokage.report.run import Run
@@ -9,14 +10,26 @@ from omokage.report.verdict import Problem
 from omokage.report.wording import format_count, format_number, format_percent, format_signed, join_words
 
 COLOURS = ("red", "green", "blue")
+# If one of these was found, it likely explains the problems of style.
+UNDERTRAINED = {"too little training", "still learning"}
 # The parameters that keep more images, by the reason for which most faces were dropped.
 KEEP_MORE = {"no face found": "crop_likelihood", "too small": "min_side", "blurred": "min_sharpness"}
 KEEP_MORE |= {"uniform": "min_contrast", "colourless": "min_colour"}
 
 
-def describe_problem(name: str, run: Run) -> Problem:
-    """Return the description of a problem of a run. `name` is one of CATALOGUE."""
-    return CATALOGUE[name](run)
+def describe_problem(name: str, run: Run, found: Collection[str] = ()) -> Problem:
+    """Return the description of a problem of a run. `name` is one of CATALOGUE, and `found` names all its problems.
+
+    If the training was too short, problems of style are attributed to that first.
+    """
+    problem = CATALOGUE[name](run)
+    if name not in STYLE_PROBLEMS or UNDERTRAINED.isdisjoint(found):
+        return problem
+    remedy, parameters = "raise steps.", ("steps",)
+    if "steps" not in problem.parameters:
+        remedy, parameters = f"raise steps. If it remains, {problem.remedy}", ("steps", *problem.parameters)
+    cause = "too little training, which is described above."
+    return replace(problem, cause=cause, remedy=remedy, parameters=parameters, is_measured=True)
 
 
 def _describe_colour_drift(run: Run) -> Problem:
@@ -51,7 +64,7 @@ def _describe_style(name: str, run: Run) -> Problem:
     is_guided = run.guidance_scale > 1
     parameters: tuple[str, ...]
     if name == "low sharpness":
-        cause = "blur. The network is undertrained at low noise, or the sampler takes too few steps."
+        cause = "fine detail is missing. The network is undertrained at low noise, or the sampler takes too few steps."
         remedy, parameters = "raise steps or sample_steps.", ("steps", "sample_steps")
     elif name == "high sharpness":
         cause = "grain. The sampler leaves noise, since it takes too few steps or the network is undertrained."
@@ -142,14 +155,17 @@ def _describe_closeness(run: Run) -> Problem:
 
 def _describe_overfitting(run: Run) -> Problem:
     train, held_out = (format_number(compute_mean_error(run, split)) for split in ("train", "held_out"))
+    widest = max(run.levels, key=lambda level: level.held_out / level.train)
     return Problem(
         f"The mean error is {train} on training faces and {held_out} on held-out faces, "
-        f"{format_percent(compute_generalisation_gap(run))} higher.",
+        f"{format_percent(compute_generalisation_gap(run))} higher. At a log-SNR of {format_signed(widest.log_snr)} "
+        f"held-out faces have the largest excess, {format_percent(widest.held_out / widest.train - 1)}.",
         f"the network saw each of the {run.faces['train']:,} training faces "
         f"{format_number(_count_images(run) / run.faces['train'])} times, and learned them instead of what they share.",
         "add images, raise dropout, or lower steps. Set flip if faces look left as often as right.",
         ("dropout", "steps", "flip"),
         "noise_levels",
+        is_measured=True,
     )
 
 
@@ -162,6 +178,7 @@ def _describe_small_set(run: Run) -> Problem:
         "add images. With source: avatars, raise avatar_count.",
         ("source", "avatar_count"),
         "data_card",
+        is_measured=True,
     )
 
 
@@ -173,6 +190,7 @@ def _describe_short_training(run: Run) -> Problem:
         "raise steps.",
         ("steps",),
         "loss",
+        is_measured=True,
     )
 
 
@@ -181,7 +199,8 @@ def _describe_trend(is_falling: bool, run: Run) -> Problem:
     evidence = f"Over the last tenth of the training, the loss {'fell' if is_falling else 'rose'} by "
     evidence += f"{format_percent(abs(fall))}."
     if is_falling:
-        return Problem(evidence, "the training ended before the loss levelled off.", "raise steps.", ("steps",), "loss")
+        cause = "the training ended before the loss levelled off."
+        return Problem(evidence, cause, "raise steps.", ("steps",), "loss", is_measured=True)
     return Problem(
         evidence,
         "a learning rate that is too high, so that the updates no longer converge.",
@@ -202,16 +221,18 @@ def _describe_dropped(run: Run) -> Problem:
         "replace these files." if parameter is None else f"lower {parameter}, if the dropped faces are good ones.",
         () if parameter is None else (parameter,),
         "data_card",
+        is_measured=True,
     )
 
 
 def _describe_few_samples(run: Run) -> Problem:
     return Problem(
-        f"The scores rest on {format_count(run.metrics['n'], 'sample')}. At this size they are mostly chance and bias.",
+        f"The scores rest on {format_count(run.metrics['n'], 'sample')}, which are too few to compare runs.",
         "the parameter samples is low.",
         "raise samples to at least 1,000 before you compare runs.",
         ("samples",),
         "scores",
+        is_measured=True,
     )
 
 
@@ -219,6 +240,14 @@ def _count_images(run: Run) -> int:
     return run.losses[-1].step * run.batch_size
 
 
+STYLE_PROBLEMS: dict[str, Callable[[Run], Problem]] = {
+    "colour drift": _describe_colour_drift,
+    **{
+        f"{degree} {measure}": partial(_describe_style, f"{degree} {measure}")
+        for degree in ("low", "high")
+        for measure in ("sharpness", "contrast", "saturation")
+    },
+}
 # By the name that verdicts use, in the order of the report.
 CATALOGUE: dict[str, Callable[[Run], Problem]] = {
     "many images dropped": _describe_dropped,
@@ -234,11 +263,6 @@ CATALOGUE: dict[str, Callable[[Run], Problem]] = {
     "repeated samples": _describe_repeated_samples,
     "uniform samples": _describe_uniform_samples,
     "mode collapse": _describe_collapse,
-    "colour drift": _describe_colour_drift,
-    **{
-        f"{degree} {measure}": partial(_describe_style, f"{degree} {measure}")
-        for degree in ("low", "high")
-        for measure in ("sharpness", "contrast", "saturation")
-    },
+    **STYLE_PROBLEMS,
     "too few samples": _describe_few_samples,
 }

@@ -15,6 +15,8 @@ LOW_FACE_RATE = 0.2
 # Below this ratio to real faces, the mean colours of the samples vary too little. Faces with one of five backgrounds
 # have 0.80.
 FEW_COLOURS = 0.85
+# If the whole interval of the distance is above this many times the floor, even few samples show a difference.
+CLEARLY_ABOVE = 2
 
 
 def judge_quality(run: Run) -> Verdict:
@@ -40,11 +42,9 @@ def judge_quality(run: Run) -> Verdict:
     if run.progress:
         paragraphs.append(_describe_progress(run.progress))
     if n < 200:
-        short += "" if collapse else ", on too few samples to tell"
-        paragraphs.append(
-            f"With n = {n:,} no number here is conclusive: at this size the distance is mostly chance and bias. "
-            "Generate at least 1,000 samples before comparing runs."
-        )
+        is_worse = metrics["distance_low"] > CLEARLY_ABOVE * metrics["distance_floor"]
+        short += "" if collapse or is_worse else ", on too few samples to tell"
+        paragraphs.append(_describe_small_n(metrics, is_worse))
     elif n < 2000:
         paragraphs.append(
             f"With n = {n:,} the distance and its floor are biased upwards. Small differences between runs are chance. "
@@ -67,8 +67,7 @@ def judge_quality(run: Run) -> Verdict:
 def _judge_fidelity(metrics: dict[str, Any]) -> tuple[str, list[str]]:
     """Return a few words on how close the samples are to real faces, and the paragraphs that explain them."""
     floor = metrics["distance_floor"]
-    ratio = metrics["distance"] / max(floor, 1e-9)
-    # Floor and distance have about the same bias, so their difference depends little on n. Their ratio does not.
+    # Floor and distance have about the same bias, so their difference depends little on n, unlike their ratio.
     excess = (metrics["distance"] - floor) / max(metrics["feature_variance"], 1e-9)
     short, explanation = find_band(
         excess,
@@ -96,25 +95,43 @@ def _judge_fidelity(metrics: dict[str, Any]) -> tuple[str, list[str]]:
         f"The {metrics['score']} of the samples is {_format_with_interval(metrics, 'distance')}. "
         f"Between two sets of real faces it is {format_number(floor)}. No model can be expected to beat this "
         "real-vs-real baseline, called floor below.",
-        f"The samples are {format_ratio(ratio)} as far from real faces as real faces are from each other. The "
-        f"difference is {format_percent(excess)} of the variance of real faces (the distance of samples without any "
-        f"variety). {explanation}.",
+        f"{_describe_excess(excess)} {explanation}.",
         f"The distance compares features of {metrics['extractor']} over {counts} (images resized: "
         f"{metrics['resize']}; seed {metrics['seed']}). Do not compare it with a distance from other features or "
         "with another n.",
     ]
 
 
+def _describe_excess(excess: float) -> str:
+    """Return a sentence on the distance above the floor, `excess`, in units of the feature variance of real faces."""
+    if excess <= 0:
+        return "The distance is not above the floor."
+    size, one = (
+        (f"{format_ratio(excess)} the", "1") if excess >= 1 else (f"{format_percent(excess)} of the", "100\u00a0%")
+    )
+    return (
+        f"The excess over the floor is {size} feature variance of real faces; identical samples at the mean of real "
+        f"faces would have about {one}."
+    )
+
+
+def _describe_small_n(metrics: dict[str, Any], is_worse: bool) -> str:
+    text = (
+        f"{format_count(metrics['n'], 'sample')} are too few to compare runs: both the distance and its floor "
+        f"({format_number(metrics['distance_floor'])}) are biased upwards."
+    )
+    if not is_worse:
+        return text
+    return f"{text} The interval lies far above the floor, so the samples are clearly worse than real faces."
+
+
 def _describe_kid(metrics: dict[str, Any]) -> str:
     kid, floor = metrics["kid"], metrics["kid_floor"]
-    text = (
-        f"KID, which is not biased by a small n, is {_format_with_interval(metrics, 'kid')}. "
-        f"Its floor is {format_number(floor)}"
-    )
+    text = f"KID, an unbiased estimate, is {_format_with_interval(metrics, 'kid')}. Its floor is {format_number(floor)}"
     if kid <= max(floor, 0.0):
         return f"{text}: the samples score no higher than real faces do by chance."
     if floor <= kid / 50:  # the floor is so close to zero that the ratio would be chance
-        return f"{text}, which is zero within its noise, and the samples lie above it."
+        return f"{text}, which is close to zero, and the samples lie above it."
     return f"{text}; the samples score {format_ratio(kid / floor)} as much."
 
 
@@ -199,11 +216,19 @@ def _describe_training_distance(metrics: dict[str, Any]) -> str:
 
 def _describe_progress(progress: list[dict[str, str]]) -> str:
     first, last, best = progress[0], progress[-1], min(progress, key=lambda row: float(row["distance"]))
-    lowest = "its lowest value" if best is last else f"and was lowest with {_format_point(best)}"
+    if first is last:
+        course = f"was {_format_point(last)}"
+    else:
+        verb = "fell" if float(last["distance"]) < float(first["distance"]) else "rose"
+        course = f"{verb} from {_format_point(first)} to {_format_point(last)}"
+        if best is last:
+            course += ", its lowest value"
+        elif best is not first:
+            course += f", and was lowest with {_format_point(best)}"
     return (
-        f"During training, {format_count(int(last['n']), 'sample')} of each snapshot were scored. The distance went "
-        f"from {_format_point(first)} to {_format_point(last)}, {lowest}. These samples are few and generated without "
-        "guidance: compare these distances only with each other."
+        f"During training, {format_count(int(last['n']), 'sample')} of each snapshot were scored. The distance "
+        f"{course}. These samples are few and generated without guidance: compare these distances only with each "
+        "other."
     )
 
 

@@ -8,11 +8,11 @@ from omokage.report.wording import format_number, format_percent, format_signed
 
 SCORE_MEANINGS = {
     "distance": "distance between all samples and all real faces; lower is better",
-    "kid": "the same, with hardly any bias for few samples; lower is better",
-    "precision": "share of the samples that look real; higher is better",
-    "recall": "share of the real faces that are covered by the samples; higher is better",
+    "kid": "another distance between the two sets, an unbiased estimate; lower is better",
+    "precision": "share of samples inside the 3-nearest-neighbour radius of a real face; higher is better",
+    "recall": "share of real faces inside the 3-nearest-neighbour radius of a sample; higher is better",
     "density": "how densely real faces lie around the samples; higher is better",
-    "coverage": "share of the real faces with a sample close to them; higher is better",
+    "coverage": "share of real faces with a sample inside their own 5-nearest-neighbour radius; higher is better",
     "identical": "share of the samples that equal an earlier sample in every pixel; lower is better",
     "near_identical": "share of the samples that are nearly identical to another sample; near the floor is good",
     "uniform": "share of the samples of a single colour; lower is better",
@@ -73,9 +73,7 @@ def tabulate_scores(run: Run) -> Table:
         interval = Cell(" to ".join(map(format_number, ends)), *ends[:1])
         floor = metrics[f"{key}_floor"]
         name = _name_score(key, metrics["score"])
-        digits = None if key in ("distance", "distance_train", "kid") else 4
-        value = _make_number_cell(metrics[key], digits)
-        rows.append([Cell(name), value, interval, _make_number_cell(floor, digits), Cell(meaning)])
+        rows.append([Cell(name), _make_number_cell(metrics[key]), interval, _make_number_cell(floor), Cell(meaning)])
     columns = ["score", "samples", "95\u00a0% interval", "floor (real faces)", "meaning"]
     return Table("Scores", columns, rows, has_meanings=True)
 
@@ -120,8 +118,8 @@ def tabulate_scores_csv(caption: str, rows: Sequence[Mapping[str, str]]) -> Tabl
     return Table(caption, headings, [[_parse_cell(value) for value in row.values()] for row in rows])
 
 
-def _make_number_cell(value: float, digits: int | None = None) -> Cell:
-    return Cell(format_number(value if digits is None else round(value, digits)), value)
+def _make_number_cell(value: float) -> Cell:
+    return Cell(format_number(value), value)
 
 
 def _parse_cell(value: str) -> Cell:

@@ -1,8 +1,9 @@
-"""Judge the training: how far the loss fell, the number of images, and the error by noise level."""
+"""Judge the training: how far the loss fell, the number of images, the error by noise level, and overfitting."""
 
+from itertools import pairwise
 from statistics import fmean
 
-from omokage.report.run import Duration, Run
+from omokage.report.run import Duration, LossRow, Run
 from omokage.report.verdict import Verdict, find_band
 from omokage.report.wording import format_count, format_duration, format_number, format_percent, format_signed
 
@@ -11,39 +12,68 @@ MIN_ROWS_FOR_TREND = 20
 
 
 def judge_training(run: Run) -> Verdict:
-    """Judge how far the loss fell and on how many images, and describe the error by noise level."""
-    losses = [row.loss for row in run.losses]
-    tenth = max(1, len(losses) // 10)
-    first, last = losses[0], fmean(losses[-tenth:])
-    short, explanation = find_band(
-        last / first,
-        (
-            (0.25, "the loss fell steeply", "the network now predicts most of what it could not predict at first"),
-            (0.5, "the loss fell by more than half", "more than half of the initial loss is gone"),
-            (0.8, "the loss fell little", "much of the initial loss remains, so the model is undertrained"),
-        ),
-        ("the loss hardly fell", "almost nothing was learned; train for more steps, or check lr and warmup"),
-    )
+    """Judge how far the loss fell and on how many images, and whether the errors show overfitting."""
+    short, fall_of_loss = _judge_loss(run.losses)
     steps, faces = run.losses[-1].step, run.faces["train"]
     images = steps * run.batch_size
     paragraphs = [
-        f"The training loss went from {format_number(first)} in the first row of its table to {format_number(last)}, "
-        f"the mean of the last {format_count(tenth, 'row')}. That leaves {format_percent(last / first)} of the initial "
-        f"loss: {explanation}.",
+        fall_of_loss,
         f"Training took {format_count(steps, 'step')} of {format_count(run.batch_size, 'image')}. That is {images:,} "
         f"images, or {format_number(images / faces)} epochs of the {faces:,} training faces.",
     ]
     if run.duration.training is not None:
         paragraphs.append(_describe_duration(run.duration, run.duration.training))
-    problems: tuple[str, ...] = ()
+    overfitting, explanation = _judge_overfitting(run)
+    problems = (overfitting,) if overfitting else ()
     if images < faces:
-        problems = ("too little training",)
+        problems += ("too little training",)
         paragraphs.append("Some training faces were never used: train for more steps.")
     if (fall := compute_loss_fall(run)) is not None:
         suffix, trend = _describe_trend(fall)
         short += suffix
         paragraphs.append(f"{trend} The loss alone does not say how the samples look.")
-    return Verdict(short, [*paragraphs, _describe_error_by_noise_level(run)], problems)
+    paragraphs.append(f"{_describe_error_by_noise_level(run)} {explanation}")
+    return Verdict(short, paragraphs, problems)
+
+
+def _judge_loss(rows: list[LossRow]) -> tuple[str, str]:
+    """Return a few words on how far the loss fell from the first row to the last tenth, and sentences with numbers."""
+    first, steps = rows[0].loss, rows[0].step
+    start = f"{format_number(first)} ({'step 1' if steps == 1 else f'mean of steps 1 to {steps:,}'})"
+    if len(rows) == 1:
+        return "the loss was recorded only once", f"The training loss was {start}. A single value shows no trend."
+    tenth = max(1, len(rows) // 10)
+    # A row is the mean over the steps since the row before. The last row may have fewer steps than the others.
+    counts = [row.step - before.step for before, row in pairwise(rows)][-tenth:]
+    last = fmean([row.loss for row in rows[-tenth:]], weights=counts)
+    end = "last step" if sum(counts) == 1 else f"mean of the last {sum(counts):,} steps"
+    short, explanation = find_band(
+        last / first,
+        (
+            (0.25, "the loss fell steeply", "The network now predicts most of what it could not predict at first"),
+            (0.5, "the loss fell by more than half", "More than half of the loss of the first steps is gone"),
+            (0.8, "the loss fell little", "Much of the loss of the first steps remains, so the model is undertrained"),
+        ),
+        ("the loss hardly fell", "Almost nothing was learned: train for more steps, or check lr and warmup"),
+    )
+    verb = "fell" if last < first else "rose"
+    return short, f"The training loss {verb} from {start} to {format_number(last)} ({end}). {explanation}."
+
+
+def _judge_overfitting(run: Run) -> tuple[str, str]:
+    """Judge whether the model overfits. Return the name of the problem ("" if there is none), and a sentence."""
+    return find_band(
+        compute_generalisation_gap(run),
+        (
+            (0.05, "", "There is no sign of overfitting."),
+            (0.15, "", "A slight gap like this is normal."),
+            (0.4, "overfitting", "This is clear overfitting."),
+        ),
+        (
+            "strong overfitting",
+            "This is strong overfitting: the model has memorised training faces, and samples may be near copies.",
+        ),
+    )
 
 
 def compute_loss_fall(run: Run) -> float | None:
@@ -108,17 +138,25 @@ def _describe_trend(fall: float) -> tuple[str, str]:
 def _describe_error_by_noise_level(run: Run) -> str:
     highest = max(run.levels, key=lambda level: level.held_out)
     lowest = min(run.levels, key=lambda level: level.held_out)
-    place = (
-        "high noise, where almost nothing of the image is left and only its overall colour and layout can be guessed"
-        if highest.log_snr < -2
-        else "low noise, where the image is nearly clean and only fine detail is uncertain"
-        if highest.log_snr > 2
-        else "medium noise, where the shapes of a face are decided"
-    )
     return (
         f"On held-out faces, the squared error of the EMA network (predicting {run.prediction}) ranges from "
         f"{format_number(lowest.held_out)} at a log-SNR of {format_signed(lowest.log_snr)} to "
         f"{format_number(highest.held_out)} at {format_signed(highest.log_snr)}. Log-SNR is the logarithm of the "
-        f"signal-to-noise ratio, in nats: the higher, the less noise. The error is largest at {place}. "
+        f"signal-to-noise ratio, in nats: the higher, the less noise. The error is largest at "
+        f"{_describe_noise(highest.log_snr, run.prediction)}. "
         f"{describe_gap(run)} Both were measured with the same noise, so the difference comes from the faces."
     )
+
+
+def _describe_noise(log_snr: float, prediction: str) -> str:
+    """Return words for a noise level, and what makes the prediction (eps, x0 or v) difficult there."""
+    if log_snr > 2:
+        if prediction == "x0":
+            return "low noise, where the image is nearly clean"
+        target = "the noise" if prediction == "eps" else "nearly the noise"
+        return f"low noise, where the target is {target}, which is hard to see in a nearly clean image"
+    if log_snr < -2:
+        if prediction == "eps":
+            return "high noise, where the input is nearly the noise to predict"
+        return "high noise, where almost nothing of the image is left and only its colour and layout can be guessed"
+    return "medium noise, where the shapes of a face are decided"

@@ -25,7 +25,8 @@ class Problem:
 
     `evidence`, `cause` and `remedy` are sentences: the numbers that show the problem, why it is likely there, and what
     to change. `parameters` are the names in params.yaml that the remedy mentions, and `figure` is the name in CAPTIONS
-    of a figure that shows the problem.
+    of a figure that shows the problem. `is_measured` says whether numbers of this run support the cause. If not, it is
+    only called possible.
     """
 
     evidence: str
@@ -33,6 +34,7 @@ class Problem:
     remedy: str
     parameters: tuple[str, ...]
     figure: str
+    is_measured: bool = False
 
 
 def find_band(value: float, bands: Sequence[Band], above: tuple[str, str]) -> tuple[str, str]:
