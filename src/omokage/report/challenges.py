@@ -25,7 +25,8 @@ def describe_problem(name: str, run: Run, found: Collection[str] = ()) -> Proble
     problem = CATALOGUE[name](run)
     if name not in STYLE_PROBLEMS or UNDERTRAINED.isdisjoint(found):
         return problem
-    remedy, parameters = "raise steps.", ("steps",)
+    remedy = "raise steps."
+    parameters: tuple[str, ...] = ("steps",)
     if "steps" not in problem.parameters:
         remedy, parameters = f"raise steps. If it remains, {problem.remedy}", ("steps", *problem.parameters)
     cause = "too little training, which is described above."

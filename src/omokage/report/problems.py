@@ -1,4 +1,4 @@
-"""Write the section "Challenges": the problems of a run, each with its evidence, likely cause and remedy.
+"""Write the section "Challenges": the problems of a run, each with its evidence, cause and remedy.
 
 Some are found here: dropped images, a small training set, the trend of the loss, and too few samples. The verdicts of
 the other sections name the rest. The catalogue in report/challenges.py describes all of them.

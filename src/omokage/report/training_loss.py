@@ -24,7 +24,7 @@ def judge_training(run: Run) -> Verdict:
     if run.duration.training is not None:
         paragraphs.append(_describe_duration(run.duration, run.duration.training))
     overfitting, explanation = _judge_overfitting(run)
-    problems = (overfitting,) if overfitting else ()
+    problems: tuple[str, ...] = (overfitting,) if overfitting else ()
     if images < faces:
         problems += ("too little training",)
         paragraphs.append("Some training faces were never used: train for more steps.")
