@@ -28,6 +28,7 @@ from omokage.figures import (
     samples,
     schedule,
     scores,
+    sheet,
     study,
     transformed,
 )
@@ -92,14 +93,52 @@ def plot_noise(side: int) -> dict[str, Image.Image]:
 
 @pytest.mark.parametrize("side", [32, 64, 128])
 def test_sheets_of_noise_stay_within_the_size_limit_of_a_run(side: int, tmp_path: Path) -> None:
-    for name, sheet in plot_noise(side).items():
-        save_png(sheet, tmp_path / f"{name}.png", {})
+    for name, image in plot_noise(side).items():
+        save_png(image, tmp_path / f"{name}.png", {})
     save_gif(*animation.plot(make_frames(11, side)), tmp_path / "animation.gif", {})
     files = list(tmp_path.iterdir())
     embedded = sum(len(EmbeddedFigure("", "", path).data_uri) for path in files if path.suffix == ".png")
     sizes = {path.stem: path.stat().st_size for path in files}
     # The charts, tables and records of a run take another 700 kB.
     assert sum(sizes.values()) + embedded + 700_000 < 3_000_000, sizes
+
+
+def test_a_sheet_of_noise_shows_several_faces_and_says_if_some_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    footers: list[str] = []
+    monkeypatch.setattr(sheet, "describe_size", lambda images: str(images.shape[0]))
+    monkeypatch.setattr(sheet, "write_label", lambda *arguments, **_: footers.append(arguments[2]))
+    for side, shown in ((32, 6), (64, 3)):
+        footers.clear()
+        edits = {key: make_noise(6, 3, side, side) for key in ("faces", "there_and_back")}
+        edits |= {"varied": make_noise(6, 4, 3, side, side), "strengths": np.array([0.4, 0.6, 0.8, 0.95])}
+        transformed.plot(edits | {"errors": np.arange(6.0)})
+        drawn = [text for text in footers if text.isdigit() or "faces" in text]
+        assert drawn[-1] == (f"{shown} of 6 faces, {shown}" if shown < 6 else "6")
+
+
+@pytest.mark.parametrize(("rows", "is_smoothed"), [(3, False), (19, False), (20, True), (200, True)])
+def test_the_loss_of_a_short_table_is_not_smoothed(rows: int, is_smoothed: bool) -> None:
+    table = pd.DataFrame({"step": np.arange(1, rows + 1), "lr": 1e-3, "loss": np.linspace(0.9, 0.7, rows)})
+    table["train"] = table["held_out"] = table["loss"]
+    texts = read_texts(loss.plot(table, **STYLE))
+    assert any("mean of" in text for text in texts) == is_smoothed
+    steps = {text for text in texts if re.fullmatch(r"[\d.]+k?", text)} - {"0.7", "0.8", "0.9", "0.75", "0.85"}
+    assert all(re.fullmatch(r"\d+|0\.00\d+", text) for text in steps), steps
+    assert {"0.7", "0.8"} <= texts
+
+
+def test_no_marker_of_a_score_is_cut_off() -> None:
+    table = pd.DataFrame({"step": [10, 20], "distance": [300.0, 340.0], "kid": [-0.1, 0.0], "n": [8, 8]})
+    svg = progress.plot(table, table, METRICS, **STYLE).svg
+    boxes = [
+        [float(value) for value in re.findall(r'(?:y|height)="([\d.]+)"', box)]
+        for box in re.findall("<rect[^>]*>", svg)
+    ]
+    markers = [float(y) for y in re.findall(r'<use xlink:href="#m[^>]* y="([\d.]+)"', svg)]
+    assert len(boxes) == 2 and len(markers) == 4
+    for (top, height), pair in zip(sorted(boxes), (markers[:2], markers[2:]), strict=True):
+        assert all(top <= y <= top + height + 0.1 for y in pair)
+    assert min(markers[:2]) - min(boxes)[0] > 4  # points
 
 
 def test_an_animation_of_large_images_shows_fewer_of_them(tmp_path: Path) -> None:

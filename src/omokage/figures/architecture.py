@@ -13,7 +13,7 @@ from omokage.figures.style import FAINT, INK, Canvas, Chart, open_figure
 # A part of the network, as in training/network_parts.py.
 Part = Mapping[str, Any]
 # Lengths in inches, which are also the units of the axes.
-WIDTH, BOX_WIDTH, BOX_HEIGHT, ROW_HEIGHT, HEADER = 5.0, 2.06, 0.68, 0.92, 0.45
+WIDTH, BOX_WIDTH, BOX_HEIGHT, ROW_HEIGHT, HEADER = 5.0, 2.2, 0.68, 0.92, 0.45
 LEFT, RIGHT, CENTRE = BOX_WIDTH / 2 + 0.03, WIDTH - BOX_WIDTH / 2 - 0.03, WIDTH / 2
 
 
@@ -59,20 +59,20 @@ def arrange_boxes(network: Sequence[Part]) -> tuple[list[Box], list[Box], list[B
     stem = f"patches of {patch_size} × {patch_size} pixels" if patch_size > 1 else "convolution"
     left = [
         Box(LEFT, _find_row(0), ["noisy image", _format_size(last)]),
-        Box(LEFT, _find_row(1), [_format_size(first), stem, _abbreviate(first["parameters"])]),
+        Box(LEFT, _find_row(1), [_format_size(first), stem, _count_parameters(first)]),
     ]
-    right = [Box(RIGHT, _find_row(0), ["prediction", _format_size(last), _abbreviate(last["parameters"])])]
+    right = [Box(RIGHT, _find_row(0), ["prediction", _format_size(last), _count_parameters(last)])]
     right += [_make_box(RIGHT, 1, part) for part in finish]
     left += [_make_box(LEFT, row, part) for row, part in enumerate(kinds["down"], 2)]
     right += [_make_box(RIGHT, row, part) for row, part in enumerate(reversed(kinds["up"]), 2)]
     row = 2 + len(kinds["down"])
-    noise = ["noise level", "input of every block", _abbreviate(embedding["parameters"])]
+    noise = ["noise level", "input of every block", _count_parameters(embedding)]
     return left, right, [_make_box(CENTRE, row, middle), Box(CENTRE, _find_row(row + 1), noise)]
 
 
 def _make_box(x: float, row: int, part: Part) -> Box:
     """Return the box of a part with residual blocks."""
-    blocks = f"{part['blocks']} block{'s' if part['blocks'] > 1 else ''} · {_abbreviate(part['parameters'])}"
+    blocks = f"{part['blocks']} block{'s' if part['blocks'] > 1 else ''} · {_count_parameters(part)}"
     heads = f"attention, {part['heads']} head{'s' if part['heads'] > 1 else ''}"
     lines = [_format_size(part), blocks, *([heads] if part["heads"] else [])]
     return Box(x, _find_row(row), lines, colour=1 if part["heads"] else 0)
@@ -86,6 +86,11 @@ def _find_row(number: int) -> float:
 def _format_size(part: Part) -> str:
     """Return side × side × channels."""
     return f"{part['side']} × {part['side']} × {part['channels']}"
+
+
+def _count_parameters(part: Part) -> str:
+    """Return the number of parameters of a part, with the word."""
+    return f"{_abbreviate(part['parameters'])} parameters"
 
 
 def _abbreviate(count: int) -> str:

@@ -6,17 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from omokage.figures.sheet import Row, choose_fitting, compose_rows
+from omokage.figures.sheet import Row, choose_fitting_colours, compose_rows, note_shown
 
 # Counts of pairs to try, in this order, until the PNG has at most BUDGET bytes.
-PAIRS, BUDGET = (4, 3, 2, 1), 90_000
+PAIRS, BUDGET = (4, 3, 2, 1), 110_000
 
 
 def plot(interpolations: NDArray[np.uint8]) -> Image.Image:
     """Plot interpolations, uint8 [pairs, n, 3, h, w], one row for each pair of seeds."""
-    return choose_fitting([partial(_compose, interpolations[:pairs]) for pairs in PAIRS], BUDGET)
+    return choose_fitting_colours([partial(_compose, interpolations, pairs) for pairs in PAIRS], BUDGET)
 
 
-def _compose(interpolations: NDArray[np.uint8]) -> Image.Image:
-    rows = [Row(f"seeds {2 * pair} to {2 * pair + 1}", images) for pair, images in enumerate(interpolations)]
-    return compose_rows("Latent interpolation between two seeds", rows)
+def _compose(interpolations: NDArray[np.uint8], pairs: int) -> Image.Image:
+    shown = interpolations[:pairs]
+    rows = [Row(f"seeds {2 * pair} to {2 * pair + 1}", images) for pair, images in enumerate(shown)]
+    note = note_shown(len(shown), len(interpolations), "pairs")
+    return compose_rows("Latent interpolation between two seeds", rows, note)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -89,14 +89,16 @@ def _plot_counts(canvas: Canvas, counts: dict[str, Any]) -> None:
         axes.annotate(f"{count:,}", (count, row), (4, 0), textcoords="offset points", va="center", fontsize=11)
     axes.invert_yaxis()
     axes.grid(False)
-    axes.set(title="faces", xticks=[], xlim=(0, 1.6 * max(bars.values())))
+    axes.set(title="faces", xticks=[], xlim=(0, 1.9 * max(bars.values())))
 
 
 def _plot_sizes(canvas: Canvas, sizes: NDArray[np.int32]) -> None:
     axes = canvas.panels[1]
     axes.hist(sizes, bins=np.linspace(sizes.min() - 10, sizes.max() + 10, 25).tolist(), color=canvas.colours[0])
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
-    axes.set(title="images", xlabel="shorter side (pixels)")
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set(title="image sizes", xlabel="shorter side (pixels)", ylabel="images")
 
 
 def _plot_colours(canvas: Canvas, card: dict[str, NDArray]) -> None:
@@ -107,9 +109,9 @@ def _plot_colours(canvas: Canvas, card: dict[str, NDArray]) -> None:
         for channel, colour in enumerate(("red", "green", "blue"))
     ]
     sns.boxplot(pd.concat(rows), x="colour", y="value", hue="faces", ax=axes, fliersize=0, linewidth=1)
-    axes.set(title="mean colours", xlabel="", ylabel="", ylim=(0, 400), yticks=[0, 100, 200])
-    axes.tick_params(axis="x", labelsize=11)
-    axes.legend(loc="upper center", fontsize=11, handlelength=1, labelspacing=0.2)
+    axes.set(title="mean colours", xlabel="", ylabel="of 255", ylim=(0, 400), yticks=[0, 100, 200])
+    axes.tick_params(axis="x", labelsize=10)
+    axes.legend(loc="upper center", fontsize=10, handlelength=1, labelspacing=0.2)
 
 
 def _compose_dropped(images: Images, kinds: list[str], columns: int) -> Image.Image:

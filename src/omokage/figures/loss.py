@@ -18,19 +18,21 @@ def plot(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_
     """Plot a table with the columns step, lr, loss, train and held_out.
 
     `loss` is the mean training loss since the previous row. `train` and `held_out` are the errors of the EMA network on
-    training and held-out faces, with the same noise. Most rows lack them.
+    training and held-out faces, with the same noise. Most rows lack them. The loss is also shown smoothed, unless the
+    table is shorter than 20 rows.
     """
-    window = max(1, len(table) // 20)
-    smooth = _smooth(table["loss"].to_numpy(), window)
+    window = len(table) // 20
     shown = np.unique(np.linspace(0, len(table) - 1, min(MAX_POINTS, len(table))).round().astype(int))
     steps, errors = table["step"].iloc[shown], table.dropna(subset=["train", "held_out"])
     with open_figure(
         figure_style, figure_palette, figure_dpi, (6.4, 5.4), rows=2, sharex=True, height_ratios=[5, 1]
     ) as canvas:
         loss, rate = canvas.panels
-        loss.plot(steps, table["loss"].iloc[shown], color=PALE, linewidth=1, label="training loss", zorder=2)
-        label = f"training loss, mean of {2 * window + 1} rows"
-        loss.plot(steps, smooth[shown], color=FAINT, label=label, zorder=3)
+        raw: dict[str, Any] = {"color": PALE, "linewidth": 1} if window else {"color": FAINT}
+        loss.plot(steps, table["loss"].iloc[shown], label="training loss", zorder=2, **raw)
+        if window:
+            label = f"training loss, mean of {2 * window + 1} rows"
+            loss.plot(steps, _smooth(table["loss"].to_numpy(), window)[shown], color=FAINT, label=label, zorder=3)
         for split, name, line, number in (
             ("held_out", "held-out faces", "o-", 1),
             ("train", "training faces", "s--", 0),
@@ -46,6 +48,7 @@ def plot(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_
         rate.locator_params(axis="y", nbins=2)
         rate.set_ylabel("learning\nrate")
         rate.set_xlabel("training step")
+        rate.locator_params(axis="x", integer=True)
         rate.xaxis.set_major_formatter(EngFormatter(sep=""))
         canvas.figure.align_ylabels()
         return canvas.render_chart()

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.ticker import EngFormatter
 
-from omokage.figures.style import Chart, open_figure, plot_score_point
+from omokage.figures.style import Chart, format_score_axis, open_figure, plot_score_point
 
 SCORES = (("distance", "distance"), ("kid", "KID"))
 
@@ -32,9 +32,7 @@ def plot(
                 axes.set_xlim(0, 1.05 * losses["step"].iloc[-1])
             else:
                 axes.plot(table["step"], table[key], marker="o", markersize=6, color=colour)
-                axes.set_ylim(bottom=min(0.0, 1.1 * table[key].min()))
-            axes.set_ylabel(name)
-            axes.locator_params(axis="y", nbins=5)
+            format_score_axis(axes, name)
         if table.empty:
             upper.set_title("Score at the end of training (lower is better)")
             canvas.figure.legend(*upper.get_legend_handles_labels(), loc="outside lower center", ncols=2)
@@ -44,6 +42,7 @@ def plot(
             # Few samples bias the distance upwards, so it is not comparable with the final score.
             note = f"{_format_range(table['n'])} samples each: compare only within this plot"
         lower.set_xlabel(f"training step\n{note}")
+        lower.locator_params(axis="x", integer=True)
         lower.xaxis.set_major_formatter(EngFormatter(sep=""))
         canvas.figure.align_ylabels()
         return canvas.render_chart()

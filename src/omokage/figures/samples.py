@@ -13,22 +13,29 @@ from omokage.figures.sheet import (
     choose_fitting,
     compute_factor,
     describe_size,
+    measure_png,
     measure_text,
     tile_images,
     write_label,
 )
 
-BUDGET, MIN_SIDE, GAP = 400_000, 2, 2
+# FULL_BUDGET holds 64 samples and 64 faces of 32 pixels even if the samples are noise; a grid with fewer images than
+# asked for has at most BUDGET bytes. Images are left out rather than colours reduced, because the comparison of runs
+# cuts the samples out of this figure.
+FULL_BUDGET, BUDGET, MIN_SIDE, GAP = 480_000, 400_000, 2, 2
 
 
 def plot(samples: Images, held_out: Images, *, grid_side: int) -> Image.Image:
     """Plot a grid of samples and a grid of held-out faces, both uint8 [n, 3, h, w].
 
-    A grid has grid_side x grid_side images, or fewer if there are fewer images or the file would be too large.
+    A grid has grid_side x grid_side images, or fewer if there are fewer images or the file would be too large: the
+    heading says so then.
     """
     side = min(grid_side, math.isqrt(len(samples)), math.isqrt(len(held_out)))
     sides = range(side, min(side, MIN_SIDE) - 1, -1)
-    return choose_fitting([partial(_compose, samples, held_out, n) for n in sides], BUDGET)
+    sheet, *smaller = [partial(_compose, samples, held_out, n, side) for n in sides]
+    full = sheet()
+    return full if measure_png(full) <= FULL_BUDGET else choose_fitting(smaller or [sheet], BUDGET)
 
 
 @dataclass(frozen=True)
@@ -58,12 +65,14 @@ class Layout:
         return cls(tile, grid, gap, head, text_size, footer, width, grid + 2 * head)
 
 
-def _compose(samples: Images, held_out: Images, side: int) -> Image.Image:
+def _compose(samples: Images, held_out: Images, side: int, full_side: int) -> Image.Image:
     layout = Layout.compute(samples, side)
+    # Not in the footer: a longer one could make the sheet wider than its layout.
+    heading = "samples" if side == full_side else f"samples ({side} × {side}, not {full_side} × {full_side})"
     sheet = Image.new("RGB", (layout.width, layout.height), PAPER)
-    for images, x, heading in ((samples, 0, "samples"), (held_out, layout.grid + layout.gap, "held-out faces")):
+    for images, x, text in ((samples, 0, heading), (held_out, layout.grid + layout.gap, "held-out faces")):
         sheet.paste(tile_images(images[: side * side], side, gap=GAP), (x, layout.head))
-        write_label(sheet, (x, layout.head - round(0.6 * layout.text_size)), heading, layout.text_size, "ls")
+        write_label(sheet, (x, layout.head - round(0.6 * layout.text_size)), text, layout.text_size, "ls")
     below = layout.head + layout.grid + layout.head / 2
     write_label(sheet, (0, below), layout.footer, layout.text_size, "lm", faint=True)
     return add_margin(sheet)

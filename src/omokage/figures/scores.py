@@ -23,8 +23,8 @@ def plot(metrics: dict[str, Any], *, figure_style: str, figure_palette: str, fig
         _plot_points(overlap, metrics, canvas)
         overlap.set_title("Overlap with real faces, and face rate (higher is better)")
         canvas.figure.align_ylabels()
-        counts = f"{metrics['n']} samples and {metrics['n_reference']} held-out faces"
-        canvas.figure.supxlabel(counts, fontsize=11)
+        overlap.set_xlabel(f"{metrics['n']} samples and {metrics['n_reference']} held-out faces", fontsize=11)
+        canvas.figure.legend(*overlap.get_legend_handles_labels(), loc="outside lower center", ncols=2)
         return canvas.render_chart()
 
 
@@ -49,10 +49,9 @@ def _plot_bars(axes: Axes, metrics: dict[str, Any], key: str, canvas: Canvas) ->
 
 
 def _plot_points(axes: Axes, metrics: dict[str, Any], canvas: Canvas) -> None:
-    """Plot precision, recall, density, coverage and face rate as points, each connected to the point of its floor."""
+    """Plot precision, recall, density, coverage and face rate as points, each in a row with the point of its floor."""
     values = [metrics[key] for key in OVERLAP]
     floors = [metrics[f"{key}_floor"] for key in OVERLAP]
-    axes.hlines(range(len(OVERLAP)), values, floors, color=FAINT, linewidth=2, zorder=1)
     points: dict[str, Any] = {"linestyle": "none", "zorder": 2}
     axes.plot(floors, range(len(OVERLAP)), marker="D", color=FAINT, markersize=8, label="real (floor)", **points)
     axes.plot(
@@ -63,7 +62,6 @@ def _plot_points(axes: Axes, metrics: dict[str, Any], canvas: Canvas) -> None:
     axes.set_xlim(-0.03, max(1.05, *(1.05 * score for score in (*values, *floors))))
     for row, value in enumerate(values):
         axes.annotate(_format_score(value), (value, row), (0, 9), textcoords="offset points", ha="center", fontsize=10)
-    axes.legend(loc="best")
 
 
 def _format_score(value: float) -> str:

@@ -85,14 +85,14 @@ class Row:
     gap_above: bool = False
 
 
-def compose_rows(title: str, rows: Sequence[Row]) -> Image.Image:
+def compose_rows(title: str, rows: Sequence[Row], note: str = "") -> Image.Image:
     """Return a sheet with a title and these rows. At least one row must have images.
 
-    A line below the rows says how large the images are, and by which factor they are enlarged.
+    A line below the rows has the `note`, how large the images are, and by which factor they are enlarged.
     """
     strips = [tile_images(row.cells, len(row.cells)) if isinstance(row.cells, np.ndarray) else row for row in rows]
     width, height = next(strip.size for strip in strips if isinstance(strip, Image.Image))
-    footer = describe_size(next(row.cells for row in rows if isinstance(row.cells, np.ndarray)))
+    footer = note + describe_size(next(row.cells for row in rows if isinstance(row.cells, np.ndarray)))
     left = 16 + max(measure_text(line, TEXT_SIZE) for row in rows for line in row.name.split("\n"))
     heights = [height + GAP if isinstance(strip, Image.Image) else LINE_HEIGHT for strip in strips]
     tops = np.cumsum([TITLE_SIZE + 20, *heights]) + np.cumsum([0, *(20 * row.gap_above for row in rows[1:]), 0])
@@ -115,6 +115,11 @@ def compose_rows(title: str, rows: Sequence[Row]) -> Image.Image:
     return add_margin(sheet)
 
 
+def note_shown(shown: int, total: int, things: str) -> str:
+    """Return a note for `compose_rows` that says how many things are shown, or an empty one if all are."""
+    return f"{shown} of {total} {things}, " if shown < total else ""
+
+
 def choose_fitting(variants: Iterable[Callable[[], Image.Image]], budget: int) -> Image.Image:
     """Return the first variant of a sheet that has at most `budget` bytes as a PNG.
 
@@ -123,19 +128,28 @@ def choose_fitting(variants: Iterable[Callable[[], Image.Image]], budget: int) -
     compress badly.
     """
     for draw in variants:
-        sheet, buffer = draw(), io.BytesIO()
-        sheet.save(buffer, "PNG")
-        if len(buffer.getvalue()) <= budget:
+        sheet = draw()
+        if measure_png(sheet) <= budget:
             return sheet
     return reduce_colours(sheet)
 
 
-def choose_fitting_colours(variants: Iterable[Callable[[], Image.Image]], budget: int) -> Image.Image:
-    """Return `choose_fitting` of the variants, each followed by the same sheet as a palette image.
+def measure_png(sheet: Image.Image) -> int:
+    """Return the size in bytes of the sheet as a PNG."""
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    return len(buffer.getvalue())
 
-    This is for sheets with much noise, where 256 colours are enough and take a third of the bytes.
+
+def choose_fitting_colours(variants: Iterable[Callable[[], Image.Image]], budget: int) -> Image.Image:
+    """Return the first variant if it fits `budget`, or `choose_fitting` of all the variants as palette images.
+
+    This is for sheets with much noise, where 256 colours are enough and take a third of the bytes, so that more images
+    can be shown.
     """
-    return choose_fitting((v for draw in variants for v in (draw, lambda draw=draw: reduce_colours(draw()))), budget)
+    first, *others = variants
+    palettes = [lambda draw=draw: reduce_colours(draw()) for draw in (first, *others)]
+    return choose_fitting([first, *palettes], budget)
 
 
 def reduce_colours(sheet: Image.Image) -> Image.Image:

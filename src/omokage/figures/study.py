@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.ticker import FuncFormatter
 
-from omokage.figures.style import INK, Canvas, Chart, open_figure, plot_score_point
+from omokage.figures.style import INK, Canvas, Chart, format_score_axis, open_figure, plot_score_point
 
 MARKERS, DASHES, SCORES = "osD^v", ("-", "--", ":"), (("distance", "distance"), ("kid", "KID"))
 
@@ -33,8 +33,7 @@ def plot(
         _plot_study(canvas, table)
         for axes, (key, name) in zip(canvas.panels, SCORES, strict=True):
             plot_score_point(axes, sample_steps, metrics, key, INK if len(table) else canvas.colours[0])
-            axes.set_ylabel(name)
-            axes.locator_params(axis="y", nbins=5)
+            format_score_axis(axes, name)
         kinds = [*dict.fromkeys([ema_kind, *table["weights"].astype(str)])]
         upper.set_title(f"Samplers, {' and '.join(kinds)} weights (lower is better)")
         lower.set_xscale("log")

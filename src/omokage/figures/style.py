@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from PIL import Image
 
 INK, FAINT, PALE = "#26262b", "#8c8c94", "#c6c6cc"
@@ -84,17 +84,42 @@ class Canvas:
 
 
 def _shorten_svg(svg: str) -> str:
-    """Return an SVG that looks the same and has half the bytes: two decimals, short ids, no indentation."""
+    """Return an SVG that looks the same and has half the bytes.
+
+    Numbers have two decimals, ids are short, paths do not repeat a command that stays the same, the style of equal
+    markers is that of their group, and there is no indentation.
+    """
     svg = svg.replace("DejaVuSans-", "c")
     svg = re.sub(r'(<use [^>]*)transform="translate\(([\d.]+) 0\)"', r'\1x="\2"', svg)
     svg = re.sub(r'\b[dxy]="[^"]*"', lambda match: re.sub(r"(\.\d\d)\d+", r"\1", match[0]), svg)
-    return re.sub(r"\n\s+", "\n", svg)
+    svg = re.sub(r'\bd="([^"]*)"', lambda match: f'd="{_shorten_path(match[1])}"', svg)
+    svg = re.sub(r"\n\s+", "\n", svg)
+    # A group of markers: elements <use> with the same style.
+    markers = r'<g (clip-path="[^"]*")>\n((?:<use [^>]*( style="[^"]*")/>\n)(?:<use [^>]*\3/>\n)*)</g>'
+    return re.sub(markers, lambda match: f"<g {match[1]}{match[3]}>\n{match[2].replace(match[3], '')}</g>", svg)
+
+
+def _shorten_path(path: str) -> str:
+    """Return the commands of a path without spaces around their letters; a repeated L or Q has no letter."""
+    path = re.sub(r"\.0+(?=\s)|(\.\d*[1-9])0+(?=\s)", r"\1", path)
+    shortened, last = "", ""
+    for letter, numbers in re.findall(r"([A-Za-z])([^A-Za-z]*)", path):
+        is_repeated = letter == last and letter in "LQ"
+        shortened += (" " if is_repeated else letter) + numbers.strip()
+        last = letter
+    return shortened
 
 
 def format_error_axis(axes: Axes) -> None:
-    """Make the y axis a logarithmic axis of squared errors, with ticks at 1, 2, 3 and 5 times each power of ten."""
+    """Make the y axis a logarithmic axis of squared errors.
+
+    Ticks are at 1, 2, 3 and 5 times each power of ten, or if the values differ by a factor less than 5, at about five
+    round numbers.
+    """
     axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    low, high = axes.get_ylim()
+    few = high < 5 * low
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]) if few else LogLocator(subs=(1, 2, 3, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylabel("mean squared error")
@@ -111,7 +136,14 @@ def plot_score_point(axes: Axes, x: float, metrics: dict[str, Any], key: str, co
     label = "this run, 95\u00a0% interval"
     axes.plot([x], [metrics[key]], color=colour, linestyle="none", marker="*", markersize=14, label=label, zorder=4)
     axes.axhline(floor, color=INK, linewidth=1.5, linestyle="--", label="real faces (floor)", zorder=1)
-    axes.set_ylim(bottom=min(0.0, *(1.1 * value for value in (low, floor, metrics[key]))))
+
+
+def format_score_axis(axes: Axes, name: str) -> None:
+    """Let the y axis of plotted scores reach from 0, or the lowest score below 0, to above the highest marker."""
+    low, high = axes.dataLim.intervaly
+    axes.set_ylim(min(0.0, 1.1 * low), max(1e-9, 1.1 * high))
+    axes.set_ylabel(name)
+    axes.locator_params(axis="y", nbins=5)
 
 
 @contextmanager

@@ -6,17 +6,18 @@ from typing import Any
 from numpy.typing import NDArray
 from PIL import Image
 
-from omokage.figures.sheet import Row, choose_fitting, compose_rows
+from omokage.figures.sheet import Row, choose_fitting_colours, compose_rows, note_shown
 
 # Counts of faces to try, in this order, until the PNG has at most BUDGET bytes.
-COUNTS, BUDGET = (8, 6, 4, 3, 2, 1), 90_000
+COUNTS, BUDGET = (8, 6, 4, 3, 2, 1), 150_000
 
 
 def plot(transformed: dict[str, NDArray[Any]]) -> Image.Image:
     """Plot the arrays in results/transformed.safetensors (see stages/transform.py), one column per face."""
     total = len(transformed["faces"])
     counts = [count for count in COUNTS if count < total]
-    return choose_fitting([partial(_compose, transformed, count) for count in (min(total, COUNTS[0]), *counts)], BUDGET)
+    variants = [partial(_compose, transformed, count) for count in (min(total, COUNTS[0]), *counts)]
+    return choose_fitting_colours(variants, BUDGET)
 
 
 def _compose(transformed: dict[str, NDArray[Any]], count: int) -> Image.Image:
@@ -26,4 +27,5 @@ def _compose(transformed: dict[str, NDArray[Any]], count: int) -> Image.Image:
         rows.append(Row(f"SDEdit {100 * strength:.0f} %", edits, gap_above=number == 0))
     rows.append(Row("DDIM\nround trip", transformed["there_and_back"][:count], gap_above=True))
     rows.append(Row("RMSE (of 255)", [f"{error:.1f}" for error in transformed["errors"][:count].tolist()]))
-    return compose_rows("Image editing (SDEdit and DDIM inversion)", rows)
+    note = note_shown(count, len(transformed["faces"]), "faces")
+    return compose_rows("Image editing (SDEdit and DDIM inversion)", rows, note)
