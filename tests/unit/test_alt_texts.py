@@ -12,7 +12,13 @@ from omokage.report.alt_texts import ALT_TEXTS, Evidence, describe_figure
 from omokage.report.captions import CAPTIONS
 from omokage.report.run import LossRow, NoiseLevel, Run
 
-PARAMS: dict[str, Any] = {"schedule": "cosine", "image_size": 32, "sampler": "ddim", "sample_steps": 20}
+PARAMS: dict[str, Any] = {
+    "schedule": "cosine",
+    "image_size": 32,
+    "sampler": "ddim",
+    "sample_steps": 20,
+    "timesteps": 1000,
+}
 PARAMS |= {"transform_between": 8, "transform_strengths": [0.5, 0.95]}
 NETWORK = [
     {"kind": "down", "side": 16, "channels": 48, "heads": 0, "parameters": 1000},
@@ -53,7 +59,7 @@ def test_every_figure_has_an_alternative_text_of_whole_sentences_that_is_not_its
         ("data_card", "45,000 training faces and 5,000 held-out faces. Dropped: none."),
         ("study", "with ddim and 20 evaluations: Fréchet distance 4"),
         ("progress", "After 4,000 steps: Fréchet distance 4"),
-        ("schedule", "falls from +5.0 to −5.0 nats between the first and the last of 3"),
+        ("schedule", "At t = 3, where the sampler starts, the log-SNR is −6.0 nats."),
     ],
 )
 def test_the_numbers_are_those_of_the_run(name: str, expected: str) -> None:
@@ -67,7 +73,7 @@ def test_other_numbers_get_other_texts() -> None:
         levels=[NoiseLevel(2.0, 0.4, 0.3), NoiseLevel(-2.0, 0.2, 0.15)],
         faces={**GOOD_RUN.faces, "train": 1, "kept": 2, "dropped": {"blurred": 3, "copy": 4}},
     )
-    same = {"architecture", "animation", "denoising", "between", "noising", "transformed"}
+    same = {"schedule", "architecture", "animation", "denoising", "between", "noising", "transformed"}
     assert {name for name in CAPTIONS if describe(name) == describe(name, run)} == same
     assert "goes from 0.5 to 0.7 over 20 steps" in describe("loss", run)
     assert "0.3 on training faces and 0.225 on as many held-out faces, 25 % less" in describe("loss", run)

@@ -7,23 +7,27 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 from support.clone import ROOT
 from support.fixtures import NETWORK, UPSTREAM_STAGES
-from support.report_fixtures import GOOD_RUN, TINY_RUN
+from support.report_fixtures import GOOD_RUN, make_denoising_frames
 
 from omokage.config.parameters import DESCRIPTIONS
 from omokage.params import download, faces, sample, schedule, train
+from omokage.report.alt_texts import Evidence
 from omokage.report.content import Block, BulletList
 from omokage.report.data_section import describe_data
-from omokage.report.model_section import describe_model, tabulate_network
+from omokage.report.model_section import describe_model, summarise_model, tabulate_network
 from omokage.report.objective_settings import tabulate_objective
 from omokage.report.run import TRIALS, Duration
 from omokage.report.run_section import describe_run, tabulate_stages
+from omokage.report.sections import describe_forward_process
 from omokage.report.settings import merge_params
 from omokage.report.study_section import describe_study, group_trials, tabulate_trials
 from omokage.report.tables import Table
-from omokage.report.training_settings import tabulate_sampling, tabulate_training
+from omokage.report.training_settings import describe_evaluations, tabulate_sampling, tabulate_training
+from omokage.sampling.samplers import count_timesteps
 
 DEFAULTS = {key: description.default for key, description in DESCRIPTIONS.items()}
 FACTS: dict[str, Any] = dict(UPSTREAM_STAGES["train"].facts)
@@ -39,7 +43,11 @@ def make_records(facts: Mapping[str, Any] = FACTS, **changes: Any) -> list[dict[
             "deps": {},
             "threads": 2,
             "packages": {"numpy": "2.0", stage: "1"},
-            "facts": {"train": facts, "sample": {"device": "cpu", "images": 500}}.get(stage, {}),
+            "facts": {
+                "train": facts,
+                "sample": {"device": "cpu", "images": 500},
+                "transform": {"round_trip_grey_levels": [1.0]},
+            }.get(stage, {}),
         }
         for stage in UPSTREAM_STAGES
     ]
@@ -98,17 +106,43 @@ def test_the_reasons_are_true_for_the_values_of_the_run() -> None:
     assert explain(shift, image_size=64, log_snr_shift=0.0) == ["none", "the schedules were made for 64 pixels"]
     assert explain(shift, image_size=32, log_snr_shift=0.0)[1].endswith("2 ln(64 / 32) = 1.39")
     assert "minimum loss weight" not in read_rows(tabulate_objective({**DEFAULTS, "loss_weighting": "simple"}))
-    assert explain("minimum loss weight", loss_weight_floor=0.0) == ["0", "no minimum"]
+    assert explain("minimum loss weight", loss_weight_floor=0.0) == ["0", ""]
     assert explain("last timestep", zero_snr=True)[0] == "pure noise"
     rate = read_rows(tabulate_training({**DEFAULTS, "warmup": 0.0, "decay": 0.0}, FACTS, 100))["learning rate"]
-    assert rate[1] == "constant"
+    assert rate == ["0.006, constant", ""]
     alone, guided = (read_rows(tabulate_sampling({**DEFAULTS, "guidance_scale": scale})) for scale in (1.0, 2.5))
     assert alone["autoguidance"][0] == "none" and "guiding" not in alone["network evaluations (NFE)"][0]
     assert guided["autoguidance"][0] == "scale 2.5" and "guiding" in guided["network evaluations (NFE)"][0]
 
 
+@pytest.mark.parametrize(
+    ("sampler", "scale", "evaluations", "words"),
+    [
+        ("ddpm", 1.0, 20, "20 steps, each with one evaluation of the network"),
+        (
+            "ddpm",
+            2.0,
+            20,
+            "20 steps, each with one evaluation of the network and one of the guiding model: 40 in all",
+        ),
+        (
+            "heun",
+            1.0,
+            20,
+            "10 steps, each with two evaluations (the last: one) of the network: 19 in all",
+        ),
+    ],
+)
+def test_evaluations_are_those_of_the_sampler(sampler: str, scale: float, evaluations: int, words: str) -> None:
+    params = {"sampler": sampler, "guidance_scale": scale, "sample_steps": evaluations}
+    assert describe_evaluations(params) == words
+    network = evaluations if sampler != "heun" else 19
+    assert count_timesteps(sampler, evaluations) == int(words.split()[0])
+    assert str(network * (2 if scale > 1 else 1)) in words
+
+
 def test_the_section_on_the_model_describes_the_recorded_network() -> None:
-    heading, blocks = describe_model(TINY_RUN, make_records())
+    heading, blocks = describe_model(make_records())
     assert (heading, blocks[1]) == ("Model", "architecture")
     text = " ".join(list_texts(blocks))
     assert "folded into patches of 2 × 2 pixels, so the UNet works on 4 × 4 positions" in text
@@ -118,7 +152,7 @@ def test_the_section_on_the_model_describes_the_recorded_network() -> None:
     assert sum(float(row[5].sort_key or 0) for row in table.rows) == FACTS["parameters"]
     # The same without a patch stem and without attention.
     plain = [{**part, "side": min(part["side"], 4), "heads": 0} for part in NETWORK if part["kind"] != "finish"]
-    text = " ".join(list_texts(describe_model(TINY_RUN, make_records({**FACTS, "network": plain}))[1]))
+    text = " ".join(list_texts(describe_model(make_records({**FACTS, "network": plain}))[1]))
     assert "works on every pixel of the 4 × 4 image" in text and "no self-attention" in text
 
 
@@ -150,7 +184,11 @@ def test_times_that_are_unknown_are_called_so() -> None:
     text = " ".join(list_texts(blocks))
     assert f"took 2 min 30 s together, without {len(records) - 2} stages." in text
     assert "200 images in 1 min 40 s, which is 2 images per second" in text
-    assert "500 images in 50 s, which is 10 images per second" in text
+    assert "500 images in 50 s, which is 10 images per second. They are 500 samples of this run." in text
+    progress = [{"step": "5", "n": "64"}, {"step": "10", "n": "64"}]
+    run = replace(GOOD_RUN, duration=Duration("cpu", by_stage=seconds), progress=progress)
+    text = " ".join(list_texts(describe_run(run, make_records(samples=300))[1]))
+    assert "Of these, 428 were kept: 300 samples of this run and 128 for the scores during training." in text
     rows = read_rows(tabulate_stages(records, seconds))
     assert rows["train"] == ["1 min 40 s", "67 %", "cpu", "2", "float32"] and rows["faces"][0] == "unknown"
     packages = next(block for block in blocks if isinstance(block, Table) and block.caption == "Packages")
@@ -178,7 +216,7 @@ def test_a_difference_within_the_intervals_is_not_called_clear() -> None:
         make_trial("linear", "eps", 0.001, 90),
     ]
     text = read_study(rows)
-    assert "Not clearly worse than the best: linear, v, lr 0.001." in text
+    assert "Not clearly worse than the best: linear, v, learning rate 0.001." in text
     assert "Schedule cosine has a lower distance than linear in 1 of 1 pair of rows" in text and "clearly in 0" in text
     assert "Prediction v has a lower distance than eps in 1 of 1 pair of rows" in text and "clearly in 1" in text
     assert "one training, so the study does not show how much another seed changes" in text
@@ -215,7 +253,10 @@ def test_the_best_learning_rate_at_the_end_of_the_range_is_called_so() -> None:
     ("params", "words"),
     [
         ({"prediction": "v", "lr": 0.004}, "which is row 1 of 2"),
-        ({"prediction": "v", "lr": 0.003}, "With this schedule and prediction, its best learning rate is 0.004."),
+        (
+            {"prediction": "v", "lr": 0.003},
+            "With this schedule and prediction, the study's best learning rate is 0.004.",
+        ),
         ({"prediction": "x0", "lr": 0.004}, "a combination that the study does not contain."),
     ],
 )
@@ -224,12 +265,42 @@ def test_the_study_says_where_the_parameters_of_the_run_stand(params: dict[str, 
     assert words in read_study(rows, schedule="cosine", **params)
 
 
+def test_the_study_explains_a_learning_rate_by_the_batch_size_only_if_that_differs() -> None:
+    rows = [make_trial("cosine", "v", 0.004, 50)]
+    assert "learning rate 0.006 belongs to batches of 64" in read_study(rows, lr=0.006, batch_size=64)
+    assert "batches of 32 and this run of 128" in read_study(rows, lr=0.006, batch_size=128)
+    assert "batches of 64" not in read_study(rows, lr=0.006, batch_size=32)
+    assert "AdamW needs another learning rate" in read_study(rows, optimiser="adamw")
+
+
 def test_the_committed_study_can_be_described() -> None:
     with Path(ROOT / TRIALS).open(newline="") as file:
         rows = list(csv.DictReader(file))
     trials = group_trials(rows)
     assert sum(trial.seeds for trial in trials) == len(rows) > 1
     assert "belongs to the project, not to this run" in read_study(rows)
+
+
+def test_the_summary_names_the_model_the_data_and_the_training() -> None:
+    records = make_records({**FACTS, "parameters": 2_597_235}, image_size=32, steps=1200)
+    text = summarise_model(records, MANIFEST, GOOD_RUN.faces, Duration("cpu", training=210.0))
+    assert text.replace("\u00a0", " ") == (
+        "A diffusion model (UNet, 2.6 M parameters) was trained on 45,000 faces of 32 × 32 pixels (Mine) for "
+        "1,200 steps in 3 min 30 s on cpu."
+    )
+    assert "for 1,200 steps on cpu." in summarise_model(records, MANIFEST, GOOD_RUN.faces, Duration("cpu"))
+
+
+def test_the_forward_process_says_where_half_of_the_image_is_left() -> None:
+    def read(frames: Mapping[str, Any]) -> str:
+        evidence = Evidence.collect(GOOD_RUN, make_records(), frames)
+        return " ".join(list_texts(describe_forward_process(evidence)[1]))
+
+    frames = make_denoising_frames(1, 6)
+    frames["log_snr"] = np.array([-np.inf, -3, -1, 2, 4, np.inf])
+    assert "which is between t = 1 and t = 2 of 1,000 timesteps." in read(frames)
+    frames["log_snr"] = np.array([-9, -7, -5, -3, -1, np.inf])
+    assert read(frames).endswith("at a log-SNR of 0.")
 
 
 def test_the_path_of_the_users_images_is_no_parameter_of_the_page() -> None:

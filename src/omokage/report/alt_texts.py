@@ -167,11 +167,11 @@ def _describe_transformed(evidence: Evidence) -> str:
 
 
 def _describe_schedule(evidence: Evidence) -> str:
-    levels = [level.log_snr for level in evidence.run.levels]
+    params, frames = evidence.params, evidence.frames
     return (
-        f"The {evidence.params['schedule']} schedule, in colour: with the timestep, the log-SNR falls from "
-        f"{format_signed(max(levels))} to {format_signed(min(levels))} nats between the first and the last of "
-        f"{len(levels)} evenly spread timesteps."
+        f"The {params['schedule']} schedule, in colour, over {params['timesteps']:,} timesteps: the share of the image "
+        f"and the log-SNR fall with the timestep. At t = {int(frames['t'][0])}, where the sampler starts, the log-SNR "
+        f"is {format_signed(float(frames['log_snr'][0]))} nats."
     )
 
 

@@ -41,18 +41,13 @@ CAPTIONS: dict[str, Caption] = {
     "animation": Caption(
         "Denoising",
         "Denoising of a few samples, from pure noise to the clean image, on which the animation pauses. The frames are "
-        "spread evenly in log signal-to-noise ratio (log-SNR, in nats).",
+        "spread evenly in log signal-to-noise ratio (log-SNR, in nats), as far as the sampler's steps allow.",
     ),
     "denoising": Caption(
         "Denoising",
         "Denoising of a few samples, from pure noise to the clean image: the noisy image x_t at timestep t, and the "
         "clean image that the network predicts from it. The columns are spread evenly in log-SNR, as far as the "
         "sampler's steps allow.",
-    ),
-    "between": Caption(
-        "Denoising",
-        "Latent interpolation: samples along an arc from one starting noise to another.",
-        is_wide=True,
     ),
     "architecture": Caption(
         "Model",
@@ -66,8 +61,7 @@ CAPTIONS: dict[str, Caption] = {
     ),
     "progress": Caption(
         "Sample quality",
-        "Score during training, from few samples per snapshot. Compare these scores only with each other. With "
-        "progress_samples: 0, the chart has the score at the end of training.",
+        "Score during training, from few samples per snapshot. Compare these scores only with each other.",
     ),
     "study": Caption(
         "Sample quality",
@@ -76,9 +70,8 @@ CAPTIONS: dict[str, Caption] = {
     ),
     "neighbours": Caption(
         "Memorisation",
-        "Suspected copies by the search that found them, each above its nearest training face. If no search found one: "
-        "the samples closest to a training face, with that face and the nearest held-out face. Distances in pixels "
-        "are after alignment, in grey levels.",
+        "Samples that are closest to the training set, each above its nearest training face. Distances in pixels are "
+        "after alignment, in grey levels.",
     ),
     "loss": Caption(
         "Training",
@@ -89,12 +82,17 @@ CAPTIONS: dict[str, Caption] = {
     "noise_levels": Caption(
         "Training",
         "Mean squared error of the EMA network by noise level, given as log signal-to-noise ratio in nats: noise on "
-        "the left, clean images on the right. The shaded gap is the difference between held-out and training faces.",
+        "the left, clean images on the right.",
     ),
     "transformed": Caption(
         "Image editing",
         "Image editing (SDEdit) of held-out faces: noise is added, more in each row, and removed again. Little noise "
         "keeps the person, much noise makes another. Below: the DDIM inversion round trip and its error.",
+    ),
+    "between": Caption(
+        "Image editing",
+        "Latent interpolation: samples along an arc from one starting noise to another.",
+        is_wide=True,
     ),
     "schedule": Caption(
         "Forward process",

@@ -12,7 +12,8 @@ from omokage.stamps.records import Record, find_record
 
 HEADING = "Data"
 SOURCES = {
-    "avatars": "It consists of drawn faces that DiceBear renders from random features, so it needs no download.",
+    "avatars": "It consists of drawn faces with random features, which DiceBear rendered on this machine in the stage "
+    "download; nothing was downloaded.",
     "folder": "It consists of the user's own images.",
     "kaggle": "It was downloaded from Kaggle.",
 }
@@ -22,8 +23,8 @@ COPIES = {
     "identical": "equal pixels",
 }
 SEARCHED = {
-    "auto": "in all images but nearly square ones, which are taken as face crops",
-    "detect": "in all images",
+    "auto": ("in all images but nearly square ones", "nearly square images are taken as face crops"),
+    "detect": ("in all images", "all faces are then cropped in the same way"),
 }
 
 
@@ -77,7 +78,11 @@ def _list_steps(
     """Yield the steps of the preprocessing, in their order."""
     side = params["image_size"]
     yield from _list_crops(params, faces)
-    yield "minimum side of a crop", f"{params['min_side']} pixels", "smaller faces would have to be enlarged"
+    yield (
+        "minimum side of a crop",
+        f"{params['min_side']} pixels",
+        f"smaller crops have too little detail for {side} pixels",
+    )
     yield "size", f"{side} × {side} pixels", "Lanczos filter, scaled so that a reduced image has no aliasing"
     policy = params["copies"]
     if policy == "auto":
@@ -99,20 +104,21 @@ def _list_steps(
         f"(x − mean) / std with means {means} (red, green, blue) and std {facts['std']:.3f}, for x from 0 to 1",
         "the training set then has mean 0 and variance 1, like the noise that is added to it",
     )
-    flip = (
-        ("mirrored at random", "each face has two views") if params["flip"] else ("none", "faces are used as they are")
-    )
-    yield "augmentation", *flip
+    if params["flip"]:
+        yield "augmentation", "mirrored at random", "each face has two views"
+    else:
+        yield "augmentation", "none", "mirroring suits only faces that look left as often as right"
     yield "noise", "added while training", "each face gets new noise, of another level, in every epoch"
 
 
 def _list_crops(params: Mapping[str, Any], faces: Mapping[str, Any]) -> Iterator[Row]:
     whole, detected = faces["whole"], faces["detected"]
     if params["crop"] == "whole":
-        yield "face detection", "none", "every image is taken as one face, cropped to its central square"
+        yield "face detection", "none: the central square of each image", "every image is taken as one face"
         return
     counts = f"{format_count(detected, 'face')} cropped from larger images, {format_count(whole, 'image')} used whole"
-    yield "face detection", SEARCHED[params["crop"]], counts
+    searched, reason = SEARCHED[params["crop"]]
+    yield "face detection", f"{searched}: {counts}", reason
     if detected:
         yield (
             "crop",

@@ -1,15 +1,14 @@
-"""Write the section on the model: the kind of model, the network, the objective, the optimiser and the sampler."""
+"""Write the section on the model: the kind of model, the network and the objective; and one sentence on all of it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omokage.report.content import Block
 from omokage.report.objective_settings import NAMES, tabulate_objective
-from omokage.report.run import Run
+from omokage.report.run import Duration
 from omokage.report.settings import merge_params
 from omokage.report.tables import Cell, Table
-from omokage.report.training_settings import tabulate_sampling, tabulate_training
-from omokage.report.wording import format_count, format_number, format_percent, join_words
+from omokage.report.wording import format_count, format_duration, format_number, format_percent, join_words
 from omokage.stamps.records import Record, find_record
 
 HEADING = "Model"
@@ -27,7 +26,7 @@ PART_NAMES = {
 Part = Mapping[str, Any]
 
 
-def describe_model(run: Run, records: Sequence[Record]) -> tuple[str, list[Block]]:
+def describe_model(records: Sequence[Record]) -> tuple[str, list[Block]]:
     """Return heading and blocks of the section on the model, from the parameters and facts in the run records.
 
     The block "architecture" stands for the figure with this name.
@@ -40,9 +39,27 @@ def describe_model(run: Run, records: Sequence[Record]) -> tuple[str, list[Block
         *_describe_network(network),
         tabulate_network(network),
         tabulate_objective(params),
-        tabulate_training(params, facts, run.faces["train"]),
-        tabulate_sampling(params),
     ]
+
+
+def summarise_model(
+    records: Sequence[Record], manifest: Mapping[str, Any], faces: Mapping[str, Any], duration: Duration
+) -> str:
+    """Return a sentence with the model, the data and the training, for the summary of the report.
+
+    `manifest` is the content of data/manifest.json, and `faces` the counts in curation.json.
+    """
+    params, facts = merge_params(records), find_record(records, "train")["facts"]
+    time = "" if duration.training is None else f" in {format_duration(duration.training)}"
+    return (
+        f"A diffusion model (UNet, {_shorten_count(facts['parameters'])} parameters) was trained on "
+        f"{faces['train']:,} faces of {params['image_size']} × {params['image_size']} pixels ({manifest['name']}) for "
+        f"{format_count(params['steps'], 'step')}{time} on {duration.device}."
+    )
+
+
+def _shorten_count(count: int) -> str:
+    return f"{count / 1e6:.1f}\u00a0M" if count >= 100_000 else f"{count:,}"
 
 
 def tabulate_network(network: Sequence[Part]) -> Table:
@@ -75,8 +92,8 @@ def _introduce(params: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         "The model is a denoising diffusion probabilistic model (DDPM, Ho et al. 2020). In training, noise of one of "
         f"{params['timesteps']:,} levels is added to a face, and a UNet with {facts['parameters']:,} "
         f"parameters learns to predict {NAMES[params['prediction']]} from the noisy image x_t and its noise level. "
-        f"To generate a face, the sampler starts from noise and applies the network {params['sample_steps']:,} times, "
-        "each time to a slightly less noisy image."
+        "To generate a face, a sampler starts from pure noise and applies the network again and again, each time to a "
+        "slightly less noisy image."
     )
 
 
@@ -89,9 +106,8 @@ def _describe_network(network: Sequence[Part]) -> list[str]:
     if patch_size > 1:
         resolution = (
             f"The image of {last['side']} × {last['side']} pixels is folded into patches of {patch_size} × "
-            f"{patch_size} pixels, so the UNet works on {sides[0]} × {sides[0]} positions. This makes a training step "
-            "on a CPU several times as fast. A last block at full resolution, which also gets the noisy image, refines "
-            "the seams between patches."
+            f"{patch_size} pixels, so the UNet works on {sides[0]} × {sides[0]} positions, which takes less time. A "
+            "last block at full resolution, which also gets the noisy image, refines the seams between patches."
         )
     else:
         resolution = f"The UNet works on every pixel of the {last['side']} × {last['side']} image, without patches."

@@ -55,7 +55,7 @@ def _list_rows(params: Mapping[str, Any]) -> Iterator[Row]:
     if params["loss_weighting"] != "simple":
         floor = params["loss_weight_floor"]
         reason = "keeps the noisiest levels, which decide the overall colours, from being ignored"
-        yield "minimum loss weight", format_number(floor), reason if floor else "no minimum"
+        yield "minimum loss weight", format_number(floor), reason if floor else ""
     yield "noise schedule", f"{schedule}, {params['timesteps']:,} timesteps", SCHEDULE_REASONS[schedule]
     yield _describe_shift(params)
     yield _describe_last_timestep(params)

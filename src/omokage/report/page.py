@@ -8,20 +8,29 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from omokage.report.alt_texts import Evidence
 from omokage.report.assessment import judge_run, summarise_run
 from omokage.report.captions import CAPTIONS
 from omokage.report.content import Block, DenoisingPlayer, Section
 from omokage.report.data_section import describe_data
 from omokage.report.embedded_figure import EmbeddedFigure
 from omokage.report.escaping import escape_markdown, format_code_span, sanitise_url
-from omokage.report.model_section import describe_model
+from omokage.report.model_section import describe_model, summarise_model
 from omokage.report.run import Run
 from omokage.report.run_section import describe_run
-from omokage.report.sections import describe_denoising, describe_reproduction, list_parameters
+from omokage.report.sections import (
+    describe_denoising,
+    describe_editing,
+    describe_forward_process,
+    describe_reproduction,
+    list_parameters,
+)
+from omokage.report.settings import merge_params
 from omokage.report.sprite_sheet import SpriteSheet
 from omokage.report.study_section import describe_study
 from omokage.report.tables import Table, tabulate_scores, tabulate_scores_csv, tabulate_style
-from omokage.stamps.records import Record
+from omokage.report.training_settings import tabulate_training
+from omokage.stamps.records import Record, find_record
 
 ORIGIN = (
     "All numbers in this report, and the words that assess them, are computed from this one run. Only the "
@@ -36,8 +45,8 @@ class Page:
     """The content of the report.
 
     `figures` are by name. `records` are the run records of the earlier stages (see stamps/records.py), `report_params`
-    the parameters of the stage `report`, and `manifest` the content of data/manifest.json. `stamp` is the JSON text
-    that identifies the run (see stamps/stamp.py).
+    the parameters of the stage `report`, and `manifest` the content of data/manifest.json. `evidence` is what the
+    alternative texts are written from. `stamp` is the JSON text that identifies the run (see stamps/stamp.py).
     """
 
     title: str
@@ -47,6 +56,7 @@ class Page:
     records: Sequence[Record]
     report_params: Mapping[str, Any]
     manifest: Mapping[str, Any]
+    evidence: Evidence
     stamp: str
 
     def render_html(self) -> str:
@@ -78,15 +88,15 @@ class Page:
         ]
         return [
             self._build(*describe_data(run, self.records, self.manifest)),
-            self._build("Forward process", []),
-            self._build(*describe_model(run, self.records)),
-            assess("Training"),
+            self._build(*describe_forward_process(self.evidence)),
+            self._build(*describe_model(self.records)),
+            assess("Training", self._tabulate_training()),
             self._build(*describe_study(run, self.records)),
-            self._build(*describe_denoising(self.records, self._make_player())),
+            self._build(*describe_denoising(self.records, self._make_player(), bool(run.study))),
             assess("Sample quality", *scores),
             assess("Style", tabulate_style(run)),
             assess("Memorisation"),
-            self._build("Image editing", []),
+            self._build(*describe_editing(self.evidence)),
             assess("Challenges"),
             self._build(*describe_run(run, self.records)),
             self._build(*list_parameters(self.records, self.report_params), folded=True),
@@ -115,11 +125,21 @@ class Page:
         shown = [block for block in resolved if not (isinstance(block, Table) and not block.rows)]
         return Section(heading, shown, verdict, folded)
 
+    def _tabulate_training(self) -> Table:
+        facts = find_record(self.records, "train")["facts"]
+        return tabulate_training(merge_params(self.records), facts, self.run.faces["train"])
+
+    def _summarise(self) -> str:
+        """Return a paragraph on what was trained, and how good it is."""
+        model = summarise_model(self.records, self.manifest, self.run.faces, self.run.duration)
+        return f"{model} {summarise_run(self.run)}"
+
     def _make_player(self) -> DenoisingPlayer:
         return DenoisingPlayer(
             self.sprite_sheet,
             "Top: the noisy image at timestep t, from pure noise to the clean image. Bottom: the clean image that the "
-            "network predicts from it. The frames are spread evenly in log-SNR.",
+            "network predicts from it. The frames are spread evenly in log-SNR, as far as the sampler's "
+            "steps allow.",
             self.figures["denoising"].alt,
             [self.figures[name] for name in PLAYER_STILLS],
         )
@@ -144,7 +164,7 @@ class Page:
         environment.filters |= filters
         return environment.get_template(template).render(
             title=self.title,
-            summary=[summarise_run(self.run), ORIGIN],
+            summary=[self._summarise(), ORIGIN],
             samples=[self.figures[name] for name, caption in CAPTIONS.items() if caption.section == "Samples"],
             sections=self.list_sections(),
             stamp=self.stamp,

@@ -6,7 +6,7 @@ from omokage.report.content import Block
 from omokage.report.run import Run
 from omokage.report.settings import merge_params
 from omokage.report.tables import Cell, Table
-from omokage.report.wording import format_count, format_duration, format_number, format_percent
+from omokage.report.wording import format_count, format_duration, format_number, format_percent, join_words
 from omokage.stamps.records import Record, find_record
 
 HEADING = "Hardware and time"
@@ -19,7 +19,7 @@ def describe_run(run: Run, records: Sequence[Record]) -> tuple[str, list[Block]]
     return HEADING, [
         _describe_total(records, run),
         tabulate_stages(records, seconds),
-        *_describe_throughput(records, seconds),
+        *_describe_throughput(records, run),
         tabulate_packages(records),
     ]
 
@@ -43,7 +43,7 @@ def tabulate_stages(records: Sequence[Record], seconds: Mapping[str, float]) -> 
                 Cell(facts.get("precision", "")),
             ]
         )
-    columns = ["stage", "time", "share of the known time", "device", "CPU threads", "precision"]
+    columns = ["stage", "time", "share", "device", "CPU threads", "precision"]
     return Table("Time and device of each stage before this report", columns, rows)
 
 
@@ -69,9 +69,9 @@ def _describe_total(records: Sequence[Record], run: Run) -> str:
     return f"{text} All stages before this report took {total} together."
 
 
-def _describe_throughput(records: Sequence[Record], seconds: Mapping[str, float]) -> list[str]:
+def _describe_throughput(records: Sequence[Record], run: Run) -> list[str]:
     """Return the images per second of training and of sampling, as far as the times are known."""
-    params, sentences = merge_params(records), []
+    params, seconds, sentences = merge_params(records), run.duration.by_stage, []
     if training := seconds.get("train"):
         images = params["steps"] * params["batch_size"]
         sentences.append(
@@ -82,7 +82,19 @@ def _describe_throughput(records: Sequence[Record], seconds: Mapping[str, float]
         images = find_record(records, "sample")["facts"]["images"]
         sentences.append(
             f"The stage sample generated {images:,} images in {format_duration(sampling)}, which is "
-            f"{format_number(images / sampling)} images per second. It also generates the sample sets that are "
-            "compared during training and by sampler."
+            f"{format_number(images / sampling)} images per second. {_describe_sets(images, params['samples'], run)}"
         )
     return [" ".join(sentences)] if sentences else []
+
+
+def _describe_sets(images: int, samples: int, run: Run) -> str:
+    """Return sentences on how many of the generated images were kept, and in which sample sets."""
+    sets = [f"{samples:,} samples of this run"]
+    kept = samples
+    for rows, purpose in ((run.progress, "the scores during training"), (run.study, "the comparison of samplers")):
+        if count := sum(int(row["n"]) for row in rows):
+            sets.append(f"{count:,} for {purpose}")
+            kept += count
+    if kept == images:
+        return f"They are {join_words(sets)}."
+    return f"Of these, {kept:,} were kept: {join_words(sets)}. The others fill the last batch of each set."

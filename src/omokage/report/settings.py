@@ -6,7 +6,7 @@ from typing import Any
 from omokage.report.tables import Cell, Table
 from omokage.stamps.records import Record, publish
 
-# A setting, its value in words, and the reason for this value.
+# A setting, its value in words, and the reason for this value (empty if there is none to give).
 Row = tuple[str, str, str]
 
 

@@ -10,7 +10,7 @@ from itertools import combinations
 from statistics import fmean
 from typing import Any
 
-from omokage.report.content import Block
+from omokage.report.content import Block, Code, Paragraph
 from omokage.report.run import Run
 from omokage.report.settings import merge_params
 from omokage.report.tables import Cell, Table
@@ -20,6 +20,8 @@ from omokage.stamps.records import Record
 HEADING = "Hyperparameter study"
 PARAMETERS = ("schedule", "prediction", "lr")
 NAMES = {"schedule": "schedule", "prediction": "prediction", "lr": "learning rate"}
+PREDICTIONS = {"v": "the velocity v", "eps": "the noise eps", "x0": "the clean image x0"}
+BATCH_SIZE = 32  # of every training of the study
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class Trial:
     @property
     def label(self) -> str:
         """The parameters in words."""
-        return ", ".join([self.parameters["schedule"], self.parameters["prediction"], f"lr {self.parameters['lr']}"])
+        return ", ".join(
+            [self.parameters["schedule"], self.parameters["prediction"], f"learning rate {self.parameters['lr']}"]
+        )
 
 
 def describe_study(run: Run, records: Sequence[Record]) -> tuple[str, list[Block]]:
@@ -60,6 +64,7 @@ def describe_study(run: Run, records: Sequence[Record]) -> tuple[str, list[Block
         *(" ".join(sentences) for key in PARAMETERS if (sentences := list(_compare_values(trials, key)))),
         _describe_rates(trials),
         _compare_with_run(trials, merge_params(records)),
+        Paragraph(["A chart of the study and what it teaches are in ", Code("docs/benchmarks.md"), "."]),
     ]
 
 
@@ -89,6 +94,7 @@ def group_trials(rows: Sequence[Mapping[str, str]]) -> list[Trial]:
 def tabulate_trials(trials: Sequence[Trial]) -> Table:
     """Return a table of the trials; the first, which is the best, is marked."""
     rows = []
+    has_seeds = any(trial.seeds > 1 for trial in trials)
     for number, trial in enumerate(trials, 1):
         interval = f"{format_number(trial.low)} to {format_number(trial.high)}"
         distance = f"{format_number(trial.distance)}{' (best)' if number == 1 else ''}"
@@ -101,11 +107,11 @@ def tabulate_trials(trials: Sequence[Trial]) -> Table:
                 Cell(interval, trial.low),
                 *(Cell(f"{trial.scores[name]:.3f}", trial.scores[name]) for name in ("kid", "precision", "recall")),
                 Cell(format_number(trial.scores["train.seconds"]), trial.scores["train.seconds"]),
-                Cell(str(trial.seeds), trial.seeds),
+                *([Cell(str(trial.seeds), trial.seeds)] if has_seeds else []),
             ]
         )
-    columns = ["schedule", "prediction", "lr", "distance", "95\u00a0% interval", "KID", "precision", "recall"]
-    return Table("Study, lowest distance first", [*columns, "training (s)", "runs"], rows)
+    columns = [*NAMES.values(), "distance", "95\u00a0% interval", "KID", "precision", "recall", "training (s)"]
+    return Table("Study, lowest distance first", [*columns, *(["runs"] if has_seeds else [])], rows)
 
 
 def is_clear(first: Trial, second: Trial, spread: float) -> bool:
@@ -130,11 +136,16 @@ def _describe_setup(rows: Sequence[Mapping[str, str]]) -> str:
     seconds, floor = (
         format_number(fmean(float(row[key]) for row in rows)) for key in ("train.seconds", "distance_floor")
     )
+    predictions = join_words([PREDICTIONS[value] for value in sorted({row["prediction"] for row in rows})])
+    # Without the column, all runs had the default.
+    seeds = sorted({int(row.get("seed", 0)) for row in rows})
     return (
-        "This study belongs to the project, not to this run. It varies the noise schedule, the prediction and the "
-        f"learning rate in {format_count(len(rows), 'short training')} of {steps} steps, on the project's avatars at "
-        f"32 × 32 pixels and a CPU with 2 cores. A training took {seconds} s on average. Each was scored with "
-        f"{samples} samples, so its distances can be compared with each other only, not with the scores of this run. "
+        "This study belongs to the project, not to this run. It varies the noise schedule, the prediction "
+        f"({predictions}) and the learning rate in {format_count(len(rows), 'short training')}, on the project's "
+        f"avatars at 32 × 32 pixels and a CPU with 2 cores. Each has {steps} steps with batches of {BATCH_SIZE} and "
+        f"Muon, seed {join_words([str(seed) for seed in seeds])}. A training took {seconds} s on average. Each was "
+        f"scored with {samples} samples, so its distances can be compared with each other only, not with the scores "
+        "of this run. "
         f"Real faces have a distance of {floor} (the floor)."
     )
 
@@ -224,8 +235,21 @@ def _compare_with_run(trials: Sequence[Trial], params: Mapping[str, Any]) -> str
     text += ", a combination that the study does not contain"
     rows = [trial for trial in trials if all(trial.parameters[key] == values[key] for key in PARAMETERS[:2])]
     if rows:
-        return f"{text}. With this schedule and prediction, its best learning rate is {rows[0].parameters['lr']}."
-    return f"{text}."
+        rate = rows[0].parameters["lr"]
+        text += f". With this schedule and prediction, the study's best learning rate is {rate}"
+    return f"{text}.{_explain_rate(params)}"
+
+
+def _explain_rate(params: Mapping[str, Any]) -> str:
+    """Return a sentence on why the run may need another learning rate than the study, or nothing."""
+    size = params["batch_size"]
+    if params["optimiser"] != "muon":
+        return " The study used Muon, and AdamW needs another learning rate."
+    if size == BATCH_SIZE:
+        return ""
+    if (params["lr"], size) == (0.006, 64):
+        return f" This run's learning rate 0.006 belongs to batches of 64, and 0.004 to the study's of {BATCH_SIZE}."
+    return f" The study has batches of {BATCH_SIZE} and this run of {size:,}, which may need another learning rate."
 
 
 def _to_number(value: str) -> float:

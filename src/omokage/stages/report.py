@@ -43,6 +43,7 @@ def run(job: Job[Params]) -> None:
         records=records,
         report_params=job.params.values(),
         manifest=read_json(job.input("data/manifest.json")),
+        evidence=evidence,
         stamp=render_stamp(stamp),
     )
     job.output("results/report.html").write_text(page.render_html(), encoding="utf-8")
