@@ -240,7 +240,13 @@ def test_a_tiny_run_gets_no_verdict() -> None:
 
 
 def test_few_samples_far_from_real_faces_are_called_worse() -> None:
-    scores = {"distance": 330.0, "distance_high": 333.0, "distance_floor": 45.0, "feature_variance": 85.0, "n": 64}
+    scores: dict[str, Any] = {
+        "distance": 330.0,
+        "distance_high": 333.0,
+        "distance_floor": 45.0,
+        "feature_variance": 85.0,
+        "n": 64,
+    }
     far, unclear = with_metrics(distance_low=326.0, **scores), with_metrics(distance_low=89.0, **scores)
     assert "too few samples to tell" not in summarise_run(far)
     text = read_paragraphs(far)
