@@ -56,7 +56,7 @@ def test_the_face_rate_is_the_share_of_images_with_a_face() -> None:
     face = np.array(draw_test_face().resize((40, 40))).transpose(2, 0, 1)
     noise = make_noise(3, 0).repeat_interleave(5, 2).repeat_interleave(5, 3).numpy()
     samples = np.stack([face, *noise])
-    rates = compute_face_rates(samples, np.stack([face, face, noise[0], noise[1], face]), processes=1)
+    rates = compute_face_rates(samples, np.stack([face, face, noise[0], noise[1], face]))
     assert rates == {"face_rate": 0.25, "face_rate_floor": 0.5}
 
 

@@ -44,7 +44,7 @@ def run(job: Job[Params]) -> None:
     faces = {split: shards.read_faces(job.input("data/faces"), split) for split in shards.SPLITS}
     search = search_copies(samples, features, faces, reference, device)
     scores = compute_metrics(p, extractor, samples, features, reference, faces) | search.scores
-    scores |= compute_face_rates(samples.numpy(), faces["held_out"].numpy(), job.threads)
+    scores |= compute_face_rates(samples.numpy(), faces["held_out"].numpy())
     write_scores(job.output("results/scores.json"), scores)
     write_scores(job.output("results/metrics.json"), select_headlines(scores))
     write_neighbours(job.output("results/neighbours.csv"), search)

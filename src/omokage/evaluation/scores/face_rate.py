@@ -11,28 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from omokage.base.progress import show_progress
 from omokage.data.detection.detector import DETECTOR
-from omokage.data.workers import map_in_order
 
 SIDE = 96  # pixels of an image after enlarging (longer side), without the margin
 MARGIN = 0.25  # on each side, as a fraction of SIDE
 LIKELIHOOD = 0.95  # minimum likelihood of a detection; the default of crop_likelihood
 
 
-def compute_face_rates(samples: NDArray[np.uint8], held_out: NDArray[np.uint8], processes: int) -> dict[str, float]:
+def compute_face_rates(samples: NDArray[np.uint8], held_out: NDArray[np.uint8]) -> dict[str, float]:
     """Return the face rate of uint8 samples [n, 3, h, w], and that of the first n held-out faces (the floor).
 
-    Both are enlarged in the same way. The work is split between `processes`.
+    Both are enlarged in the same way.
     """
     return {
-        "face_rate": compute_face_rate(samples, processes),
-        "face_rate_floor": compute_face_rate(held_out[: len(samples)], processes),
+        "face_rate": compute_face_rate(samples),
+        "face_rate_floor": compute_face_rate(held_out[: len(samples)]),
     }
 
 
-def compute_face_rate(images: NDArray[np.uint8], processes: int) -> float:
+def compute_face_rate(images: NDArray[np.uint8]) -> float:
     """Return the share, from 0 to 1, of uint8 images [n, 3, h, w] with a detection of at least LIKELIHOOD."""
-    likelihoods = map_in_order(rate_face, list(images), processes, "searching for faces", "image")
+    # An image takes about 10 ms. Further processes would import torch first, which takes seconds.
+    likelihoods = show_progress(map(rate_face, images), "searching for faces", total=len(images), unit="image")
     return float(np.mean([likelihood >= LIKELIHOOD for likelihood in likelihoods]))
 
 
