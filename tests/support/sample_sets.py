@@ -18,7 +18,7 @@ BACKGROUNDS = ("b6e3f4", "c0aede", "d1d4f9", "ffd5dc", "ffdfbf")
 ONE_BACKGROUND = ("ffdfbf",)
 PARAMS = {
     **{"extractor": "efficientnet-lite0", "kid_subsets": 2, "kid_subset_size": 30, "bootstrap": 20},
-    **{"distance_to_train": False, "evaluate_seed": 0, "batch_size": 8, "flip": False},
+    **{"distance_to_train": False, "evaluate_seed": 0, "batch_size": 8},
 }
 
 

@@ -222,7 +222,8 @@ def read_table(path: Path) -> list[dict[str, float | str]]:
 
 def test_neighbours_are_indices_of_all_faces_and_tables_label_their_sample_sets(tmp_path: Path) -> None:
     write_reference(tmp_path, LITE, held_out=6, train=9, limit=4)
-    samples = torch.cat([draw_faces(9, 2)[[7, 4]], draw_faces(6, 1)[[5, 3]]])
+    # The mirror image of face 8 is neither that face nor a shift of it by up to 2 pixels.
+    samples = torch.cat([draw_faces(9, 2)[[8, 4]], draw_faces(6, 1)[[5, 3]]])
     metrics = score_samples(tmp_path, LITE, samples, snapshots=2)
     rows = read_table(tmp_path / "neighbours.csv")
     assert list(rows[0]) == [
@@ -230,7 +231,7 @@ def test_neighbours_are_indices_of_all_faces_and_tables_label_their_sample_sets(
         "feature_train", "feature_train_distance", "feature_held_out", "feature_held_out_distance",
         "mirrored", "right", "down",
     ]  # fmt: skip
-    assert [(row["train"], row["train_distance"]) for row in rows[:2]] == [(7, 0), (4, 0)]
+    assert [(row["train"], row["train_distance"]) for row in rows[:2]] == [(8, 0), (4, 0)]
     assert [(row["held_out"], row["held_out_distance"]) for row in rows[2:]] == [(5, 0), (3, 0)]
     # The reference has the training faces 0, 2, 4 and 6 of nine, and the first four held-out faces.
     assert {row["feature_train"] for row in rows} <= {0, 2, 4, 6}
@@ -245,7 +246,10 @@ def test_neighbours_are_indices_of_all_faces_and_tables_label_their_sample_sets(
     assert metrics["copies"]["exact"] == 0.5 and metrics["copies_floor"]["exact"] == 0
     score_samples(tmp_path, LITE, samples.flip(3))
     rows = read_table(tmp_path / "neighbours.csv")
-    assert [(row["train_distance"], row["kind"], row["mirrored"]) for row in rows[:2]] == [(0, "mirrored", 1)] * 2
+    assert [(row["train"], row["train_distance"], row["kind"], row["mirrored"]) for row in rows[:2]] == [
+        (8, 0, "mirrored", 1),
+        (4, 0, "exact", 0),  # face 4 equals its mirror image
+    ]
     assert (tmp_path / "progress.csv").read_text() == "step,pictures,distance,kid,n\n"
     assert (tmp_path / "study.csv").read_text() == "weights,sampler,evaluations,distance,kid,n\n"
 

@@ -10,11 +10,22 @@ from support.training import CPU
 from torch import Tensor
 from torch.nn import functional
 
-from omokage.evaluation.scores.copies import KINDS, NO_COPY, CopySearch, find_outlier_limit, search_copies
+from omokage.evaluation.scores.copies import (
+    KINDS,
+    NO_COPY,
+    CopySearch,
+    compute_close_share,
+    find_outlier_limit,
+    search_copies,
+)
 
 pytestmark = pytest.mark.usefixtures("use_one_thread")
 
 TRAIN, HELD_OUT, N = 300, 120, 120
+TWINS = 3
+# Each of the samples and held-out faces is as likely to be the closest. If 12 samples precede the second held-out face,
+# 12 of the first 13 are samples: a chance of 14 in 8,192.
+CLOSE_BY_CHANCE = 11 / N
 FACES = {"train": make_faces(TRAIN, 0), "held_out": make_faces(HELD_OUT, 1)}
 NEW = make_faces(N, 2)
 
@@ -60,7 +71,7 @@ def test_planted_copies_are_found_and_named_whatever_their_share(change: str, co
 def test_new_faces_are_not_suspected() -> None:
     scores = search(NEW).scores
     assert scores["copied"] <= 0.01 and scores["copied_floor"] <= 0.01
-    assert scores["close"] <= 0.03
+    assert scores["close"] <= CLOSE_BY_CHANCE
     assert scores["copy_ratio"] == pytest.approx(scores["copy_ratio_floor"], rel=0.05)
     assert scores["searched"] == {
         "train": TRAIN,
@@ -71,9 +82,9 @@ def test_new_faces_are_not_suspected() -> None:
 
 
 def plant_twins(sigma: float) -> dict[str, Tensor]:
-    """Return the faces with every fortieth held-out face replaced by a training face with noise."""
+    """Return the faces with some held-out faces replaced by a training face with noise."""
     held_out = FACES["held_out"].clone()
-    held_out[::40] = add_noise(FACES["train"][: len(held_out[::40])], sigma)
+    held_out[:TWINS] = add_noise(FACES["train"][:TWINS], sigma)
     return {**FACES, "held_out": held_out}
 
 
@@ -85,7 +96,7 @@ def test_twins_across_the_split_hide_no_copies_and_cause_no_suspicion(sigma: flo
         scores = search(copies, faces).scores
         assert scores["copied"] >= 0.99 and scores["close"] >= 0.99
         # The twins are the floor: so many copies occur among real faces.
-        assert scores["copied_floor"] == pytest.approx(5 / HELD_OUT, abs=0.006)
+        assert scores["copied_floor"] == pytest.approx(TWINS / HELD_OUT, abs=0.006)
 
 
 def test_faces_that_are_all_alike_have_a_floor_as_high_as_the_share_of_suspects() -> None:
@@ -99,7 +110,7 @@ def test_faces_that_are_all_alike_have_a_floor_as_high_as_the_share_of_suspects(
     faces = {"train": draw(TRAIN, 1), "held_out": draw(HELD_OUT, 2)}
     scores = search(draw(N, 3), faces).scores
     assert scores["copied"] > 0.9 and scores["copied_floor"] == pytest.approx(scores["copied"], abs=0.05)
-    assert scores["close"] < 0.05
+    assert scores["close"] <= CLOSE_BY_CHANCE
 
 
 def test_blends_of_training_faces_are_suspects_by_the_relative_limits() -> None:
@@ -125,6 +136,16 @@ def test_the_outlier_limit_ignores_a_few_small_ratios() -> None:
     contaminated = ratios.clone()
     contaminated[:10] = 0.001
     assert find_outlier_limit(contaminated) == pytest.approx(limit, rel=0.1)
+
+
+def test_of_new_faces_about_one_in_a_hundred_is_close() -> None:
+    generator = torch.Generator().manual_seed(0)
+    trials = [torch.rand(2, 500, generator=generator, dtype=torch.float64) for _ in range(400)]
+    shares = torch.tensor([compute_close_share(*ratios, outlier_limit=0.0) for ratios in trials])
+    # The limit is the fifth smallest of 500 ratios of held-out faces, which 5 of 501 new ones precede on average.
+    assert float(shares.mean()) == pytest.approx(5 / 501, rel=0.1)
+    copied = [compute_close_share(samples / 200, held_out, outlier_limit=0.0) for samples, held_out in trials[:20]]
+    assert min(copied) > 0.5
 
 
 @pytest.mark.parametrize("held_out", [2, 3])
