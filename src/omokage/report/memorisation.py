@@ -1,6 +1,8 @@
 """Judge whether samples copy training faces: what the searches for copies found, next to held-out faces."""
 
-from math import sqrt
+from bisect import bisect_left
+from collections.abc import Iterable
+from math import exp, lgamma
 
 from omokage.report.run import Run
 from omokage.report.verdict import Verdict
@@ -8,6 +10,8 @@ from omokage.report.wording import format_count, format_percent, join_words
 
 # Share of the held-out faces that are close to the training set, by the definition in evaluation/scores/copies.py.
 CHANCE = 0.01
+# What chance gives more rarely than this is reported.
+RARE = 0.001
 # Above this share of suspected copies, a model is said to memorise.
 MANY = 0.2
 # The searches of evaluation/scores/copies.py whose limit is absolute, and what each finds.
@@ -17,6 +21,7 @@ COPY_KINDS = {
     "shifted": "shifted by up to 2 pixels",
     "mirrored": "mirrored",
 }
+CHANGED = [kind for kind in COPY_KINDS if kind != "exact"]
 # The searches whose limit is relative to held-out faces.
 RELATIVE_KINDS = {
     "relative": "far closer to a training face than held-out faces are, in pixels",
@@ -27,37 +32,76 @@ SEARCHES = "for exact, nearly equal, shifted and mirrored training faces, and fo
 
 def judge_memorisation(run: Run) -> Verdict:
     """Judge the shares of suspected copies, each next to the share of held-out faces that the same search suspects."""
-    metrics = run.metrics
-    n = metrics["n"]
-    copies, copies_floor = (sum(metrics[key][kind] for kind in COPY_KINDS) for key in ("copies", "copies_floor"))
-    suspects = round(metrics["copied"] * n)
-    is_beyond_floor = metrics["copied"] > limit_share(metrics["copied_floor"], run)
-    problems: tuple[str, ...] = ()
-    if metrics["copied"] > MANY and is_beyond_floor:
+    metrics, problem = run.metrics, _find_problem(run)
+    suspects = round(metrics["copied"] * metrics["n"])
+    if problem == "memorisation":
         short = f"{format_percent(metrics['copied'])} of the samples are suspected copies of training faces"
-        problems = ("memorisation",)
-    elif copies > limit_share(copies_floor, run):
-        count = round(copies * n)
-        short = f"{format_count(n, 'sample')} with {count:,} {'copy' if count == 1 else 'copies'} of training faces"
-        problems = ("copies of training faces",)
-    elif is_beyond_floor or metrics["close"] > limit_share(CHANCE, run):
+    elif problem == "copies of training faces":
+        count, is_certain = round(_sum_copies(run, "copies") * metrics["n"]), not _sum_copies(run, "copies", CHANGED)
+        copies = f"{'' if is_certain else 'suspected '}{'copy' if count == 1 else 'copies'}"
+        short = f"{format_count(metrics['n'], 'sample')} with {count:,} {copies} of training faces"
+    elif problem:
         short = "more samples are close to a training face than by chance"
-        problems = ("samples close to training faces",)
     elif suspects:
-        noun = "suspected copy" if suspects == 1 else "suspected copies"
-        short = f"{suspects:,} {noun}, no more than among held-out faces"
+        short = f"{suspects:,} suspected {'copy' if suspects == 1 else 'copies'}, "
+        is_more = metrics["copied"] > metrics["copied_floor"]
+        short += "which can be chance" if is_more else "no more than among held-out faces"
     else:
         short = "no copies found by the searches in pixels, shifts, mirrors and features"
-    return Verdict(short, [_describe_search(run), _describe_suspects(run), _describe_closeness(run)], problems)
+    paragraphs = [_describe_search(run), _describe_suspects(run, problem), _describe_closeness(run)]
+    return Verdict(short, paragraphs, (problem,) if problem else ())
+
+
+def _find_problem(run: Run) -> str:
+    """Return the name of the problem, or "" if there are no more copies than chance gives.
+
+    Only exact copies count one by one, and changed ones if no held-out face is a suspect by the same searches.
+    """
+    metrics = run.metrics
+    copies, floor = (_sum_copies(run, key) for key in ("copies", "copies_floor"))
+    exact, exact_floor = (_sum_copies(run, key, ("exact",)) for key in ("copies", "copies_floor"))
+    is_beyond_floor = metrics["copied"] > limit_share(metrics["copied_floor"], run)
+    if metrics["copied"] > MANY and is_beyond_floor:
+        return "memorisation"
+    if exact > exact_floor == 0 or copies > (limit_share(floor, run) if floor else 0):
+        return "copies of training faces"
+    if is_beyond_floor or metrics["close"] > limit_share(CHANCE, run):
+        return "samples close to training faces"
+    return ""
+
+
+def _sum_copies(run: Run, key: str, kinds: Iterable[str] = COPY_KINDS) -> float:
+    """Return the share of suspects of these kinds; `key` is copies or copies_floor."""
+    return sum(run.metrics[key][kind] for kind in kinds)
 
 
 def limit_share(floor: float, run: Run) -> float:
-    """Return the share of samples that a model that copies nothing exceeds in about one of a thousand runs.
+    """Return the share of samples that a model that copies nothing exceeds in less than one of a thousand runs.
 
-    `floor` is the share among held-out faces. If no held-out face is a suspect, a single sample exceeds the limit.
+    `floor` is the share among held-out faces. Without copies, samples and held-out faces come in random order if they
+    are sorted by how close they are to the training set. So the number of samples that precede the held-out face after
+    those of the floor has a negative hypergeometric distribution.
     """
     n, m = run.metrics["n"], run.metrics["n_reference"]
-    return floor + 3 * sqrt(floor * (1 / n + 1 / m)) + (1 / n if floor else 0)
+    return bisect_left(range(n), True, key=lambda count: _find_chance(count + 1, round(floor * m) + 1, n, m) < RARE) / n
+
+
+def _find_chance(count: int, rank: int, n: int, m: int) -> float:
+    """Return the probability that at least `count` of n samples precede the held-out face number `rank` of m.
+
+    This is so if of the first `count + rank - 1` samples and faces, at most `rank - 1` are faces.
+    """
+    first = count + rank - 1
+    chances = [
+        _log_ways(m, faces) + _log_ways(n, first - faces) - _log_ways(n + m, first)
+        for faces in range(max(0, first - n), min(rank - 1, m) + 1)
+    ]
+    return sum(map(exp, chances))
+
+
+def _log_ways(total: int, chosen: int) -> float:
+    """Return the logarithm of the number of ways to choose some of `total` items."""
+    return lgamma(total + 1) - lgamma(chosen + 1) - lgamma(total - chosen + 1)
 
 
 def _describe_search(run: Run) -> str:
@@ -70,7 +114,7 @@ def _describe_search(run: Run) -> str:
     )
 
 
-def _describe_suspects(run: Run) -> str:
+def _describe_suspects(run: Run, problem: str) -> str:
     """Return sentences on how many samples each search suspects, and how many held-out faces."""
     metrics = run.metrics
     found = [
@@ -86,8 +130,10 @@ def _describe_suspects(run: Run) -> str:
         )
     text = f"Suspected copies: {format_percent(metrics['copied'])} of the samples ({floor}). "
     text += f"These are {join_words(found)}. "
-    if metrics["copied"] <= limit_share(metrics["copied_floor"], run):
+    if not problem and metrics["copied"] <= metrics["copied_floor"]:
         text += "No more are suspected than among held-out faces, so faces of this data set are this much alike. "
+    elif not problem:
+        text += "So few more than among held-out faces can be chance. "
     return text + "The figure shows them next to their nearest training faces."
 
 
