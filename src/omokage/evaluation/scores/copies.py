@@ -82,25 +82,30 @@ def search_copies(
     nearest = find_neighbours(samples, features, faces, reference, device)
     held_out = faces["held_out"][: len(reference["held_out"])]
     control = find_neighbours(held_out, reference["held_out"], faces, reference, device, are_held_out=True)
+    kinds, scores = judge_neighbours(nearest, control)
+    searched = {split: len(faces[split]) for split in faces}
+    searched |= {f"feature_{split}": min(map(len, reference.values())) for split in faces}
+    return CopySearch(kinds, nearest, {**scores, "searched": searched})
+
+
+def judge_neighbours(nearest: Neighbours, control: Neighbours) -> tuple[list[str], dict[str, Any]]:
+    """Return the kind of each sample and all scores but `searched`; see `search_copies`.
+
+    `nearest` has the neighbours of the samples, and `control` those of held-out faces, which set the limits.
+    """
     ratios, control_ratios = nearest.compute_ratios(), control.compute_ratios()
     limits = {kind: find_outlier_limit(values) for kind, values in control_ratios.items()}
     kinds = name_kinds(nearest.train, ratios, limits)
     shares, floors = (compute_shares(names) for names in (kinds, name_kinds(control.train, control_ratios, limits)))
-    searched = {split: len(faces[split]) for split in faces}
-    return CopySearch(
-        kinds,
-        nearest,
-        {
-            "copied": sum(shares.values()),
-            "copied_floor": sum(floors.values()),
-            "copies": shares,
-            "copies_floor": floors,
-            "close": compute_close_share(ratios["relative"], control_ratios["relative"], limits["relative"]),
-            "copy_ratio": float(ratios["relative"].median()),
-            "copy_ratio_floor": float(control_ratios["relative"].median()),
-            "searched": searched | {f"feature_{split}": min(map(len, reference.values())) for split in faces},
-        },
-    )
+    return kinds, {
+        "copied": sum(shares.values()),
+        "copied_floor": sum(floors.values()),
+        "copies": shares,
+        "copies_floor": floors,
+        "close": compute_close_share(ratios["relative"], control_ratios["relative"], limits["relative"]),
+        "copy_ratio": float(ratios["relative"].median()),
+        "copy_ratio_floor": float(control_ratios["relative"].median()),
+    }
 
 
 def find_neighbours(
