@@ -1,12 +1,13 @@
 """The limit beyond which the report says that a model copies: chance alone hardly ever exceeds it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from support.report_fixtures import with_metrics
 
 from omokage.report.assessment import judge_run
 from omokage.report.memorisation import COPY_KINDS, RARE, RELATIVE_KINDS, limit_share
-from omokage.report.run import Run
 
 SIZES = [(40, 500), (120, 120), (500, 500), (5000, 300)]
 NONE = dict.fromkeys((*COPY_KINDS, *RELATIVE_KINDS), 0.0)
@@ -29,10 +30,9 @@ def test_ten_times_the_floor_exceeds_the_limit(n: int, m: int) -> None:
 
 def find_problems(floor: float, **shares: float) -> tuple[str, ...]:
     """Return the problems of 500 samples, of which these shares are suspects, and of held-out faces the floor."""
-    run: Run = with_metrics(
-        **{"n": 500, "n_reference": 500, "copies": NONE | shares, "copied": sum(shares.values())},
-        **{"copies_floor": NONE | {"near": floor}, "copied_floor": floor},
-    )
+    samples: dict[str, Any] = {"n": 500, "copies": NONE | shares, "copied": sum(shares.values())}
+    held_out: dict[str, Any] = {"n_reference": 500, "copies_floor": NONE | {"near": floor}, "copied_floor": floor}
+    run = with_metrics(**samples, **held_out)
     return judge_run(run)["Memorisation"].problems
 
 

@@ -141,10 +141,10 @@ def test_the_outlier_limit_ignores_a_few_small_ratios() -> None:
 def test_of_new_faces_about_one_in_a_hundred_is_close() -> None:
     generator = torch.Generator().manual_seed(0)
     trials = [torch.rand(2, 500, generator=generator, dtype=torch.float64) for _ in range(400)]
-    shares = torch.tensor([compute_close_share(*ratios, outlier_limit=0.0) for ratios in trials])
+    shares = torch.tensor([compute_close_share(samples, held_out, 0.0) for samples, held_out in trials])
     # The limit is the fifth smallest of 500 ratios of held-out faces, which 5 of 501 new ones precede on average.
     assert float(shares.mean()) == pytest.approx(5 / 501, rel=0.1)
-    copied = [compute_close_share(samples / 200, held_out, outlier_limit=0.0) for samples, held_out in trials[:20]]
+    copied = [compute_close_share(samples / 200, held_out, 0.0) for samples, held_out in trials[:20]]
     assert min(copied) > 0.5
 
 
