@@ -1,19 +1,20 @@
 """Measure how many planted copies of training faces the search for copies finds, and how many new faces it suspects.
 
-    PYTHONPATH=src .venv/bin/python benchmarks/copies.py DATA NAME               in pixels
-    PYTHONPATH=src .venv/bin/python benchmarks/copies.py DATA NAME --features    in pixels and in features
+    PYTHONPATH=src .venv/bin/python benchmarks/copies.py DATA NAME
 
 DATA is the data folder of a checkout in which `dvc repro reference` has run, and NAME describes its faces.
 The last 500 held-out faces are taken out of the held-out set and serve as samples of a model that copies nothing. Then
-changed training faces replace some or all of them. Prints one line per set of samples, and appends it to
-benchmarks/results/copies.csv.
+changed training faces replace some or all of them. Prints two lines per set of samples, one for the searches in pixels
+and one for those in pixels and in features, and appends them to benchmarks/results/copies.csv.
 """
 
 import argparse
 import io
 from collections.abc import Callable
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from torch.nn import functional
 from omokage.compute.seeding import make_generator
 from omokage.evaluation.features.extractors import EXTRACTORS
 from omokage.evaluation.features.reference import read_features
-from omokage.evaluation.scores.copies import NO_COPY, search_copies
+from omokage.evaluation.scores.copies import NO_COPY, Neighbours, find_neighbours, judge_neighbours
 
 N, SEED = 500, 0
 TWINS = 0.02  # share of the held-out faces that are replaced by near copies of training faces
@@ -75,78 +76,93 @@ CHANGES: dict[str, Callable[[Tensor], Tensor]] = {
 class Trial:
     """The faces of a data folder, split into training set, held-out set and new faces, with their features."""
 
-    def __init__(self, data: Path, name: str, with_features: bool) -> None:
-        self.name, self.with_features = name, with_features
+    def __init__(self, data: Path, name: str) -> None:
+        self.name = name
         train, held_out = read_splits(data)
         self.faces = {"train": train, "held_out": held_out[:-N]}
         self.new = held_out[-N:]
-        if with_features:
-            self.extractor = EXTRACTORS["efficientnet-lite0"](DEVICE, data / "extractor_weights")
-            self.reference = {
-                split: read_features(data / f"reference/{split}.safetensors", self.extractor)[: len(faces)]
-                for split, faces in self.faces.items()
-            }
-        else:
-            self.reference = {split: self.compute_features(faces[:N]) for split, faces in self.faces.items()}
-        self.new_features = self.compute_features(self.new)
+        self.extractor = EXTRACTORS["efficientnet-lite0"](DEVICE, data / "extractor_weights")
+        self.reference = {
+            split: read_features(data / f"reference/{split}.safetensors", self.extractor)[: len(faces)]
+            for split, faces in self.faces.items()
+        }
         chosen = torch.randperm(len(train), generator=make_generator(SEED, "benchmark"))[:N]
         self.originals = train[chosen]
 
-    def compute_features(self, images: Tensor) -> Tensor:
-        """Return the features of images, or equal ones, which no search can use, if features are not searched."""
-        return self.extractor.compute_features(images) if self.with_features else torch.zeros(len(images), 1)
+    def find(self, images: Tensor, features: Tensor) -> Neighbours:
+        """Return the neighbours of images with these features."""
+        return find_neighbours(images, features, self.faces, self.reference, DEVICE)
+
+    def find_control(self) -> Neighbours:
+        """Return the neighbours of the held-out faces with features, which set the limits."""
+        features = self.reference["held_out"]
+        held_out = self.faces["held_out"][: len(features)]
+        return find_neighbours(held_out, features, self.faces, self.reference, DEVICE, are_held_out=True)
 
     def add_twins(self) -> None:
         """Replace a share of the held-out faces by near copies of training faces."""
         held_out, features = self.faces["held_out"].clone(), self.reference["held_out"].clone()
         twins = torch.arange(0, len(features), round(1 / TWINS))
         held_out[twins] = add_noise(self.faces["train"][: len(twins)], 5)
-        features[twins] = self.compute_features(held_out[twins])
+        features[twins] = self.extractor.compute_features(held_out[twins])
         self.faces, self.reference = self.faces | {"held_out": held_out}, self.reference | {"held_out": features}
 
-    def measure(self, planted: str, share: float, copies: Tensor, features: Tensor) -> None:
-        """Replace a share of the new faces by copies, uint8 [N, 3, h, w], and record which samples are suspects."""
+    def record(self, planted: str, share: float, samples: Neighbours, control: Neighbours) -> None:
+        """Record how many of the samples are suspects. The first samples, a share of them all, are copies."""
         count = round(share * N)
-        samples = torch.cat([copies[:count], self.new[count:]])
-        rows = torch.cat([features[:count], self.new_features[count:]])
-        search = search_copies(samples, rows, self.faces, self.reference, DEVICE)
-        suspects = torch.tensor([kind != NO_COPY for kind in search.kinds], dtype=torch.float64)
-        row = {
-            **{
+        for with_features in (False, True):
+            searched = [found if with_features else ignore_features(found) for found in (samples, control)]
+            kinds, scores = judge_neighbours(*searched)
+            suspects = torch.tensor([kind != NO_COPY for kind in kinds], dtype=torch.float64)
+            row = {
                 "data": self.name,
-                "features": self.with_features,
+                "features": with_features,
                 "planted": planted,
                 "share": share,
                 "n": N,
                 "seed": SEED,
-            },
-            "detected": round(float(suspects[:count].mean()), 4) if count else "",
-            "false": round(float(suspects[count:].mean()), 4) if count < N else "",
-            "kind": max(set(search.kinds[:count]), key=search.kinds[:count].count) if count else "",
-            **{key: round(search.scores[key], 4) for key in ("copied", "copied_floor", "close")},
-        }
-        print("\t".join(map(str, row.values())), flush=True)
-        append_row("copies", row)
+                "detected": round(float(suspects[:count].mean()), 4) if count else "",
+                "false": round(float(suspects[count:].mean()), 4) if count < N else "",
+                "kind": max(set(kinds[:count]), key=kinds[:count].count) if count else "",
+                **{key: round(scores[key], 4) for key in ("copied", "copied_floor", "close")},
+            }
+            print("\t".join(map(str, row.values())), flush=True)
+            append_row("copies", row)
+
+
+def join(first: Any, second: Any, count: int) -> Any:
+    """Return the first `count` rows of a result, then the rest of another one: tensors, or dataclasses of them."""
+    if isinstance(first, Tensor):
+        return torch.cat([first[:count], second[count:]])
+    names = [field.name for field in fields(first)]
+    return type(first)(**{name: join(getattr(first, name), getattr(second, name), count) for name in names})
+
+
+def ignore_features(found: Neighbours) -> Neighbours:
+    """Return neighbours whose distances in features are all equal, so that no search can use them."""
+    return replace(found, feature_held_out=found.feature_train)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure how many planted copies are found.")
     parser.add_argument("data", type=Path, help="data folder of a checkout in which `dvc repro reference` has run")
     parser.add_argument("name", help="name of the faces in the table")
-    parser.add_argument("--features", action="store_true", help="also search in features")
     args = parser.parse_args()
-    trial = Trial(args.data, args.name, args.features)
-    trial.measure("none", 0.0, trial.new, trial.new_features)
+    trial = Trial(args.data, args.name)
+    features = {"none": trial.extractor.compute_features(trial.new)}
+    new, control = trial.find(trial.new, features["none"]), trial.find_control()
+    trial.record("none", 0.0, new, control)
     sets = {name: change(trial.originals) for name, change in CHANGES.items()}
-    features = {}
     for name, copies in sets.items():
-        features[name] = trial.compute_features(copies)
+        features[name] = trial.extractor.compute_features(copies)
+        found = trial.find(copies, features[name])
         for share in SHARES if name == "exact" else SHARES[1::2]:
-            trial.measure(name, share, copies, features[name])
+            trial.record(name, share, join(found, new, round(share * N)), control)
     trial.add_twins()
-    trial.measure("none; held-out set with 2 % twins", 0.0, trial.new, trial.new_features)
+    control, twins = trial.find_control(), "held-out set with 2 % twins"
+    trial.record(f"none; {twins}", 0.0, trial.find(trial.new, features["none"]), control)
     for name in ("noise 5", "noise 15"):
-        trial.measure(f"{name}; held-out set with 2 % twins", 1.0, sets[name], features[name])
+        trial.record(f"{name}; {twins}", 1.0, trial.find(sets[name], features[name]), control)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def _describe_search(run: Run) -> str:
     searched = run.metrics["searched"]
     return (
         f"{format_count(run.metrics['n'], 'sample')} were compared with all {searched['train']:,} training faces in "
-        "pixels: as they are, mirrored, shifted by up to 2 pixels, and brighter or darker. In features they were "
+        "pixels: as they are, mirrored, shifted by 1 pixel, and brighter or darker. In features they were "
         f"compared with {searched['feature_train']:,} training faces. The same searches were made for "
         f"{format_count(run.metrics['n_reference'], 'held-out face')}, which are no copies; their share is the floor."
     )
