@@ -7,6 +7,7 @@ Aligned images are compared after smoothing by a mean of 3 x 3 pixels. This hard
 faces, but noise and the artefacts of JPEG nearly vanish.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +20,7 @@ MAX_SHIFT = 2  # pixels, in each direction
 MAX_OFFSET = 16.0  # grey levels by which a channel may be brighter or darker
 CANDIDATES = 8  # faces that are aligned with each image
 CHUNK = 4096  # faces whose descriptors are compared at once
-ROWS = 128  # images aligned at once
+ROWS, PIXELS = 128, 2**19  # images aligned at once, and the pixels that these have at most
 DESCRIPTOR_SIDE = 16
 
 
@@ -75,8 +76,7 @@ def align(images: Tensor, faces: Tensor, candidates: Tensor, device: torch.devic
     limit = _limit_shift(images.shape[-1])
     line = torch.arange(-limit, limit + 1)
     chosen, places = [], []
-    for start in range(0, len(images), ROWS):
-        rows = slice(start, start + ROWS)
+    for rows in _iterate_rows(images):
         distances = _compare_shifts(
             images[rows].to(device), _get_faces(faces, candidates[rows].flatten()).to(device), candidates.shape[1]
         )
@@ -89,10 +89,19 @@ def align(images: Tensor, faces: Tensor, candidates: Tensor, device: torch.devic
     return candidate % len(faces), Alignment(candidate >= len(faces), right, down, distance, difference)
 
 
+def _iterate_rows(images: Tensor) -> Iterator[slice]:
+    """Return slices of the images that fit into memory as float32 together with their candidates."""
+    count = max(1, min(ROWS, PIXELS // images.shape[-1] ** 2))
+    return (slice(start, start + count) for start in range(0, len(images), count))
+
+
 def _describe(images: Tensor, device: torch.device) -> Tensor:
     """Return the images, smoothed and reduced to at most 16 x 16 pixels, without their mean colour: float32."""
-    small = functional.adaptive_avg_pool2d(images.to(device, torch.float32), min(DESCRIPTOR_SIDE, images.shape[-1]))
-    smooth = _smooth(small)
+    side = min(DESCRIPTOR_SIDE, images.shape[-1])
+    small = [
+        functional.adaptive_avg_pool2d(images[rows].to(device, torch.float32), side) for rows in _iterate_rows(images)
+    ]
+    smooth = _smooth(torch.cat(small))
     return smooth - smooth.mean((2, 3), keepdim=True)
 
 
@@ -148,8 +157,7 @@ def _measure(images: Tensor, faces: Tensor, candidates: Tensor, right: Tensor, d
     inner = torch.arange(edge, side - edge)
     rows, columns = (inner - down[:, None])[:, :, None], (inner - right[:, None])[:, None, :]
     distances, differences = [], []
-    for start in range(0, len(images), ROWS):
-        part = slice(start, start + ROWS)
+    for part in _iterate_rows(images):
         own, chosen = images[part].double(), _get_faces(faces, candidates[part]).double()
         numbers = torch.arange(len(own))[:, None, None]
         window = _smooth(chosen).permute(0, 2, 3, 1)[numbers, rows[part], columns[part]].permute(0, 3, 1, 2)
