@@ -37,9 +37,10 @@ def find_stale_stages(clone: Clone) -> list[str]:
 
 
 def choose_file(dep: str) -> str:
-    """Return a declared file, or a file of a declared folder that no stage declares alone."""
+    """Return a declared file, or a file of a declared folder that no stage declares alone or with a deeper folder."""
     files = [path.relative_to(ROOT).as_posix() for path in list_code(ROOT, dep)]
-    return next(path for path in files if path == dep or path not in CODE_DEPS)
+    deeper = tuple(other for other in CODE_DEPS if other.startswith(f"{dep}/"))
+    return next(path for path in files if not is_declared(path, deeper))
 
 
 @pytest.mark.long

@@ -50,7 +50,7 @@ def test_add_a_parameter(clone: Clone) -> None:
     edited = apply_recipe(clone, "Add a parameter")
     check_style(clone, edited)
     clone.run_deps()
-    assert list_changes(clone) == edited | {"params.yaml", "dvc.yaml", *REFERENCE}
+    assert list_changes(clone) == edited | {"params.yaml", "dvc.yaml", "src/omokage/report/defaults.json", *REFERENCE}
     assert (
         (clone.root / "params.yaml").read_text().endswith("\nreport_subtitle: first draft  # subtitle of the report\n")
     )

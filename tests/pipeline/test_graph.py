@@ -174,7 +174,7 @@ def test_every_figure_is_stamped_with_what_made_it_and_no_path_of_this_machine(f
         stamp = json.dumps(read_stamp(figure))
         assert str(finished_clone.root) not in stamp
         assert '"folder": "pictures"' not in stamp
-        assert ('"lr"' in stamp) == (figure.stem not in {"schedule", "noising", "contact", "data_card"})
+        assert ('"lr"' in stamp) == (figure.stem not in {"schedule", "noising", "contact", "data_card", "architecture"})
     assert '"lr"' in json.dumps(read_stamp(finished_clone.root / "results" / "report.html"))
 
 

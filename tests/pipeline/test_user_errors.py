@@ -21,7 +21,11 @@ ERRORS: dict[str, tuple[dict[str, Any], str, str]] = {
         r"has names that are not UTF-8 (2, the first is \x83\\x83t\x83g), at which DVC stops: pack the folder",
     ),
     "zip without images": ({"source": "folder", "folder": "../empty.zip"}, "download", "holds no image"),
-    "fewer faces than a batch": ({"batch_size": 64}, "train", "batch_size = 64, but the training set has only"),
+    "fewer faces than a batch": (
+        {"batch_size": 64, "ema_half_life": 1.0},
+        "train",
+        "batch_size = 64, but the training set has only",
+    ),
     "invalid weights": ({"extractor": "inception"}, "extractor_weights", "inception-2015-12-05.pt is not TorchScript"),
     "empty held-out set": ({"held_out": 0.0001}, "faces", "expected at least 2 of each"),
     "unknown style": ({"avatar_styles": ["nobody"]}, "params", "nobody"),

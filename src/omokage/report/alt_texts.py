@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from omokage.report.captions import CAPTIONS
 from omokage.report.run import Run
 from omokage.report.training_loss import describe_gap
 from omokage.report.wording import format_count, format_number, format_signed, join_words
@@ -44,8 +45,8 @@ class Evidence:
 
 
 def describe_figure(name: str, evidence: Evidence) -> str:
-    """Return the alternative text of the figure `name`, a key of CAPTIONS."""
-    return ALT_TEXTS[name](evidence)
+    """Return the alternative text of the figure `name`, a key of CAPTIONS: its caption if ALT_TEXTS has none."""
+    return ALT_TEXTS[name](evidence) if name in ALT_TEXTS else CAPTIONS[name].text
 
 
 def _describe_samples(evidence: Evidence) -> str:
@@ -211,7 +212,7 @@ def _describe_architecture(evidence: Evidence) -> str:
     )
 
 
-# By the names of CAPTIONS. A test requires an entry for each of them.
+# By the names of CAPTIONS. A test requires an entry for each figure of the project.
 ALT_TEXTS: dict[str, Callable[[Evidence], str]] = {
     "samples": _describe_samples,
     "architecture": _describe_architecture,

@@ -9,8 +9,8 @@ from pathlib import Path
 from PIL import Image
 
 # An SVG is sharp at any size, so it may have this many bytes more than the PNG or WebP.
-MAX_EXTRA_SVG_BYTES = 30_000
-WEBP_QUALITY = 82
+MAX_EXTRA_SVG_BYTES = 20_000
+WEBP_QUALITY = 75
 
 
 @dataclass(frozen=True)

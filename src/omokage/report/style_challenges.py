@@ -1,0 +1,73 @@
+"""Describe problems of style: drifted colours, and too little or too much sharpness, contrast or saturation."""
+
+from collections.abc import Callable
+from functools import partial
+
+from omokage.report.run import Run
+from omokage.report.verdict import Problem
+from omokage.report.wording import format_number, format_percent, format_signed, join_words
+
+COLOURS = ("red", "green", "blue")
+
+
+def _describe_colour_drift(run: Run) -> Problem:
+    shifts, floors = ([run.metrics[key][colour] for colour in COLOURS] for key in ("style", "style_floor"))
+    channels = [f"{format_signed(shift)} in {colour}" for shift, colour in zip(shifts, COLOURS, strict=True)]
+    largest = format_number(round(max(map(abs, floors)), 1))
+    evidence = (
+        f"The mean colours of the samples differ from those of held-out faces by {join_words(channels)}, of 255. "
+        f"Those of training faces differ by {largest} at most."
+    )
+    if run.guidance_scale > 1:
+        return Problem(
+            evidence,
+            f"autoguidance at scale {format_number(run.guidance_scale)}. At high noise, where the overall colour is "
+            "decided, guidance enlarges small errors of the colour.",
+            "lower guidance_scale; 1 disables guidance. The distance may rise, so compare both.",
+            ("guidance_scale",),
+            "samples",
+        )
+    return Problem(
+        evidence,
+        "too little training at high noise, where the overall colour is decided.",
+        "raise steps, or lower log_snr_shift, which trains more at high noise.",
+        ("steps", "log_snr_shift"),
+        "samples",
+    )
+
+
+def _describe_style(name: str, run: Run) -> Problem:
+    ratio, floor = (format_percent(run.metrics[key][name.split()[1]]) for key in ("style", "style_floor"))
+    evidence = f"The samples have {ratio} of the {name.split()[1]} of held-out faces; training faces have {floor}."
+    is_guided = run.guidance_scale > 1
+    parameters: tuple[str, ...]
+    if name == "low sharpness":
+        cause = "fine detail is missing. The network is undertrained at low noise, or the sampler takes too few steps."
+        remedy, parameters = "raise steps or sample_steps.", ("steps", "sample_steps")
+    elif name == "high sharpness":
+        cause = "grain. The sampler leaves noise, since it takes too few steps or the network is undertrained."
+        remedy, parameters = "raise sample_steps or steps.", ("sample_steps", "steps")
+    elif name.startswith("high") and is_guided:
+        cause = (
+            f"autoguidance at scale {format_number(run.guidance_scale)}, which exaggerates what the network learned."
+        )
+        remedy, parameters = "lower guidance_scale.", ("guidance_scale",)
+    elif name.startswith("high"):
+        cause = "errors of the sampler, which add up over too few steps, or too little training."
+        remedy, parameters = "raise sample_steps or steps.", ("sample_steps", "steps")
+    else:
+        cause = "too little training. An undertrained network predicts averages of many faces."
+        remedy, parameters = "raise steps.", ("steps",)
+        if not is_guided:
+            remedy, parameters = "raise steps, or guidance_scale above 1.", ("steps", "guidance_scale")
+    return Problem(evidence, cause, remedy, parameters, "samples")
+
+
+STYLE_PROBLEMS: dict[str, Callable[[Run], Problem]] = {
+    "colour drift": _describe_colour_drift,
+    **{
+        f"{degree} {measure}": partial(_describe_style, f"{degree} {measure}")
+        for degree in ("low", "high")
+        for measure in ("sharpness", "contrast", "saturation")
+    },
+}
