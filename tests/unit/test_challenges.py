@@ -10,8 +10,9 @@ from support.report_fixtures import GOOD_RUN, IDENTICAL_STYLE, NO_COPIES, with_m
 from omokage.params.schema import Params
 from omokage.report.assessment import judge_run
 from omokage.report.captions import CAPTIONS
-from omokage.report.challenges import CATALOGUE, STYLE_PROBLEMS, describe_problem
+from omokage.report.challenges import CATALOGUE, describe_problem
 from omokage.report.run import LossRow, NoiseLevel, Run
+from omokage.report.style_challenges import STYLE_PROBLEMS
 
 FACES = GOOD_RUN.faces
 

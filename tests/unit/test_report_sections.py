@@ -24,9 +24,10 @@ from omokage.report.run import TRIALS, Duration
 from omokage.report.run_section import describe_run, tabulate_stages
 from omokage.report.sections import describe_forward_process
 from omokage.report.settings import merge_params
-from omokage.report.study_section import describe_study, group_trials, tabulate_trials
+from omokage.report.study_section import describe_study, tabulate_trials
 from omokage.report.tables import Table
 from omokage.report.training_settings import describe_evaluations, tabulate_sampling, tabulate_training
+from omokage.report.trials import group_trials
 from omokage.sampling.samplers import count_timesteps
 
 DEFAULTS = {key: description.default for key, description in DESCRIPTIONS.items()}

@@ -5,7 +5,6 @@ table, and the first says what the runs were.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 from statistics import fmean
 from typing import Any
@@ -14,42 +13,14 @@ from omokage.report.content import Block, Code, Paragraph
 from omokage.report.run import Run
 from omokage.report.settings import merge_params
 from omokage.report.tables import Cell, Table
+from omokage.report.trials import PARAMETERS, Trial, group_trials
 from omokage.report.wording import format_count, format_number, join_words
 from omokage.stamps.records import Record
 
 HEADING = "Hyperparameter study"
-PARAMETERS = ("schedule", "prediction", "lr")
 NAMES = {"schedule": "schedule", "prediction": "prediction", "lr": "learning rate"}
 PREDICTIONS = {"v": "the velocity v", "eps": "the noise eps", "x0": "the clean image x0"}
 BATCH_SIZE = 32  # of every training of the study
-
-
-@dataclass(frozen=True)
-class Trial:
-    """The runs with one combination of parameters, one run for each seed.
-
-    `scores` are the means over the runs. `low` and `high` enclose the 95 % intervals of the distance of all runs, and
-    `spread` is the difference between their largest and smallest distance, 0 for one run.
-    """
-
-    parameters: Mapping[str, str]
-    seeds: int
-    scores: Mapping[str, float]
-    low: float
-    high: float
-    spread: float
-
-    @property
-    def distance(self) -> float:
-        """The mean distance."""
-        return self.scores["distance"]
-
-    @property
-    def label(self) -> str:
-        """The parameters in words."""
-        return ", ".join(
-            [self.parameters["schedule"], self.parameters["prediction"], f"learning rate {self.parameters['lr']}"]
-        )
 
 
 def describe_study(run: Run, records: Sequence[Record]) -> tuple[str, list[Block]]:
@@ -68,29 +39,6 @@ def describe_study(run: Run, records: Sequence[Record]) -> tuple[str, list[Block
     ]
 
 
-def group_trials(rows: Sequence[Mapping[str, str]]) -> list[Trial]:
-    """Return the trials in the rows of the table, the one with the lowest distance first."""
-    groups: dict[tuple[str, str, str], list[Mapping[str, str]]] = {}
-    for row in rows:
-        values = row["schedule"], row["prediction"], f"{float(row['lr']):g}"
-        groups.setdefault(values, []).append(row)
-    trials = []
-    for values, runs in groups.items():
-        names = ("distance", "distance_floor", "kid", "precision", "recall", "train.seconds")
-        distances = [float(row["distance"]) for row in runs]
-        trials.append(
-            Trial(
-                dict(zip(PARAMETERS, values, strict=True)),
-                len(runs),
-                {name: fmean(float(row[name]) for row in runs) for name in names},
-                min(float(row["distance_low"]) for row in runs),
-                max(float(row["distance_high"]) for row in runs),
-                max(distances) - min(distances),
-            )
-        )
-    return sorted(trials, key=lambda trial: trial.distance)
-
-
 def tabulate_trials(trials: Sequence[Trial]) -> Table:
     """Return a table of the trials; the first, which is the best, is marked."""
     rows = []
@@ -105,12 +53,12 @@ def tabulate_trials(trials: Sequence[Trial]) -> Table:
                 Cell(trial.parameters["lr"], float(trial.parameters["lr"])),
                 Cell(distance, trial.distance),
                 Cell(interval, trial.low),
-                *(Cell(f"{trial.scores[name]:.3f}", trial.scores[name]) for name in ("kid", "precision", "recall")),
+                *(Cell(f"{trial.scores[name]:.3f}", trial.scores[name]) for name in ("precision", "recall")),
                 Cell(format_number(trial.scores["train.seconds"]), trial.scores["train.seconds"]),
                 *([Cell(str(trial.seeds), trial.seeds)] if has_seeds else []),
             ]
         )
-    columns = [*NAMES.values(), "distance", "95\u00a0% interval", "KID", "precision", "recall", "training (s)"]
+    columns = [*NAMES.values(), "distance", "95\u00a0% interval", "precision", "recall", "training (s)"]
     return Table("Study, lowest distance first", [*columns, *(["runs"] if has_seeds else [])], rows)
 
 
