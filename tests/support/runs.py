@@ -15,12 +15,12 @@ from support.clone import ROOT, Clone
 STAGES = read_stages(ROOT)
 # Without the record of the report, which has the sha256 of the report.
 OUTPUTS = sorted({out for stage in STAGES.values() for out in stage.outs} - {STAGES["report"].record})
-# The report gives the times of the run: in a sentence, in a table, and as durations and speeds.
+# The report gives the times of the run: in two sentences and a section.
 TIMES = re.compile(
     rb"(<p>)?The training took [\d. minsh]+ on [^.]+\."
     rb"( All stages before this report took [\d. minsh]+ together\.)?(</p>)?\s*"
-    rb"|Time and device of each stage before this report(</caption>.*?</table>|\*\*.*?\n\n(?=\w))"
-    rb"|\d[\d.,]*( h \d+ min| min \d+ s| s)\b|\d[\d.,]* images per second",
+    rb"|( in )?\d[\d.,]*( h \d+ min| min \d+ s| s)\b"
+    rb"|<h2 id=\"hardware-and-time\".*?(?=<h2 id=\"parameters\")|\n## Hardware and time.*?(?=\n## Parameters)",
     re.DOTALL,
 )
 
