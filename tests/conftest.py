@@ -1,8 +1,9 @@
 """Fixtures that all tests share: clones of the checkout in which the pipeline has run with tiny parameters."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from support import preloaded
@@ -10,6 +11,9 @@ from support.clone import Clone, create_once, make_interruptible, parse_stages_r
 from support.runs import STAGES
 
 from omokage.pipeline.reruns import find_reruns
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 # Four tests run at once on two cores, since some of them wait for a disk, a queue or SLURM. With more threads than
 # cores, the threads of a convolution spin while they wait for each other, and a step takes ten times as long.
@@ -114,3 +118,13 @@ def uninterrupted_training(
         bypass_snakemake(make_interruptible(finished_clone.copy(folder))).repro("train")
 
     return Clone(create_once(tmp_path_factory, "uninterrupted training", create))
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator["Chrome"]:
+    """A headless Chromium for the tests of one module."""
+    from support.browser import start_browser  # here, since most tests need no Selenium
+
+    browser = start_browser()
+    yield browser
+    browser.quit()

@@ -26,13 +26,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pages(tmp_path_factory.mktemp("pages"))
 
 
-@pytest.fixture(scope="module")
-def session() -> Iterator[Chrome]:
-    browser = start_browser()
-    yield browser
-    browser.quit()
-
-
 @pytest.fixture
 def gallery(session: Chrome, folder: Path) -> Iterator[Chrome]:
     """Load the gallery; after the test, check that the console has no message, such as one about the policy."""

@@ -3,7 +3,6 @@
 Needs chromium and chromium-driver, which .ci/run installs where it can.
 """
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from support.browser import print_pages, remove_spaces, run_axe, set_window, start_browser, wait_until
+from support.browser import print_pages, remove_spaces, run_axe, set_window, wait_until
 from support.html_parsers import VisibleTexts
 from support.report_fixtures import GOOD_RUN, write_report_inputs
 
@@ -33,13 +32,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     job = write_report_inputs(tmp_path_factory.mktemp("page"), "A title", replace(GOOD_RUN, progress=rows))
     report.run(job)
     return job.output("results/report.html")
-
-
-@pytest.fixture(scope="module")
-def session() -> Iterator[Chrome]:
-    browser = start_browser()
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture

@@ -43,13 +43,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return job.output("results/report.html")
 
 
-@pytest.fixture(scope="module")
-def session() -> Iterator[Chrome]:
-    browser = start_browser()
-    yield browser
-    browser.quit()
-
-
 @pytest.fixture
 def browser(session: Chrome, page: Path) -> Iterator[Chrome]:
     """Load the page; after the test, check that the console is empty and that nothing else was requested."""
