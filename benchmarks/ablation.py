@@ -44,7 +44,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         result = train(faces, spec, config, compute, Path(work), lambda row: None)
     seconds = stopwatch.seconds()
-    denoiser = make_trained_denoiser(result.network, spec, result.snapshots, p.guidance_scale, p.guidance_snapshot)
+    guidance = (p.guidance_scale, p.guidance_snapshot, p.guidance_min_log_snr)
+    denoiser = make_trained_denoiser(result.network, spec, result.snapshots, *guidance)
     errors = measure_loss_by_noise_level(
         result.network, spec, held_out[:128], ComputeConfig(device, torch.float32), 8, 0
     )

@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import math
 import os
 import platform
 import subprocess
@@ -104,22 +105,32 @@ def score_samples(samples: Tensor, data: Path) -> dict[str, float | int]:
     }
 
 
-def load_denoiser(network: UNet, spec: ModelSpec, snapshots: Path, scale: float, fraction: float) -> Denoiser:
-    """Return the network's denoiser, guided (if `scale` is not 1) by the snapshot nearest to `fraction` of training."""
+def load_denoiser(
+    network: UNet, spec: ModelSpec, snapshots: Path, scale: float, fraction: float, min_log_snr: float = -math.inf
+) -> Denoiser:
+    """Return the network's denoiser, guided (if `scale` is not 1) by the snapshot nearest to `fraction` of training.
+
+    Guidance applies at a log-SNR of at least `min_log_snr`.
+    """
     if scale == 1:
         return make_denoiser(network, spec, DEVICE)
     guiding_weights = posthoc_ema.load_nearest_snapshot(snapshots, fraction)
-    return make_guided_denoiser(network, guiding_weights, scale, spec, DEVICE)
+    return make_guided_denoiser(network, guiding_weights, scale, min_log_snr, spec, DEVICE)
 
 
 def make_trained_denoiser(
-    network: UNet, spec: ModelSpec, snapshots: Sequence[posthoc_ema.Snapshot], scale: float, fraction: float
+    network: UNet,
+    spec: ModelSpec,
+    snapshots: Sequence[posthoc_ema.Snapshot],
+    scale: float,
+    fraction: float,
+    min_log_snr: float = -math.inf,
 ) -> Denoiser:
     """Return what `load_denoiser` does for snapshots that are in memory, not in a file."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "snapshots.safetensors"
         posthoc_ema.save_snapshots(path, snapshots)
-        return load_denoiser(network, spec, path, scale, fraction)
+        return load_denoiser(network, spec, path, scale, fraction, min_log_snr)
 
 
 @torch.inference_mode()

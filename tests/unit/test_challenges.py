@@ -108,7 +108,10 @@ def test_colour_drift_is_blamed_on_guidance_only_if_there_was_guidance() -> None
     guided = describe_problem("colour drift", replace(drifted, guidance_scale=3.0))
     unguided = describe_problem("colour drift", drifted)
     assert guided.evidence == unguided.evidence
-    assert guided.parameters == ("guidance_scale",) and "autoguidance at scale 3." in guided.cause
+    assert guided.parameters == ("guidance_min_log_snr", "guidance_scale")
+    assert "autoguidance at scale 3." in guided.cause
+    low_noise = replace(drifted, guidance_scale=3.0, guidance_min_log_snr=-3.0)
+    assert describe_problem("colour drift", low_noise) == unguided
     assert unguided.parameters == ("steps", "log_snr_shift") and "too little training at high noise" in unguided.cause
     assert "little training" not in " ".join(judge_run(drifted)["Style"].paragraphs)
 

@@ -113,7 +113,8 @@ def test_the_reasons_are_true_for_the_values_of_the_run() -> None:
     assert rate == ["0.006, constant", ""]
     alone, guided = (read_rows(tabulate_sampling({**DEFAULTS, "guidance_scale": scale})) for scale in (1.0, 2.5))
     assert alone["autoguidance"][0] == "none" and "guiding" not in alone["network evaluations (NFE)"][0]
-    assert guided["autoguidance"][0] == "scale 2.5" and "guiding" in guided["network evaluations (NFE)"][0]
+    assert guided["autoguidance"][0] == "scale 2.5, at a log-SNR of at least -3"
+    assert "guiding" in guided["network evaluations (NFE)"][0]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,8 @@ def test_the_reasons_are_true_for_the_values_of_the_run() -> None:
             "ddpm",
             2.0,
             20,
-            "20 steps, each with one evaluation of the network and one of the guiding model: 40 in all",
+            "20 steps, each with one evaluation of the network and, where the autoguidance applies, one of the guiding "
+            "model: at most 40 in all",
         ),
         (
             "heun",

@@ -196,6 +196,24 @@ def test_autoguidance_removes_errors_that_are_larger_in_the_guiding_network() ->
     assert means[2.0] == pytest.approx(true, abs=1e-9)
 
 
+@pytest.mark.parametrize("min_log_snr", [-100.0, -3.0, 0.0])
+def test_autoguidance_applies_only_at_noise_levels_with_the_minimum_log_snr(min_log_snr: float) -> None:
+    evaluated: list[int] = []
+    plain = make_unclipped_denoiser(fixed_network, "v", COSINE)
+
+    def guide(t: int, x: Tensor, angle: Tensor) -> Tensor:
+        evaluated.append(t)
+        return torch.zeros_like(x)
+
+    x, differs = torch.randn(2, 3, 4, 4, generator=make_generator(0, "test")), []
+    for t in range(0, 1000, 9):
+        guided = apply_autoguidance(plain, replace(plain, network=partial(guide, t)), 2.0, min_log_snr)
+        if not torch.equal(guided.predict_x0(x, t), plain.predict_x0(x, t)):
+            differs.append(t)
+    expected = [t for t in range(0, 1000, 9) if COSINE.log_snr[t] >= min_log_snr]
+    assert evaluated == differs == expected and expected
+
+
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_a_sampler_evaluates_the_network_the_requested_number_of_times(name: str) -> None:
     calls: list[int] = []

@@ -72,6 +72,7 @@ OTHER_NAMES: dict[str, OtherNames] = {
     "guidance_snapshot": OtherNames(
         edm2="gnet (the guiding network itself)", papers="D_0 (Karras et al. 2024, autoguidance)"
     ),
+    "guidance_min_log_snr": OtherNames(papers="sigma_hi (Kynkäänniemi et al. 2024), as a log-SNR"),
     "sampler": OtherNames(
         "DDPMScheduler, DDIMScheduler, DPMSolverMultistepScheduler, HeunDiscreteScheduler",
         "sampler_fn (edm_sampler is Heun's method)",

@@ -149,6 +149,11 @@ DESCRIPTIONS: dict[str, Description] = {
     "guidance_snapshot": Description(
         0.5, "fraction of training after which the guiding model was saved; the nearest of six snapshots is used"
     ),
+    "guidance_min_log_snr": Description(
+        -3.0,
+        "autoguidance applies only at noise levels with at least this log-SNR, because at higher noise it shifts "
+        "colours; -100: at all levels",
+    ),
     "sampler": Description(
         "ddpm", "ddpm (posterior variance), ddpm-large (variance beta), ddim, dpm-solver++ (2M) or heun"
     ),

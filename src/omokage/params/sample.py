@@ -24,6 +24,7 @@ class Params(Parameters):
     ema_sigma_rel: float = Field(ge=0.01, le=0.25)
     guidance_scale: float = Field(ge=1, le=10)
     guidance_snapshot: float = Field(gt=0, lt=1)
+    guidance_min_log_snr: float = Field(ge=-100, le=100)
     sampler: Sampler
     timestep_spacing: Literal["early", "trailing", "leading", "log-snr"]
     sample_steps: int = Field(ge=1, le=10_000)

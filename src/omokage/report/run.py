@@ -1,6 +1,7 @@
 """Read the tables and scores of the run that the report assesses."""
 
 import csv
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +73,7 @@ class Run:
     duration: Duration
     trials: list[dict[str, str]] = field(default_factory=list)
     guidance_scale: float = 1.0
+    guidance_min_log_snr: float = -math.inf
 
     @classmethod
     def load(cls, locate: Callable[[str], Path], records: Sequence[Record], duration: Duration) -> "Run":
@@ -92,6 +94,7 @@ class Run:
             duration=duration,
             trials=_read_csv(locate(TRIALS)),
             guidance_scale=sample["guidance_scale"],
+            guidance_min_log_snr=sample["guidance_min_log_snr"],
         )
 
 

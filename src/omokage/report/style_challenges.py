@@ -8,6 +8,8 @@ from omokage.report.verdict import Problem
 from omokage.report.wording import format_number, format_percent, format_signed, join_words
 
 COLOURS = ("red", "green", "blue")
+# Log-SNR below which guidance shifts colours: guided only above it, samples had the colours of unguided ones.
+HIGH_NOISE = -3.0
 
 
 def _describe_colour_drift(run: Run) -> Problem:
@@ -18,13 +20,13 @@ def _describe_colour_drift(run: Run) -> Problem:
         f"The mean colours of the samples differ from those of held-out faces by {join_words(channels)}, of 255. "
         f"Those of training faces differ by {largest} at most."
     )
-    if run.guidance_scale > 1:
+    if run.guidance_scale > 1 and run.guidance_min_log_snr < HIGH_NOISE:
         return Problem(
             evidence,
             f"autoguidance at scale {format_number(run.guidance_scale)}. At high noise, where the overall colour is "
             "decided, guidance enlarges small errors of the colour.",
-            "lower guidance_scale; 1 disables guidance. The distance may rise, so compare both.",
-            ("guidance_scale",),
+            "raise guidance_min_log_snr, so that guidance spares the high noise, or lower guidance_scale.",
+            ("guidance_min_log_snr", "guidance_scale"),
             "samples",
         )
     return Problem(

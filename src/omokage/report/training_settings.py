@@ -62,7 +62,8 @@ def describe_evaluations(params: Mapping[str, Any]) -> str:
         text += f", each with {number} of the network"
         return text if per_step == 1 else f"{text}: {evaluations:,} in all"
     guiding = "one" if per_step == 1 else "as many"
-    return f"{text}, each with {number} of the network and {guiding} of the guiding model: {2 * evaluations:,} in all"
+    text += f", each with {number} of the network and, where the autoguidance applies, {guiding} of the guiding model"
+    return f"{text}: at most {2 * evaluations:,} in all"
 
 
 def _list_training(params: Mapping[str, Any], facts: Mapping[str, Any], faces: int) -> Iterator[Row]:
@@ -124,7 +125,8 @@ def _list_sampling(params: Mapping[str, Any]) -> Iterator[Row]:
     if is_guided:
         snapshot = f"the snapshot nearest to {format_percent(params['guidance_snapshot'])} of the training"
         reason = f"moves away from the errors of {snapshot}, the guiding model (Karras et al. 2024)"
-        yield "autoguidance", f"scale {format_number(scale)}", f"{reason}; too much exaggerates colours"
+        level = f"scale {format_number(scale)}, at a log-SNR of at least {params['guidance_min_log_snr']:g}"
+        yield "autoguidance", level, f"{reason}; too much, or at higher noise, it shifts colours"
     else:
         yield "autoguidance", "none", "it would double the time of a step"
     if params["ema_kind"] == "posthoc":

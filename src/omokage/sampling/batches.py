@@ -136,7 +136,8 @@ class BatchSampler:
         if self.p.guidance_scale == 1 or isinstance(config.weights, int):
             return make_denoiser(network, self.spec, self.device, compiled)
         guiding = self._load_snapshot(self.p.guidance_snapshot)
-        return make_guided_denoiser(network, guiding, self.p.guidance_scale, self.spec, self.device, compiled)
+        scale, min_log_snr = self.p.guidance_scale, self.p.guidance_min_log_snr
+        return make_guided_denoiser(network, guiding, scale, min_log_snr, self.spec, self.device, compiled)
 
     def _load_snapshot(self, fraction: float) -> Mapping[str, Tensor]:
         return posthoc_ema.load_nearest_snapshot(self.snapshots, fraction)
