@@ -83,9 +83,8 @@ class OmokageModel(BenchmarkModel):
 
     def sample(self, count: int) -> Tensor:
         p, trainer = self.p, self.trainer
-        denoiser = make_trained_denoiser(
-            trainer.ema.model, self.spec, trainer.snapshots, p.guidance_scale, p.guidance_snapshot
-        )
+        guidance = (p.guidance_scale, p.guidance_snapshot, p.guidance_min_log_snr)
+        denoiser = make_trained_denoiser(trainer.ema.model, self.spec, trainer.snapshots, *guidance)
         # With autoguidance, half of the evaluations are those of the guiding model.
         evaluations = NFE if p.guidance_scale == 1 else NFE // 2
         return generate_samples(denoiser, self.spec, p.sampler, p.timestep_spacing, evaluations, count)

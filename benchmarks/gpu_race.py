@@ -74,7 +74,8 @@ def race(args: argparse.Namespace) -> None:
 
 def sample_trainer(trainer: Trainer, scale: float, p: Params, count: int) -> Tensor:
     """Return uint8 samples of a training's EMA weights, with this guidance scale."""
-    denoiser = make_trained_denoiser(trainer.ema.model, trainer.spec, trainer.snapshots, scale, p.guidance_snapshot)
+    guidance = (scale, p.guidance_snapshot, p.guidance_min_log_snr)
+    denoiser = make_trained_denoiser(trainer.ema.model, trainer.spec, trainer.snapshots, *guidance)
     return generate_samples(denoiser, trainer.spec, p.sampler, p.timestep_spacing, p.sample_steps, count)
 
 
