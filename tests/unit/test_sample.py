@@ -16,7 +16,7 @@ from omokage.base.job import Job
 from omokage.diffusion import model, posthoc_ema
 from omokage.diffusion.unet import UNet
 from omokage.params.sample import Params
-from omokage.sampling import batches
+from omokage.sampling import generator
 from omokage.sampling.sample_sets import load_sample_sets
 from omokage.stages import sample
 
@@ -68,7 +68,7 @@ def test_sets_from_snapshots_use_the_same_seeds_without_guidance(trained: Path, 
 def test_samples_in_channels_last_layout_differ_only_by_rounding(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (model, batches):
+    for module in (model, generator):
         monkeypatch.setattr(module, "choose_memory_format", lambda device: torch.channels_last)
     samples, expected = run_sample(trained, tmp_path / "channels last"), load_file(trained / "samples")["samples"]
     # The rounding differs in every layer and at every step.

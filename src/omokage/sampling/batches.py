@@ -4,7 +4,7 @@ The bytes of a sample do not depend on the number of samples or of jobs. Each jo
 run's work folder. The stage then collects all batches, and generates those that are missing.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,17 +14,17 @@ from torch import Tensor
 
 from omokage.base.files import write_atomically
 from omokage.base.job import Job
-from omokage.compute.device import choose_dtype, choose_memory_format, prepare_device
-from omokage.compute.micro_batch import explain_large_batch, limit_batch, read_micro_batch
-from omokage.compute.seeding import make_generator
+from omokage.compute.device import choose_dtype, prepare_device
+from omokage.compute.micro_batch import limit_batch, read_micro_batch
 from omokage.diffusion import posthoc_ema
 from omokage.diffusion.model import copy_with_weights, load_model
 from omokage.params.sample import Params, parse_study_entry
 from omokage.sampling.denoiser import Denoiser, make_denoiser
-from omokage.sampling.frames import choose_steps, join_steps, stack_frames
+from omokage.sampling.frames import choose_steps, stack_frames
+from omokage.sampling.generator import ImageGenerator
 from omokage.sampling.guidance import make_guided_denoiser
 from omokage.sampling.sample_sets import Label
-from omokage.sampling.samplers import SamplerStep, count_timesteps, get_sampler
+from omokage.sampling.samplers import count_timesteps, get_sampler
 from omokage.sampling.spacing import SPACINGS
 
 # Images per batch. A GPU takes as long for a few images as for many.
@@ -78,7 +78,7 @@ class BatchSampler:
     def __init__(self, job: Job[Params]) -> None:
         self.p = p = job.params
         self.device = prepare_device(job.threads)
-        self.batch_size = GPU_BATCH_SIZE if self.device.type == "cuda" else BATCH_SIZE
+        self.batch_size = choose_batch_size(self.device)
         self.network, self.spec = load_model(job.input("results/model.safetensors"), self.device)
         self.snapshots = job.input("results/snapshots.safetensors")
         self.snapshot_steps = posthoc_ema.list_snapshot_steps(self.snapshots)
@@ -146,62 +146,20 @@ class BatchSampler:
         config, denoiser = self.sets[name], self._get_denoiser(name)
         choose_timesteps = SPACINGS[self.p.timestep_spacing]
         timesteps = choose_timesteps(denoiser.schedule, count_timesteps(config.sampler, config.evaluations))
-        has_frames = (name, number) == ("samples", 0)
-        log_snr = denoiser.schedule.log_snr[timesteps].tolist()
-        chosen = choose_steps(log_snr, self.p.denoising_frames) if has_frames else []
+        sampler = get_sampler(config.sampler, self.p.eta)
+        generator = ImageGenerator(
+            denoiser, self.spec, self.device, sampler, timesteps, self.p.sample_seed, self.micro_batch
+        )
         first = number * self.batch_size
-        with explain_large_batch("sampling", self.micro_batch, self.spec.architecture.image_size):
-            parts = [
-                self._generate_steps(denoiser, config.sampler, timesteps, images, chosen)
-                for images in _split_range(range(first, first + self.batch_size), self.micro_batch)
-            ]
-        batch = {"samples": torch.cat([samples for samples, _ in parts])}
-        if has_frames:
-            shown = min(FRAME_IMAGES, config.count)
-            steps = [join_steps(part, shown) for part in zip(*(steps for _, steps in parts), strict=True)]
-            batch |= stack_frames(steps, [log_snr[i] for i in chosen], batch["samples"][:shown])
-        return batch
-
-    def _generate_steps(
-        self, denoiser: Denoiser, sampler: str, timesteps: Sequence[int], images: range, chosen: Collection[int]
-    ) -> tuple[Tensor, list[SamplerStep]]:
-        """Return samples, uint8 [n, 3, h, w], and some steps: those with the numbers `chosen`, of FRAME_IMAGES samples.
-
-        The x_t and x0 of the steps are uint8, too. They are converted step by step, because all of them in float take
-        too much memory.
-        """
-        steps, x0 = [], torch.empty(0)
-        for number, step in enumerate(self._denoise(denoiser, sampler, timesteps, images)):
-            x0 = step.x0
-            if number in chosen:
-                x_t, predicted = (self._to_images(x[:FRAME_IMAGES]) for x in (step.x_t, step.x0))
-                steps.append(SamplerStep(step.t, x_t, predicted))
-        return self._to_images(x0), steps
-
-    def _to_images(self, x: Tensor) -> Tensor:
-        return self.spec.to_images(x).cpu()
-
-    @torch.inference_mode()
-    def _denoise(
-        self, denoiser: Denoiser, sampler: str, timesteps: Sequence[int], images: range
-    ) -> Iterator[SamplerStep]:
-        """Yield the sampler's steps for the images with the numbers `images`.
-
-        The noise of image i depends only on (sample_seed, i, step).
-        """
-        layout, size = choose_memory_format(self.device), self.spec.architecture.image_size
-
-        def noise(step: int) -> Tensor:
-            # The word "picture" is part of the seed: changing it would change every sample.
-            noises = [
-                torch.randn(3, size, size, generator=make_generator(self.p.sample_seed, f"picture {i}", step))
-                for i in images
-            ]
-            return torch.stack(noises).to(self.device, memory_format=layout)
-
-        yield from get_sampler(sampler, self.p.eta)(denoiser, noise(0), timesteps, lambda i: noise(i + 1))
+        images = range(first, first + self.batch_size)
+        if (name, number) != ("samples", 0):
+            return {"samples": generator.generate(images)[0]}
+        log_snr = denoiser.schedule.log_snr[timesteps].tolist()
+        chosen, shown = choose_steps(log_snr, self.p.denoising_frames), min(FRAME_IMAGES, config.count)
+        samples, steps = generator.generate(images, chosen, shown)
+        return {"samples": samples} | stack_frames(steps, [log_snr[i] for i in chosen], samples[:shown])
 
 
-def _split_range(numbers: range, size: int) -> list[range]:
-    """Return parts of a range with at most `size` numbers each."""
-    return [numbers[start : start + size] for start in range(0, len(numbers), size)]
+def choose_batch_size(device: torch.device) -> int:
+    """Return the number of images that are generated together on a device."""
+    return GPU_BATCH_SIZE if device.type == "cuda" else BATCH_SIZE
