@@ -1,6 +1,11 @@
-"""The shape of the source tree: short modules in folders, none outside, and only docstrings in __init__.py files."""
+"""The shape of the source tree: short modules in folders, none outside, and only docstrings in __init__.py files.
+
+The exception is the package's own __init__.py, which gives access to the library and imports nothing by itself.
+"""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,11 +30,27 @@ def test_no_module_lies_outside_a_folder() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [path for path in MODULES if path.name == "__init__.py"], ids=lambda path: path.parent.name
+    "path",
+    [path for path in MODULES if path.name == "__init__.py" and path.parent != PACKAGE],
+    ids=lambda path: path.parent.name,
 )
 def test_packages_init_files_hold_only_a_docstring(path: Path) -> None:
     (statement,) = ast.parse(path.read_text(encoding="utf-8")).body
     assert isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def test_importing_the_package_loads_none_of_its_modules_before_a_name_is_used() -> None:
+    code = (
+        "import sys; before = {*sys.modules}; import omokage\n"
+        "new = {name.partition('.')[0] for name in {*sys.modules} - before}\n"
+        "print(sorted(new - {*sys.stdlib_module_names}), [name for name in sys.modules if name[:8] == 'omokage.'])\n"
+        "assert {*omokage.__all__} <= {*dir(omokage)}\n"
+        "omokage.missing"
+    )
+    environment = {"PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "['omokage'] []\n"
+    assert done.stderr.endswith("AttributeError: module 'omokage' has no attribute 'missing'\n")
 
 
 def test_every_folder_of_modules_is_a_package() -> None:

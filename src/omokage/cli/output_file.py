@@ -41,9 +41,31 @@ def check_output(path: Path, suffix: str, inputs: Iterable[Path], force: bool) -
     _check_writable(path, target)
     _check_pipeline(path, target)
     _check_git(path, target)
-    if target.exists() and not force:
-        raise UserError(f"{path} exists: overwrite it with --force, or choose another path with --out")
+    if not force:
+        refuse_existing(path)
     return target
+
+
+def check_output_folder(path: Path, inputs: Iterable[Path]) -> Path:
+    """Return the folder that `path` refers to, with links resolved; raise UserError if the command must not fill it.
+
+    The folder may exist. `inputs` are the files that the command reads.
+    """
+    target = path.resolve()
+    if target.exists() and not target.is_dir():
+        raise UserError(f"{path} is a file: expected a folder")
+    if any(item.resolve().is_relative_to(target) for item in inputs):
+        raise UserError(f"{path} has an input of this command: choose another folder with --out")
+    _check_writable(path, target)
+    _check_pipeline(path, target)
+    _check_git(path, target)
+    return target
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise UserError if the file exists."""
+    if path.exists():
+        raise UserError(f"{path} exists: overwrite it with --force, or choose another path with --out")
 
 
 def _is_same(target: Path, item: Path) -> bool:

@@ -1,6 +1,6 @@
 """Edit uint8 images with a trained model: SDEdit variations, DDIM inversion round trips, and interpolation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -52,7 +52,7 @@ class ImageEditor:
 
         def vary_some(numbers: Tensor) -> Tensor:
             x0 = self._whiten(images[numbers])
-            noise = self._make_noise(seed, number, numbers.tolist(), x0)
+            noise = make_variation_noise(seed, number, numbers.tolist(), x0)
             edited = apply_sdedit(self.denoiser, x0, strength, timesteps, get_sampler(sampler, 0.0), noise)
             return self._to_images(edited)
 
@@ -121,18 +121,19 @@ class ImageEditor:
     def _to_images(self, x: Tensor) -> Tensor:
         return self.spec.to_images(x).cpu()
 
-    @staticmethod
-    def _make_noise(seed: int, variation: int, numbers: list[int], like: Tensor) -> Noise:
-        """Return the noise of a variation of the images with the given numbers, a function of the step."""
 
-        def noise(step: int) -> Tensor:
-            noises = [
-                torch.randn(image.shape, generator=make_generator(seed, f"variation {variation} of {i}", step))
-                for i, image in zip(numbers, like, strict=True)
-            ]
-            return torch.stack(noises).to(like)
+def make_variation_noise(seed: int, variation: int, numbers: Iterable[int], like: Tensor) -> Noise:
+    """Return the noise of a variation of the images `like` with the given numbers, a function of the step."""
+    names = [f"variation {variation} of {number}" for number in numbers]
 
-        return noise
+    def noise(step: int) -> Tensor:
+        noises = [
+            torch.randn(image.shape, generator=make_generator(seed, name, step))
+            for name, image in zip(names, like, strict=True)
+        ]
+        return torch.stack(noises).to(like)
+
+    return noise
 
 
 def _measure_errors(decoded: Tensor, images: Tensor) -> list[float]:

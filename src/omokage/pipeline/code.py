@@ -5,7 +5,7 @@ from pathlib import Path, PurePath
 
 from omokage.base.files import hash_file, hash_files
 
-# As in .dvcignore. A package's __init__.py holds only a docstring, so it cannot change a result.
+# As in .dvcignore. No stage uses what an __init__.py holds, so it cannot change a result.
 SUFFIXES = (".py", ".j2", ".css", ".js", ".json")
 EXEMPT = "__init__.py"
 

@@ -18,7 +18,7 @@ NUMERIC = ("numpy", "pillow", "scipy", "torch", "torchvision")
 def find_imports(root: Path, stage: str) -> tuple[list[str], list[str]]:
     """Return the project's files, relative to the checkout, and the external top-level modules that `stage` imports.
 
-    Indirect imports and imports inside functions count. Packages' __init__.py files do not, since they hold no code.
+    Indirect imports and imports inside functions count. An __init__.py does not: no stage uses what it holds.
     """
     files: set[str] = set()
     external: set[str] = set()
