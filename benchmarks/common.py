@@ -39,6 +39,7 @@ from omokage.sampling.spacing import SPACINGS
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 WORK = ROOT / ".dvc" / "tmp" / "benchmarks"
+DVC = [sys.executable, "-m", "dvc"]
 BATCH = 64  # samples generated at once
 TIMED_ROUNDS, STEPS_PER_ROUND = 5, 10
 DEVICE = device.choose_device()
@@ -60,21 +61,29 @@ def prepare_data(source: Path | None) -> Path:
 
     The avatars are prepared in this checkout, other images in a clone below its work folder, which is kept.
     """
-    checkout, dvc = ROOT, [sys.executable, "-m", "dvc"]
+    if source is None:
+        return _run_to_reference(ROOT)
+    return prepare_clone(source.stem, load_preset("folder-32"), source)
+
+
+def prepare_clone(name: str, p: Params, source: Path | None) -> Path:
+    """Run the pipeline up to `reference` in a clone below the work folder, which is kept, and return its data folder.
+
+    The parameters are `p`; a folder or zip `source` replaces their source of images.
+    """
+    checkout = WORK / name
+    if not checkout.exists():
+        subprocess.run(["git", "clone", "--quiet", ROOT, checkout], check=True)
+        subprocess.run([*DVC, "config", "--local", "remote.checkout.url", "."], cwd=checkout, check=True)
     if source is not None:
-        checkout = WORK / source.stem
-        if not checkout.exists():
-            subprocess.run(["git", "clone", "--quiet", ROOT, checkout], check=True)
-            subprocess.run([*dvc, "config", "--local", "remote.checkout.url", "."], cwd=checkout, check=True)
-        folder = os.path.relpath(source.resolve(), checkout)
-        params = load_preset("folder-32", {"folder": folder})
-        (checkout / "params.yaml").write_text(render_params(params.values()), encoding="utf-8")
-    subprocess.run(
-        [*dvc, "repro", "--quiet", "reference"],
-        cwd=checkout,
-        check=True,
-        env={**os.environ, "OMOKAGE_PYTHON": sys.executable},
-    )
+        p = p.model_copy(update={"source": "folder", "folder": os.path.relpath(source.resolve(), checkout)})
+    (checkout / "params.yaml").write_text(render_params(p.values()), encoding="utf-8")
+    return _run_to_reference(checkout)
+
+
+def _run_to_reference(checkout: Path) -> Path:
+    environment = {**os.environ, "OMOKAGE_PYTHON": sys.executable, "PYTHONPATH": str(checkout / "src")}
+    subprocess.run([*DVC, "repro", "--quiet", "reference"], cwd=checkout, check=True, env=environment)
     return checkout / "data"
 
 
