@@ -29,6 +29,8 @@ from omokage.training.setup import make_configs
 from omokage.training.trainer import Trainer
 
 PRESET = "pixiv-64"
+# The network without patches and the batches of earlier rows, which a peer of equal size is compared with.
+UNPATCHED = {"patch_size": 1, "attention_resolutions": [16], "batch_size": 256, "optimiser": "adamw"}
 IMAGE_SIZE = 64
 THREADS = 8
 # Dense bfloat16 operations per second, from the data sheets.
@@ -49,7 +51,7 @@ def compare(data: Path, runs: list[str]) -> None:
     from benchmark_models import DTYPE, OmokageModel
     from peer_libraries import MODELS
 
-    faces, p = shards.read_faces(data / "faces", "train"), load_preset(PRESET)
+    faces, p = shards.read_faces(data / "faces", "train"), load_preset(PRESET, UNPATCHED)
     peak = next((value for card, value in PEAK.items() if card in torch.cuda.get_device_name()), float("nan"))
     attainable = measure_matrix_product()
     for library, mode in (run.split(":") for run in runs):
@@ -120,7 +122,7 @@ def measure_evaluations(
 
 def profile(data: Path, changes: dict[str, Any]) -> None:
     """Print the time of a training step, and the operations that three steps spend it on."""
-    trainer = create_trainer(load_preset(PRESET, changes), shards.read_faces(data / "faces", "train"))
+    trainer = create_trainer(load_preset(PRESET, UNPATCHED | changes), shards.read_faces(data / "faces", "train"))
     seconds = time_step(trainer.advance, warmup=10)
     with torch.profiler.profile() as profiler:
         time_call(partial(advance_to, trainer, trainer.step + 3))

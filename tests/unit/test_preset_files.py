@@ -19,6 +19,7 @@ from omokage.config.yaml_file import load_yaml
 PRESETS = read_presets(ROOT)
 DATA = [name for name, preset in PRESETS.items() if preset.purpose.startswith("data: ")]
 RECIPES = [name for name, preset in PRESETS.items() if preset.purpose.startswith("recipe: ")]
+CHANGES = [name for name, preset in PRESETS.items() if preset.purpose.startswith("change: ")]
 COMBINATIONS = [name for name, preset in PRESETS.items() if preset.combines]
 
 
@@ -39,19 +40,25 @@ def write_as_dvc(path: Path, values: dict[str, Any]) -> None:
     assert "\n- " in path.read_text()
 
 
-def test_every_preset_is_valid_and_selects_data_or_a_recipe_or_combines_both() -> None:
-    assert sorted([*DATA, *RECIPES, *COMBINATIONS]) == sorted(PRESETS)
+def test_every_preset_is_valid_and_selects_data_or_a_recipe_or_changes_a_recipe_or_combines_them() -> None:
+    assert sorted([*DATA, *RECIPES, *CHANGES, *COMBINATIONS]) == sorted(PRESETS)
     assert {"avatars", "folder", "pixiv"} <= {*DATA} and {"laptop", "cpu-32", "gpu-64"} <= {*RECIPES}
     for name in COMBINATIONS:
-        data, recipe = PRESETS[name].combines
-        assert data in DATA and recipe in RECIPES, name
-        assert combine_presets(PRESETS, [name]) == combine_presets(PRESETS, [data, recipe])
+        data, recipe, *changes = PRESETS[name].combines
+        assert data in DATA and recipe in RECIPES and {*changes} <= {*CHANGES}, name
+        assert combine_presets(PRESETS, [name]) == combine_presets(PRESETS, [data, recipe, *changes])
 
 
 @pytest.mark.parametrize(("data", "recipe"), product(DATA, RECIPES))
 def test_any_data_goes_with_any_recipe(data: str, recipe: str) -> None:
     assert not {*PRESETS[data].params} & {*PRESETS[recipe].params}
     assert check_params(default_params() | combine_presets(PRESETS, [data, recipe]))
+
+
+@pytest.mark.parametrize(("combination", "change"), product(["pixiv-64", "another-anime-64"], CHANGES))
+def test_a_change_follows_a_combination_on_a_gpu(combination: str, change: str) -> None:
+    params = check_params(default_params() | combine_presets(PRESETS, [combination, change])).values()
+    assert {key: params[key] for key in PRESETS[change].params} == PRESETS[change].params
 
 
 def test_the_laptop_preset_is_the_defaults() -> None:

@@ -1,7 +1,8 @@
 """Presets: named sets of parameter values that differ from the defaults.
 
 A data preset selects the images. A recipe preset sets the model and its training, and works with every data preset. A
-preset with the key `combines` first applies the presets listed there, in that order.
+change follows a recipe, and sets some of its parameters to other values. A preset with the key `combines` first applies
+the presets listed there, in that order.
 """
 
 from collections.abc import Mapping, Sequence
