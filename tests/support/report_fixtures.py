@@ -81,6 +81,15 @@ def with_metrics(run: Run = GOOD_RUN, **metrics: Any) -> Run:
     return replace(run, metrics={**run.metrics, **metrics})
 
 
+def with_progress(*distances: float) -> Run:
+    """Return the good run with a progress table of one row per thousand steps."""
+    rows = [
+        {"step": str(1000 * number), "pictures": "9", "distance": str(distance), "kid": "0.1", "n": "64"}
+        for number, distance in enumerate(distances, 1)
+    ]
+    return replace(GOOD_RUN, progress=rows)
+
+
 TINY_RUN = replace(with_metrics(distance=9.0, n=16, n_reference=16, kid_floor=-0.001), losses=[LossRow(2, 1.0)])
 
 

@@ -1,4 +1,4 @@
-"""The report's verdicts: different numbers get different words, and every sentence is short."""
+"""The report's verdicts: different runs get different words, and every sentence is short."""
 
 import re
 from dataclasses import replace
@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.report_fixtures import GOOD_RUN, IDENTICAL_STYLE, NO_COPIES, TINY_RUN, VARIED, with_metrics
+from support.report_fixtures import GOOD_RUN, IDENTICAL_STYLE, TINY_RUN, VARIED, with_metrics, with_progress
+from support.verdicts import NONE_FOUND, read_paragraphs, summarise_sections
 
 from omokage.report import tables
-from omokage.report.assessment import judge_run, summarise_run
+from omokage.report.assessment import summarise_run
 from omokage.report.captions import CAPTIONS
 from omokage.report.run import Duration, LossRow, NoiseLevel, Run
 
@@ -32,22 +33,9 @@ OVERFITTING_RUN = replace(
         },
     },
 )
-
 # Scores that were added after the snapshots were saved. The variance is that of the default avatars, n = 500.
 NEWER_SCORES = {**VARIED, "feature_variance": 85.0, "face_rate": 0.02, "face_rate_floor": 0.03}
 EIGHT_IMAGES = {"distinct": 8, "identical": 0.984, "near_identical": 1.0}
-
-
-NONE_FOUND = "no copies found by the searches in pixels, shifts, mirrors and features"
-
-
-def summarise_sections(run: Run) -> dict[str, str]:
-    return {heading: verdict.short for heading, verdict in judge_run(run).items()}
-
-
-def read_paragraphs(run: Run) -> str:
-    paragraphs = " ".join(paragraph for verdict in judge_run(run).values() for paragraph in verdict.paragraphs)
-    return paragraphs.replace("\u00a0", " ")
 
 
 def load_snapshot(name: str) -> Run:
@@ -63,15 +51,6 @@ def load_snapshot(name: str) -> Run:
     ]
     run = Run.load(locate, records, Duration("cpu"))
     return replace(run, metrics={**NEWER_SCORES, **(EIGHT_IMAGES if name == "collapsed" else {}), **run.metrics})
-
-
-def with_progress(*distances: float) -> Run:
-    """Return the good run with a progress table of one row per thousand steps."""
-    rows = [
-        {"step": str(1000 * number), "pictures": "9", "distance": str(distance), "kid": "0.1", "n": "64"}
-        for number, distance in enumerate(distances, 1)
-    ]
-    return replace(GOOD_RUN, progress=rows)
 
 
 def test_four_real_runs_get_fitting_verdicts() -> None:
@@ -159,81 +138,6 @@ def test_an_overfitting_run_is_suspected_of_copies() -> None:
     assert rows == [["duplicate", "90", "10\u00a0%"], ["too small", "10", "1.1\u00a0%"]]
 
 
-@pytest.mark.parametrize(
-    ("close", "n", "is_problem"),
-    [(0.02, 500, False), (0.05, 500, True), (0.05, 40, False), (0.0102, 50_000, False), (0.02, 50_000, True)],
-)
-def test_the_limit_for_close_samples_depends_on_the_number_of_samples(close: float, n: int, is_problem: bool) -> None:
-    verdict = judge_run(with_metrics(close=close, n=n))["Memorisation"]
-    assert verdict.short == ("more samples are close to a training face than by chance" if is_problem else NONE_FOUND)
-    assert verdict.problems == (("samples close to training faces",) if is_problem else ())
-
-
-def with_copies(floor: float = 0.0, **shares: float) -> Run:
-    """Return the good run with 500 samples, of which these shares are suspects, and as held-out faces the floor."""
-    floors = {**NO_COPIES, "near": floor}
-    copies = {**NO_COPIES, **shares}
-    return with_metrics(
-        n=500, n_reference=500, copies=copies, copied=sum(shares.values()), copies_floor=floors, copied_floor=floor
-    )
-
-
-@pytest.mark.parametrize(
-    ("run", "short", "problems"),
-    [
-        (with_copies(exact=0.01), "500 samples with 5 copies of training faces", ("copies of training faces",)),
-        (
-            with_copies(mirrored=0.002),
-            "500 samples with 1 suspected copy of training faces",
-            ("copies of training faces",),
-        ),
-        (with_copies(shifted=1.0), "100 % of the samples are suspected copies", ("memorisation",)),
-        (with_copies(features=0.3), "30 % of the samples are suspected copies", ("memorisation",)),
-        (with_copies(floor=0.02, near=0.02), "10 suspected copies, no more than among held-out faces", ()),
-        (with_copies(floor=0.9, near=0.9), "450 suspected copies, no more than among held-out faces", ()),
-        (with_copies(floor=0.02, near=0.1), "500 samples with 50 suspected copies", ("copies of training faces",)),
-        (with_copies(floor=0.002, relative=0.05), "more samples are close", ("samples close to training faces",)),
-    ],
-)
-def test_copies_are_named_unless_held_out_faces_have_as_many(run: Run, short: str, problems: tuple[str, ...]) -> None:
-    verdict = judge_run(run)["Memorisation"]
-    assert verdict.short.startswith(short) and verdict.problems == problems
-    assert "new faces" not in read_paragraphs(run)
-    if problems:
-        assert problems[0] in summarise_run(run)
-    assert ("this much alike" in read_paragraphs(run)) == ("no more than" in short)
-
-
-def test_without_suspects_the_searches_are_named() -> None:
-    text = read_paragraphs(GOOD_RUN)
-    assert "None found by these searches" in text and "shifted and mirrored" in text
-    assert "compared with all 45,000 training faces" in text and "compared with 500 training faces" in text
-
-
-@pytest.mark.parametrize(
-    ("changes", "verdict"),
-    [
-        ({"recall": 0.7}, "and nearly as varied"),
-        ({"recall": 0.5}, "and less varied"),
-        ({"recall": 0.1}, "and much less varied"),
-        ({"recall": 0.1, "coverage": 0.1}, "and collapsed to a few images"),
-        ({"recall": 0.1, "coverage": 0.1, "precision": 0.2}, "and few look real"),
-    ],
-)
-def test_variety_is_judged_separately_from_fidelity(changes: dict[str, Any], verdict: str) -> None:
-    quality = summarise_sections(with_metrics(**changes))["Sample quality"]
-    assert quality == f"at the level of real faces, {verdict}"
-
-
-def test_the_score_during_training_is_described_if_it_was_computed() -> None:
-    falling, varying = read_paragraphs(with_progress(90, 50, 40)), read_paragraphs(with_progress(90, 50, 60))
-    assert "fell from 90 at step 1,000 to 40 at step 3,000, its lowest value" in falling
-    assert "fell from 90 at step 1,000 to 60 at step 3,000, and was lowest with 50 at step 2,000" in varying
-    assert "rose from 90 at step 1,000 to 95 at step 2,000. These" in read_paragraphs(with_progress(90, 95))
-    assert "The distance was 90 at step 1,000. These" in read_paragraphs(with_progress(90))
-    assert "During training" in falling and "During training" not in read_paragraphs(GOOD_RUN)
-
-
 def test_a_tiny_run_gets_no_verdict() -> None:
     text = read_paragraphs(TINY_RUN)
     assert summarise_sections(TINY_RUN)["Sample quality"].endswith("on too few samples to tell")
@@ -241,22 +145,6 @@ def test_a_tiny_run_gets_no_verdict() -> None:
     assert "n = 16" in summarise_run(TINY_RUN)
     assert "KID, an unbiased estimate" in text and "which is close to zero" in text
     assert "The training loss was 1 (mean of steps 1 to 2). A single value shows no trend." in text
-
-
-def test_few_samples_far_from_real_faces_are_called_worse() -> None:
-    scores: dict[str, Any] = {
-        "distance": 330.0,
-        "distance_high": 333.0,
-        "distance_floor": 45.0,
-        "feature_variance": 85.0,
-        "n": 64,
-    }
-    far, unclear = with_metrics(distance_low=326.0, **scores), with_metrics(distance_low=89.0, **scores)
-    assert "too few samples to tell" not in summarise_run(far)
-    text = read_paragraphs(far)
-    assert "The excess over the floor is 3.4 times the feature variance" in text
-    assert "The interval lies far above the floor, so the samples are clearly worse than real faces." in text
-    assert "on too few samples to tell" in summarise_run(unclear) and "clearly worse" not in read_paragraphs(unclear)
 
 
 def test_the_means_of_the_loss_name_their_steps() -> None:
@@ -285,88 +173,6 @@ def test_the_means_of_the_loss_name_their_steps() -> None:
 def test_the_largest_error_is_explained_by_the_prediction(prediction: str, log_snr: float, words: str) -> None:
     levels = [NoiseLevel(log_snr, 0.9, 0.9), NoiseLevel(1.0, 0.1, 0.1)]
     assert words in read_paragraphs(replace(GOOD_RUN, prediction=prediction, levels=levels))
-
-
-def test_the_copy_ratio_is_rounded_once() -> None:
-    rows = {row[0].text: row[1].text for row in tables.tabulate_scores(with_metrics(copy_ratio=0.95449)).rows}
-    assert rows["copy ratio"] == "0.954"
-
-
-@pytest.mark.parametrize(("distance", "verdict"), [(5.0, "close"), (10.0, "recognisable"), (20.0, "far from")])
-def test_fidelity_depends_on_the_ratio_to_the_floor(distance: float, verdict: str) -> None:
-    assert summarise_sections(with_metrics(distance=distance))["Sample quality"].startswith(verdict)
-
-
-def test_only_inception_features_give_an_fid() -> None:
-    assert "FID" not in read_paragraphs(GOOD_RUN)
-    assert "The FID of the samples" in read_paragraphs(with_metrics(score="FID", extractor="inception"))
-
-
-def test_kid_is_not_divided_by_a_floor_close_to_zero() -> None:
-    assert "10 times as much" in read_paragraphs(with_metrics(kid=0.02, kid_floor=0.002))
-    for floor in (0.0001, -0.0001):
-        assert "which is close to zero" in read_paragraphs(with_metrics(kid=0.02, kid_floor=floor))
-
-
-@pytest.mark.parametrize(
-    ("rate", "floor", "words"),
-    [
-        (0.945, 0.95, "as often as real faces are"),
-        (0.8, 0.95, "less often than real faces"),
-        (0.1, 0.95, "Most samples have no face"),
-        (0.02, 0.03, "this score says little here"),
-    ],
-)
-def test_the_face_rate_is_compared_with_that_of_real_faces(rate: float, floor: float, words: str) -> None:
-    text = read_paragraphs(with_metrics(face_rate=rate, face_rate_floor=floor))
-    assert words in text and "Face rate: the face detector finds a face in" in text
-
-
-def test_the_distance_to_the_training_set_is_told_apart_and_named_after_its_features() -> None:
-    assert "against the training set" not in read_paragraphs(GOOD_RUN)
-    for score, name in (
-        ("FID", "FID against the training set, as papers publish it"),
-        ("Fréchet distance (x)", "Fréchet distance (x) against the training set"),
-    ):
-        run = with_metrics(score=score, distance_train=3.5, distance_train_floor=3.6)
-        assert f"The {name}" in read_paragraphs(run) and "rewards copies" in read_paragraphs(run)
-        rows = {row[0].text: row for row in tables.tabulate_scores(run).rows}
-        assert (rows[name][1].text, rows[name][3].text) == ("3.5", "3.6")
-    assert len(tables.tabulate_scores(GOOD_RUN).rows) == len(rows) - 1
-
-
-@pytest.mark.parametrize(
-    ("changes", "verdict", "problems"),
-    [
-        ({"distinct": 1, "identical": 0.9998, "near_identical": 1.0}, "all the same image", "mode collapse"),
-        ({"distinct": 9, "identical": 0.9982, "near_identical": 1.0}, "repeats of only 9 images", "mode collapse"),
-        ({"near_identical": 0.97}, "nearly all alike", "mode collapse"),
-        ({"near_identical": 0.6}, "mostly alike", "mode collapse"),
-        (
-            {"distinct": 1, "identical": 0.9998, "uniform": 1.0},
-            "all the same image of a single colour, without faces",
-            "uniform samples",
-        ),
-        ({"uniform": 0.7}, "mostly images of a single colour, without faces", "uniform samples"),
-        (
-            {"uniform": 0.05, "identical": 0.049},
-            "at the level of real faces, and as varied, 5.0 % of them of a single colour",
-            "uniform samples",
-        ),
-        (
-            {"identical": 0.1, "near_identical": 0.3},
-            "at the level of real faces, and as varied, 10 % of them repeated",
-            "repeated samples",
-        ),
-        ({"identical": 0.01, "near_identical": 0.05}, "at the level of real faces, and as varied", ""),
-    ],
-)
-def test_repeated_and_uniform_samples_are_named_whatever_the_other_scores_are(
-    changes: dict[str, Any], verdict: str, problems: str
-) -> None:
-    sections = summarise_sections(with_metrics(**changes))
-    assert sections["Sample quality"].replace("\u00a0", " ") == verdict
-    assert sections["Challenges"] == (problems or "none that the numbers show")
 
 
 def test_zero_has_no_minus_sign() -> None:
