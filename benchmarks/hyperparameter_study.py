@@ -22,6 +22,8 @@ from matplotlib.axes import Axes
 from omokage.figures.style import open_figure
 
 PARAMETERS = ["schedule", "prediction", "lr", "seed", "steps", "samples"]
+# What all runs have in common. The report says so.
+CONDITIONS = ["source", "image_size", "optimiser", "batch_size"]
 SCORES = ["distance", "distance_low", "distance_high", "distance_floor", "kid", "precision", "recall"]
 
 
@@ -32,7 +34,7 @@ def main() -> None:
     experiments = pd.read_csv(sys.stdin)
     study = experiments[experiments["Experiment"].str.startswith("study", na=False)]
     results = pd.DataFrame([read_results(revision) for revision in study["rev"]], index=study.index)
-    table = study[["Experiment", *PARAMETERS]].join(results).sort_values("distance").round(4)
+    table = study[["Experiment", *PARAMETERS, *CONDITIONS]].join(results).sort_values("distance").round(4)
     table.to_csv(RESULTS / "study.csv", index=False, lineterminator="\n")
     plot(table)
 

@@ -15,9 +15,9 @@ from support.report_fixtures import GOOD_RUN, make_denoising_frames
 
 from omokage.config.parameters import DESCRIPTIONS
 from omokage.params import download, faces, sample, schedule, train
-from omokage.report.alt_texts import Evidence
 from omokage.report.content import Block, BulletList
 from omokage.report.data_section import describe_data
+from omokage.report.evidence import Evidence
 from omokage.report.model_section import describe_model, summarise_model, tabulate_network
 from omokage.report.objective_settings import tabulate_objective
 from omokage.report.run import TRIALS, Duration
@@ -201,6 +201,7 @@ def test_times_that_are_unknown_are_called_so() -> None:
 def make_trial(schedule: str, prediction: str, lr: float, distance: float, seed: int | None = None) -> dict[str, str]:
     """Return a row of the study whose interval is the distance plus and minus 2; without `seed` it lacks the column."""
     values = {"schedule": schedule, "prediction": prediction, "lr": lr, "steps": 400, "samples": 200}
+    values |= {"source": "avatars", "image_size": 32, "optimiser": "muon", "batch_size": 32}
     scores = {"distance": distance, "distance_low": distance - 2, "distance_high": distance + 2, "distance_floor": 20}
     others = {"kid": 0.1, "precision": 0.2, "recall": 0.3, "train.seconds": 70.0}
     row = {**values, **scores, **others} | ({} if seed is None else {"seed": seed})
@@ -268,12 +269,17 @@ def test_the_study_says_where_the_parameters_of_the_run_stand(params: dict[str, 
     assert words in read_study(rows, schedule="cosine", **params)
 
 
-def test_the_study_explains_a_learning_rate_by_the_batch_size_only_if_that_differs() -> None:
+def test_the_study_names_what_differs_in_the_run_and_may_need_another_learning_rate() -> None:
     rows = [make_trial("cosine", "v", 0.004, 50)]
-    assert "learning rate 0.006 belongs to batches of 64" in read_study(rows, lr=0.006, batch_size=64)
-    assert "batches of 32 and this run of 128" in read_study(rows, lr=0.006, batch_size=128)
-    assert "batches of 64" not in read_study(rows, lr=0.006, batch_size=32)
-    assert "AdamW needs another learning rate" in read_study(rows, optimiser="adamw")
+    assert "with source avatars and an image size of 32 pixels" in read_study(rows)
+    same: dict[str, Any] = {"image_size": 32, "batch_size": 32}
+    assert "may need another learning rate" not in read_study(rows, **same)
+    for changes, words in (
+        ({"batch_size": 128}, "has batches of 32 and this run 128"),
+        ({"image_size": 64}, "has an image size of 32 and this run 64"),
+        ({"optimiser": "adamw"}, "has the optimiser muon and this run adamw"),
+    ):
+        assert f"{words}, which may need another learning rate." in read_study(rows, **same | changes)
 
 
 def test_the_committed_study_can_be_described() -> None:

@@ -14,13 +14,12 @@ from omokage.report.run import Run
 from omokage.report.settings import merge_params
 from omokage.report.tables import Cell, Table
 from omokage.report.trials import PARAMETERS, Trial, group_trials
-from omokage.report.wording import format_count, format_number, join_words
 from omokage.stamps.records import Record
+from omokage.wording.text import format_count, format_number, join_words
 
 HEADING = "Hyperparameter study"
 NAMES = {"schedule": "schedule", "prediction": "prediction", "lr": "learning rate"}
 PREDICTIONS = {"v": "the velocity v", "eps": "the noise eps", "x0": "the clean image x0"}
-BATCH_SIZE = 32  # of every training of the study
 
 
 def describe_study(run: Run, records: Sequence[Record]) -> tuple[str, list[Block]]:
@@ -34,7 +33,7 @@ def describe_study(run: Run, records: Sequence[Record]) -> tuple[str, list[Block
         _describe_best(trials),
         *(" ".join(sentences) for key in PARAMETERS if (sentences := list(_compare_values(trials, key)))),
         _describe_rates(trials),
-        _compare_with_run(trials, merge_params(records)),
+        _compare_with_run(trials, run.trials, merge_params(records)),
         Paragraph(["A chart of the study and what it teaches are in ", Code("docs/benchmarks.md"), "."]),
     ]
 
@@ -78,9 +77,11 @@ def _find_spread(trials: Sequence[Trial]) -> float:
 
 
 def _describe_setup(rows: Sequence[Mapping[str, str]]) -> str:
-    steps, samples = (
-        join_words([f"{value:,}" for value in sorted({int(row[key]) for row in rows})]) for key in ("steps", "samples")
+    steps, samples, sides, batches = (
+        join_words([f"{value:,}" for value in sorted({int(row[key]) for row in rows})])
+        for key in ("steps", "samples", "image_size", "batch_size")
     )
+    sources, optimisers = (join_words(sorted({row[key] for row in rows})) for key in ("source", "optimiser"))
     seconds, floor = (
         format_number(fmean(float(row[key]) for row in rows)) for key in ("train.seconds", "distance_floor")
     )
@@ -89,11 +90,11 @@ def _describe_setup(rows: Sequence[Mapping[str, str]]) -> str:
     seeds = sorted({int(row.get("seed", 0)) for row in rows})
     return (
         "This study belongs to the project, not to this run. It varies the noise schedule, the prediction "
-        f"({predictions}) and the learning rate in {format_count(len(rows), 'short training')}, on the project's "
-        f"avatars at 32 × 32 pixels and a CPU with 2 cores. Each has {steps} steps with batches of {BATCH_SIZE} and "
-        f"Muon, seed {join_words([str(seed) for seed in seeds])}. A training took {seconds} s on average. Each was "
-        f"scored with {samples} samples, so its distances can be compared with each other only, not with the scores "
-        "of this run. "
+        f"({predictions}) and the learning rate in {format_count(len(rows), 'short training')}, with source {sources} "
+        f"and an image size of {sides} pixels. Each has {steps} steps with batches of {batches} and the optimiser "
+        f"{optimisers}, seed {join_words([str(seed) for seed in seeds])}. A training took {seconds} s on average. Each "
+        f"was scored with {samples} samples, so its distances can be compared with each other only, not with the "
+        "scores of this run. "
         f"Real faces have a distance of {floor} (the floor)."
     )
 
@@ -173,7 +174,7 @@ def _average_distance(rows: Sequence[Trial], rate: str) -> float:
     return fmean(trial.distance for trial in rows if trial.parameters["lr"] == rate)
 
 
-def _compare_with_run(trials: Sequence[Trial], params: Mapping[str, Any]) -> str:
+def _compare_with_run(trials: Sequence[Trial], rows: Sequence[Mapping[str, str]], params: Mapping[str, Any]) -> str:
     values = {"schedule": params["schedule"], "prediction": params["prediction"], "lr": f"{params['lr']:g}"}
     words = f"schedule {values['schedule']}, prediction {values['prediction']} and learning rate {values['lr']}"
     text = f"This run has {words}"
@@ -181,23 +182,23 @@ def _compare_with_run(trials: Sequence[Trial], params: Mapping[str, Any]) -> str
         number = [dict(trial.parameters) for trial in trials].index(values) + 1
         return f"{text}, which is row {number} of {len(trials)} in the table."
     text += ", a combination that the study does not contain"
-    rows = [trial for trial in trials if all(trial.parameters[key] == values[key] for key in PARAMETERS[:2])]
-    if rows:
-        rate = rows[0].parameters["lr"]
+    same = [trial for trial in trials if all(trial.parameters[key] == values[key] for key in PARAMETERS[:2])]
+    if same:
+        rate = same[0].parameters["lr"]
         text += f". With this schedule and prediction, the study's best learning rate is {rate}"
-    return f"{text}.{_explain_rate(params)}"
+    return f"{text}.{_explain_rate(rows, params)}"
 
 
-def _explain_rate(params: Mapping[str, Any]) -> str:
+def _explain_rate(rows: Sequence[Mapping[str, str]], params: Mapping[str, Any]) -> str:
     """Return a sentence on why the run may need another learning rate than the study, or nothing."""
-    size = params["batch_size"]
-    if params["optimiser"] != "muon":
-        return " The study used Muon, and AdamW needs another learning rate."
-    if size == BATCH_SIZE:
-        return ""
-    if (params["lr"], size) == (0.006, 64):
-        return f" This run's learning rate 0.006 belongs to batches of 64, and 0.004 to the study's of {BATCH_SIZE}."
-    return f" The study has batches of {BATCH_SIZE} and this run of {size:,}, which may need another learning rate."
+    for key, name in (("optimiser", "the optimiser"), ("batch_size", "batches of"), ("image_size", "an image size of")):
+        values = sorted({row[key] for row in rows})
+        if str(params[key]) not in values:
+            return (
+                f" The study has {name} {join_words(values)} and this run {params[key]}, which may need another "
+                "learning rate."
+            )
+    return ""
 
 
 def _to_number(value: str) -> float:
