@@ -23,8 +23,8 @@ from omokage.comparison.samples import FIGURE
 from omokage.pipeline.dvc_lock import hash_dependency, hash_md5
 from omokage.provenance.history import History
 from omokage.provenance.lineage import SAMPLES, SCORES
-from omokage.report.wording import format_number
 from omokage.stamps.stamp import read_stamp
+from omokage.wording.text import format_number
 
 
 @pytest.fixture

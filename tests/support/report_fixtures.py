@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 from omokage.base.job import Job
 from omokage.config.parameters import DESCRIPTIONS
+from omokage.evaluation.scores.copies import SEARCHES
 from omokage.params.report import Params
 from omokage.pipeline import graph
 from omokage.report.run import TRIALS, Duration, LossRow, NoiseLevel, Run
@@ -31,7 +32,7 @@ VARIED = {
     **{"distinct": 5000, "identical": 0.0, "identical_floor": 0.0, "near_identical": 0.012},
     **{"near_identical_floor": 0.01, "uniform": 0.0, "uniform_floor": 0.0, "colour_variety": 1.0},
 }
-NO_COPIES = dict.fromkeys(("exact", "near", "shifted", "mirrored", "relative", "features"), 0.0)
+NO_COPIES = dict.fromkeys(SEARCHES, 0.0)
 GOOD_RUN = Run(
     losses=[LossRow(100 * row, 0.1 + 0.9 / row**2) for row in range(1, 41)],
     levels=[NoiseLevel(5.0, 0.30, 0.306), NoiseLevel(0.0, 0.10, 0.101), NoiseLevel(-5.0, 0.20, 0.203)],
@@ -49,7 +50,7 @@ GOOD_RUN = Run(
         **VARIED,
         **{"feature_variance": 21.0, "face_rate": 0.93, "face_rate_floor": 0.95},
         **{"copied": 0.0, "copied_floor": 0.0, "close": 0.01, "copy_ratio": 0.8, "copy_ratio_floor": 0.79},
-        **{"copies": NO_COPIES, "copies_floor": NO_COPIES},
+        **{"copies": NO_COPIES, "copies_floor": NO_COPIES, "close_floor": 0.01, "searches": SEARCHES},
         "searched": {"train": 45_000, "held_out": 5000, "feature_train": 500, "feature_held_out": 500},
         "style": IDENTICAL_STYLE,
         "style_floor": IDENTICAL_STYLE,

@@ -181,11 +181,11 @@ def test_samples_and_floor_are_scored_at_the_same_n(tmp_path: Path, lite: Extrac
     assert set(metrics) == {
         *(
             f"{key}{floor}"
-            for key in (*scores, *pixel_scores, "style", "copy_ratio", "copied", "copies")
+            for key in (*scores, *pixel_scores, "style", "copy_ratio", "copied", "copies", "close")
             for floor in ("", "_floor")
         ),
         *(f"{key}_{end}" for key in ("distance", "kid") for end in ("low", "high")),
-        *("score", "extractor", "resize", "seed", "n", "n_reference", "close", "searched"),
+        *("score", "extractor", "resize", "seed", "n", "n_reference", "searched", "searches"),
         *("distinct", "colour_variety", "feature_variance"),
     }
     assert (metrics["resize"], metrics["seed"]) == ("clean, bicubic, 224", 3)

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 from omokage.comparison.template import isolate
-from omokage.report.wording import format_number, join_words
+from omokage.wording.text import format_number, join_words
 
 FACES = "data/faces"
 LOWER, HIGHER = "lower is better", "higher is better"
@@ -44,8 +44,8 @@ SETTINGS = {
     "seed": "seed of the scores",
     "feature_variance": "variance of the features of real faces",
 }
-# Numbers of faces, not scores.
-COUNTS = "searched"
+# Numbers of faces, and what each search for copies finds: no scores.
+NO_SCORES = ("searched", "searches")
 # Scores computed with other values of these settings, or with other real faces, are not comparable.
 COMPARABLE = ("extractor", "resize", "n", "n_reference")
 PARTS = ("low", "high", "floor")
@@ -171,7 +171,7 @@ def tabulate_measures(metrics: Sequence[Mapping[str, Any]]) -> dict[str, list[tu
         key
         for item in metrics
         for key, value in item.items()
-        if isinstance(value, dict) and not key.endswith("_floor") and key != COUNTS
+        if isinstance(value, dict) and not key.endswith("_floor") and key not in NO_SCORES
     )
     tables = {}
     for group in groups:

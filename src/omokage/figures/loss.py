@@ -7,11 +7,9 @@ import pandas as pd
 from matplotlib.ticker import EngFormatter, FuncFormatter
 from numpy.typing import NDArray
 
-from omokage.figures.style import FAINT, INK, PALE, Chart, format_error_axis, open_figure
+from omokage.figures.style import FAINT, INK, PALE, SPLIT_LINES, Chart, format_error_axis, open_figure
 
 MAX_POINTS = 400  # more rows than pixels only make the file larger
-# Column, name in the legend, format of the line and number of the colour of the errors of the EMA network.
-CURVES = (("held_out", "held-out faces", "o-", 1), ("train", "training faces", "s--", 0))
 
 
 def plot(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_dpi: int) -> Chart:
@@ -33,10 +31,7 @@ def plot(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_
         if window:
             label = f"training loss, mean of {2 * window + 1} rows"
             loss.plot(steps, _smooth(table["loss"].to_numpy(), window)[shown], color=FAINT, label=label, zorder=3)
-        for split, name, line, number in (
-            ("held_out", "held-out faces", "o-", 1),
-            ("train", "training faces", "s--", 0),
-        ):
+        for split, name, line, number in SPLIT_LINES:
             style: dict[str, Any] = {"color": canvas.colours[number], "markersize": 5, "linewidth": 1.5}
             loss.plot(errors["step"], errors[split], line, label=f"EMA network, {name}", zorder=4, **style)
         format_error_axis(loss)

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from omokage.figures.style import FAINT, Chart, format_error_axis, open_figure
+from omokage.figures.style import FAINT, SPLIT_LINES, Chart, format_error_axis, open_figure
 
 
 def plot(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_dpi: int) -> Chart:
@@ -10,14 +10,10 @@ def plot(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_
     table = table.sort_values("log_snr")
     with open_figure(figure_style, figure_palette, figure_dpi, (6.4, 4.3)) as canvas:
         (axes,) = canvas.panels
-        held_out, train = canvas.colours[1], canvas.colours[0]
         axes.fill_between(table["log_snr"], table["train"], table["held_out"], color=FAINT, alpha=0.2, linewidth=0)
-        for split, name, line, colour in (
-            ("held_out", "held-out faces", "o-", held_out),
-            ("train", "training faces", "s--", train),
-        ):
+        for split, name, line, number in SPLIT_LINES:
             label = f"{name}, mean {table[split].mean():.3g}"
-            axes.plot(table["log_snr"], table[split], line, color=colour, markersize=6, label=label)
+            axes.plot(table["log_snr"], table[split], line, color=canvas.colours[number], markersize=6, label=label)
         axes.set_xlabel("log signal-to-noise ratio (nats)\n← noise        image →")
         format_error_axis(axes)
         axes.set_title("Error of the EMA network by noise level")

@@ -44,6 +44,8 @@ RC = {
     "ytick.labelsize": 11,
 }
 COLOURS = 256
+# The errors of the EMA network on a split: column, name in the legend, format of the line, number of the colour.
+SPLIT_LINES = (("held_out", "held-out faces", "o-", 1), ("train", "training faces", "s--", 0))
 
 
 @dataclass(frozen=True)

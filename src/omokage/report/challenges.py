@@ -8,7 +8,7 @@ from omokage.report.run import Run
 from omokage.report.style_challenges import STYLE_PROBLEMS
 from omokage.report.training_loss import compute_generalisation_gap, compute_loss_fall, compute_mean_error
 from omokage.report.verdict import Problem
-from omokage.report.wording import format_count, format_number, format_percent, format_signed
+from omokage.wording.text import format_count, format_number, format_percent, format_signed
 
 # If one of these was found, it likely explains the problems of style.
 UNDERTRAINED = {"too little training", "still learning"}
@@ -91,7 +91,7 @@ def _describe_memorisation(run: Run) -> Problem:
 def _describe_closeness(run: Run) -> Problem:
     return Problem(
         f"{format_percent(run.metrics['close'])} of the samples are closer to the training set, relative to the "
-        f"held-out set, than {format_percent(0.99)} of the held-out faces. "
+        f"held-out set, than {format_percent(1 - run.metrics['close_floor'])} of the held-out faces. "
         f"{format_percent(run.metrics['copied'])} are suspected copies (held-out faces: "
         f"{format_percent(run.metrics['copied_floor'])}).",
         "the network has begun to learn single training faces.",

@@ -1,33 +1,18 @@
 """Judge whether samples copy training faces: what the searches for copies found, next to held-out faces."""
 
 from bisect import bisect_left
-from collections.abc import Iterable
 from math import exp, lgamma
 
 from omokage.report.run import Run
 from omokage.report.verdict import Verdict
-from omokage.report.wording import format_count, format_percent, join_words
+from omokage.wording.text import format_count, format_percent, join_words
 
-# Share of the held-out faces that are close to the training set, by the definition in evaluation/scores/copies.py.
-CHANCE = 0.01
 # What chance gives more rarely than this is reported.
 RARE = 0.001
 # Above this share of suspected copies, a model is said to memorise.
 MANY = 0.2
-# The searches of evaluation/scores/copies.py whose limit is absolute, and what each finds.
-COPY_KINDS = {
-    "exact": "exact, without a visible difference",
-    "near": "nearly equal",
-    "shifted": "shifted by up to 2 pixels",
-    "mirrored": "mirrored",
-}
-CHANGED = [kind for kind in COPY_KINDS if kind != "exact"]
-# The searches whose limit is relative to held-out faces.
-RELATIVE_KINDS = {
-    "relative": "far closer to a training face than held-out faces are, in pixels",
-    "features": "far closer to a training face than held-out faces are, in features",
-}
-SEARCHES = "for exact, nearly equal, shifted and mirrored training faces, and for unusually close ones in features"
+EXACT = "exact"  # the only search in scores.json that is certain to find copies
+SOUGHT = "for exact, nearly equal, shifted and mirrored training faces, and for unusually close ones in features"
 
 
 def judge_memorisation(run: Run) -> Verdict:
@@ -37,7 +22,8 @@ def judge_memorisation(run: Run) -> Verdict:
     if problem == "memorisation":
         short = f"{format_percent(metrics['copied'])} of the samples are suspected copies of training faces"
     elif problem == "copies of training faces":
-        count, is_certain = round(_sum_copies(run, "copies") * metrics["n"]), not _sum_copies(run, "copies", CHANGED)
+        share, exact = _sum_copies(run, "copies"), metrics["copies"][EXACT]
+        count, is_certain = round(share * metrics["n"]), share == exact
         copies = f"{'' if is_certain else 'suspected '}{'copy' if count == 1 else 'copies'}"
         short = f"{format_count(metrics['n'], 'sample')} with {count:,} {copies} of training faces"
     elif problem:
@@ -59,20 +45,21 @@ def _find_problem(run: Run) -> str:
     """
     metrics = run.metrics
     copies, floor = (_sum_copies(run, key) for key in ("copies", "copies_floor"))
-    exact, exact_floor = (_sum_copies(run, key, ("exact",)) for key in ("copies", "copies_floor"))
+    exact, exact_floor = (metrics[key][EXACT] for key in ("copies", "copies_floor"))
     is_beyond_floor = metrics["copied"] > limit_share(metrics["copied_floor"], run)
     if metrics["copied"] > MANY and is_beyond_floor:
         return "memorisation"
     if exact > exact_floor == 0 or copies > (limit_share(floor, run) if floor else 0):
         return "copies of training faces"
-    if is_beyond_floor or metrics["close"] > limit_share(CHANCE, run):
+    if is_beyond_floor or metrics["close"] > limit_share(metrics["close_floor"], run):
         return "samples close to training faces"
     return ""
 
 
-def _sum_copies(run: Run, key: str, kinds: Iterable[str] = COPY_KINDS) -> float:
-    """Return the share of suspects of these kinds; `key` is copies or copies_floor."""
-    return sum(run.metrics[key][kind] for kind in kinds)
+def _sum_copies(run: Run, key: str) -> float:
+    """Return the share of suspects by the searches with an absolute limit; `key` is copies or copies_floor."""
+    searches = run.metrics["searches"].items()
+    return sum(run.metrics[key][kind] for kind, search in searches if search["limit"] == "absolute")
 
 
 def limit_share(floor: float, run: Run) -> float:
@@ -118,14 +105,14 @@ def _describe_suspects(run: Run, problem: str) -> str:
     """Return sentences on how many samples each search suspects, and how many held-out faces."""
     metrics = run.metrics
     found = [
-        f"{round(metrics['copies'][kind] * metrics['n']):,} {meaning}"
-        for kind, meaning in {**COPY_KINDS, **RELATIVE_KINDS}.items()
+        f"{round(metrics['copies'][kind] * metrics['n']):,} {search['finds']}"
+        for kind, search in metrics["searches"].items()
         if metrics["copies"][kind]
     ]
     floor = f"floor: {format_percent(metrics['copied_floor'])}"
     if not found:
         return (
-            f"None found by these searches, which looked {SEARCHES} ({floor}). "
+            f"None found by these searches, which looked {SOUGHT} ({floor}). "
             "A copy that was changed more than this would not be found."
         )
     text = f"Suspected copies: {format_percent(metrics['copied'])} of the samples ({floor}). "
@@ -139,9 +126,10 @@ def _describe_suspects(run: Run, problem: str) -> str:
 
 def _describe_closeness(run: Run) -> str:
     metrics = run.metrics
-    is_chance = metrics["close"] <= limit_share(CHANCE, run)
+    is_chance = metrics["close"] <= limit_share(metrics["close_floor"], run)
     return (
-        f"Closer to the training set, relative to the held-out set, than 99\u00a0% of the held-out faces are "
+        "Closer to the training set, relative to the held-out set, than "
+        f"{format_percent(1 - metrics['close_floor'])} of the held-out faces are "
         f"{format_percent(metrics['close'])} of the samples, which is {'within' if is_chance else 'above'} the range "
         "of chance. For the median sample, the nearest training face is "
         f"{format_percent(metrics['copy_ratio'])} as far away as the nearest held-out face. For real faces it is "

@@ -9,16 +9,15 @@ from typing import Any
 
 from omokage.report.captions import CAPTIONS
 from omokage.report.challenges import CATALOGUE, describe_problem
+from omokage.report.quality import MIN_SAMPLES
 from omokage.report.run import Run
-from omokage.report.training_loss import compute_loss_fall
+from omokage.report.training_loss import NOTABLE_TREND, compute_loss_fall
 from omokage.report.verdict import Verdict
-from omokage.report.wording import format_count, format_percent, join_words
+from omokage.wording.text import format_count, format_percent, join_words
 
 # With fewer training faces, diffusion models of this kind tend to memorise them.
 SMALL_TRAINING_SET = 5000
 MAX_DROPPED = 0.1  # share of the images
-MIN_SAMPLES = 200  # with fewer, no score is conclusive
-NOTABLE_TREND = 0.03  # relative change of the loss over the last tenth of the training
 
 
 def judge_problems(run: Run, verdicts: Iterable[Verdict]) -> Verdict:

@@ -6,9 +6,9 @@ from typing import Any
 from omokage.report.memorisation import judge_memorisation
 from omokage.report.repetition import describe_repetition, judge_collapse
 from omokage.report.run import Run
-from omokage.report.training_loss import compute_generalisation_gap
+from omokage.report.training_loss import OVERFITTING, compute_generalisation_gap
 from omokage.report.verdict import Verdict, find_band
-from omokage.report.wording import format_count, format_number, format_percent, format_ratio
+from omokage.wording.text import format_count, format_number, format_percent, format_ratio
 
 # If the detector finds a face in less than this share of the real faces, the face rate says little.
 LOW_FACE_RATE = 0.2
@@ -17,6 +17,7 @@ LOW_FACE_RATE = 0.2
 FEW_COLOURS = 0.85
 # If the whole interval of the distance is above this many times the floor, even few samples show a difference.
 CLEARLY_ABOVE = 2
+MIN_SAMPLES = 200  # with fewer, no score is conclusive
 
 
 def judge_quality(run: Run) -> Verdict:
@@ -41,7 +42,7 @@ def judge_quality(run: Run) -> Verdict:
         paragraphs.append(_describe_training_distance(metrics))
     if run.progress:
         paragraphs.append(_describe_progress(run.progress))
-    if n < 200:
+    if n < MIN_SAMPLES:
         is_worse = metrics["distance_low"] > CLEARLY_ABOVE * metrics["distance_floor"]
         short += "" if collapse or is_worse else ", on too few samples to tell"
         paragraphs.append(_describe_small_n(metrics, is_worse))
@@ -56,7 +57,7 @@ def judge_quality(run: Run) -> Verdict:
             "These scores rate a copy of a training face as highly as any other face. "
             "The section on memorisation says how many copies are suspected."
         )
-    elif compute_generalisation_gap(run) > 0.15:
+    elif compute_generalisation_gap(run) > OVERFITTING:
         paragraphs.append(
             "A low distance does not tell copies from other faces. This model overfits, so compare the samples with "
             "its training faces before relying on the scores."

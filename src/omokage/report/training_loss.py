@@ -5,10 +5,13 @@ from statistics import fmean
 
 from omokage.report.run import Duration, LossRow, Run
 from omokage.report.verdict import Verdict, find_band
-from omokage.report.wording import format_count, format_duration, format_number, format_percent, format_signed
+from omokage.wording.text import format_count, format_duration, format_number, format_percent, format_signed
 
 # With fewer rows in the loss table, the last tenth is too short to show a trend.
 MIN_ROWS_FOR_TREND = 20
+NOTABLE_TREND = 0.03  # relative change of the loss over the last tenth of the training
+# The generalisation gap (see compute_generalisation_gap) above which a model overfits.
+OVERFITTING = 0.15
 
 
 def judge_training(run: Run) -> Verdict:
@@ -66,7 +69,7 @@ def _judge_overfitting(run: Run) -> tuple[str, str]:
         compute_generalisation_gap(run),
         (
             (0.05, "", "There is no sign of overfitting."),
-            (0.15, "", "A slight gap like this is normal."),
+            (OVERFITTING, "", "A slight gap like this is normal."),
             (0.4, "overfitting", "This is clear overfitting."),
         ),
         (
@@ -122,12 +125,12 @@ def _describe_trend(fall: float) -> tuple[str, str]:
 
     `fall` is the relative decrease of the loss in that tenth.
     """
-    if fall > 0.03:
+    if fall > NOTABLE_TREND:
         return " and was still falling", (
             f"The loss was still falling, by {format_percent(fall)} over the last tenth of the run: more steps would "
             "likely help."
         )
-    if fall < -0.03:
+    if fall < -NOTABLE_TREND:
         return ", then rose", (
             f"The loss rose by {format_percent(-fall)} over the last tenth of the run, a sign of a learning rate that "
             "is too high."

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from omokage.evaluation.features.reference import choose_representatives
+from omokage.evaluation.scores.alignment import MAX_SHIFT
 from omokage.evaluation.scores.neighbours import (
     AlignedNeighbours,
     NearestNeighbours,
@@ -30,9 +31,25 @@ NEAR_LIMIT = 5.5  # after alignment, smoothed
 FENCE = 3.0
 # By definition, this share of the held-out faces is close to the training set.
 CHANCE = 0.01
-# The kinds of suspected copies, by the search that found them. The first fitting kind counts.
-ALIGNED_KINDS = ("exact", "near", "shifted", "mirrored")
-KINDS = (*ALIGNED_KINDS, "relative", "features")
+# The searches, by the kind of suspected copies that each finds. The first fitting kind counts. scores.json has this
+# table for the figures and the report: a short name, what is found, and whether the limit is absolute or relative.
+SEARCHES = {
+    "exact": {"name": "exact", "finds": "exact, without a visible difference", "limit": "absolute"},
+    "near": {"name": "near", "finds": "nearly equal", "limit": "absolute"},
+    "shifted": {"name": "shifted", "finds": f"shifted by up to {MAX_SHIFT} pixels", "limit": "absolute"},
+    "mirrored": {"name": "mirrored", "finds": "mirrored", "limit": "absolute"},
+    "relative": {
+        "name": "close in pixels",
+        "finds": "far closer to a training face than held-out faces are, in pixels",
+        "limit": "relative",
+    },
+    "features": {
+        "name": "close in features",
+        "finds": "far closer to a training face than held-out faces are, in features",
+        "limit": "relative",
+    },
+}
+KINDS = tuple(SEARCHES)
 NO_COPY = "none"
 
 
@@ -76,8 +93,9 @@ def search_copies(
 
     The scores are `copies` and `copies_floor`, the shares of suspected copies by kind among samples and among held-out
     faces; `copied` and `copied_floor`, their sums; `close`, the share of samples that are closer to the training set
-    than 99 % of the held-out faces; `copy_ratio` and `copy_ratio_floor`, the median distance ratios in pixels; and
-    `searched`, the number of faces in each search.
+    than 99 % of the held-out faces, and `close_floor`, the share of held-out faces by that definition; `copy_ratio` and
+    `copy_ratio_floor`, the median distance ratios in pixels; `searches`, what each search finds; and `searched`, the
+    number of faces in each search.
     """
     nearest = find_neighbours(samples, features, faces, reference, device)
     held_out = faces["held_out"][: len(reference["held_out"])]
@@ -85,11 +103,11 @@ def search_copies(
     kinds, scores = judge_neighbours(nearest, control)
     searched = {split: len(faces[split]) for split in faces}
     searched |= {f"feature_{split}": min(map(len, reference.values())) for split in faces}
-    return CopySearch(kinds, nearest, {**scores, "searched": searched})
+    return CopySearch(kinds, nearest, {**scores, "searches": SEARCHES, "searched": searched})
 
 
 def judge_neighbours(nearest: Neighbours, control: Neighbours) -> tuple[list[str], dict[str, Any]]:
-    """Return the kind of each sample and all scores but `searched`; see `search_copies`.
+    """Return the kind of each sample and all scores but `searches` and `searched`; see `search_copies`.
 
     `nearest` has the neighbours of the samples, and `control` those of held-out faces, which set the limits.
     """
@@ -103,6 +121,7 @@ def judge_neighbours(nearest: Neighbours, control: Neighbours) -> tuple[list[str
         "copies": shares,
         "copies_floor": floors,
         "close": compute_close_share(ratios["relative"], control_ratios["relative"], limits["relative"]),
+        "close_floor": CHANCE,
         "copy_ratio": float(ratios["relative"].median()),
         "copy_ratio_floor": float(control_ratios["relative"].median()),
     }

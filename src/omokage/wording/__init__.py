@@ -1,0 +1,1 @@
+"""Write numbers, lists and values as text, in figures, in the report and in comparisons."""
