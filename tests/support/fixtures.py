@@ -14,8 +14,10 @@ from torch import Tensor
 
 from omokage.base.job import Job
 from omokage.data import shards, text_arrays
+from omokage.evaluation.scores.copies import SEARCHES
 from omokage.figures.registry import FIGURES
 from omokage.params.figures import Params
+from omokage.sampling.sample_sets import save_sample_sets
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ UPSTREAM_STAGES = {
     "sample": StageExample(
         {"ema_kind": "ema", "sampler": "ddim", "sample_steps": 20, "guidance_scale": 1.5},
         deps=("results/model.safetensors",),
-        outs=("results/samples.safetensors", "results/frames.safetensors"),
+        outs=tuple(f"results/{name}.safetensors" for name in ("samples", "frames", "counterpart", "study")),
         facts={"device": "cpu", "images": 24},
     ),
     "transform": StageExample(
@@ -94,6 +96,7 @@ METRICS = {
     **{"precision": 0.7, "recall": 0.5, "density": 0.6, "coverage": 0.6},
     **{"precision_floor": 0.9, "recall_floor": 0.9, "density_floor": 1.01, "coverage_floor": 0.95},
     **{"face_rate": 0.6, "face_rate_floor": 0.95},
+    "searches": SEARCHES,
 }
 NEIGHBOURS_CSV = """sample,kind,train,train_distance,held_out,held_out_distance,feature_train,feature_train_distance,\
 feature_held_out,feature_held_out_distance,mirrored,right,down
@@ -189,6 +192,11 @@ def _write_images(root: Path) -> None:
     shards.write_faces(root / "data/faces", "held_out", random_images(9))
     shards.write_faces(root / "data/faces", "train", random_images(12))
     save_file({"samples": random_images(9)}, root / "results/samples.safetensors")
+    # The rows of STUDY_CSV, without the scores.
+    labels = [row.split(",")[:3] for row in ("ema,ddpm,20", *STUDY_CSV.splitlines()[1:])]
+    sets = [{"weights": weights, "sampler": name, "evaluations": int(count)} for weights, name, count in labels]
+    save_sample_sets(root / "results/counterpart.safetensors", sets[:1], random_images(1, 9))
+    save_sample_sets(root / "results/study.safetensors", sets[1:], random_images(3, 9))
     save_file(make_data_card(random_images), root / "data/card.safetensors")
     log_snr = torch.tensor([-math.inf, -2.0, 0.0, 2.0, math.inf])
     frames = {"t": torch.arange(-1, 4).flip(0).contiguous(), "log_snr": log_snr}

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.report_fixtures import GOOD_RUN, make_denoising_frames, with_metrics
+from support.report_fixtures import GOOD_RUN, IDENTICAL_STYLE, make_denoising_frames, with_metrics
 
-from omokage.report.alt_texts import ALT_TEXTS, Evidence, describe_figure
+from omokage.report.alt_texts import ALT_TEXTS, describe_figure
 from omokage.report.captions import CAPTIONS
+from omokage.report.evidence import Evidence
 from omokage.report.run import LossRow, NoiseLevel, Run
 
 PARAMS: dict[str, Any] = {
@@ -58,6 +59,9 @@ def test_every_figure_has_an_alternative_text_of_whole_sentences_that_is_not_its
         ),
         ("data_card", "45,000 training faces and 5,000 held-out faces. Dropped: none."),
         ("study", "with ddim and 20 evaluations: Fréchet distance 4"),
+        ("samplers", "ddim with 20 evaluations of the network in the first row"),
+        ("style", "by +0.5 in red, +0.0 in green and −0.5 in blue (of 255)"),
+        ("style", "the samples have contrast 1, saturation 1 and sharpness 1."),
         ("progress", "After 4,000 steps: Fréchet distance 4"),
         ("schedule", "At t = 3, where the sampler starts, the log-SNR is −6.0 nats."),
     ],
@@ -68,12 +72,12 @@ def test_the_numbers_are_those_of_the_run(name: str, expected: str) -> None:
 
 def test_other_numbers_get_other_texts() -> None:
     run = replace(
-        with_metrics(distance=7.0, precision=0.3, copy_ratio=0.5),
+        with_metrics(distance=7.0, precision=0.3, copy_ratio=0.5, style={**IDENTICAL_STYLE, "red": 9.0}),
         losses=[LossRow(10, 0.5), LossRow(20, 0.7)],
         levels=[NoiseLevel(2.0, 0.4, 0.3), NoiseLevel(-2.0, 0.2, 0.15)],
         faces={**GOOD_RUN.faces, "train": 1, "kept": 2, "dropped": {"blurred": 3, "copy": 4}},
     )
-    same = {"schedule", "architecture", "animation", "denoising", "between", "noising", "transformed"}
+    same = {"samplers", "schedule", "architecture", "animation", "denoising", "between", "noising", "transformed"}
     assert {name for name in CAPTIONS if describe(name) == describe(name, run)} == same
     assert "goes from 0.5 to 0.7 over 20 steps" in describe("loss", run)
     assert "0.3 on training faces and 0.225 on as many held-out faces, 25 % less" in describe("loss", run)

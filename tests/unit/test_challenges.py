@@ -133,6 +133,8 @@ def test_a_cause_is_called_likely_only_if_numbers_of_the_run_support_it() -> Non
     drifted = with_style(red=23)
     (paragraph,) = judge_run(drifted)["Challenges"].paragraphs
     assert "Possible cause: too little training at high noise" in paragraph
+    assert paragraph.endswith("See the figure style in the section Style.")
+    (paragraph,) = judge_run(with_metrics(uniform=0.5))["Challenges"].paragraphs
     assert paragraph.endswith("See the samples at the top of this report.")
     losses = with_trend(0.05).losses
     first, second = judge_run(replace(drifted, losses=losses))["Challenges"].paragraphs

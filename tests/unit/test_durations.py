@@ -38,6 +38,7 @@ def predict(root: Path, stage: str, **changes: Any) -> float | None:
 
 def test_the_counts_follow_the_code() -> None:
     assert workload.SNAPSHOTS == posthoc_ema.SNAPSHOT_COUNT and workload.BATCH == batches.BATCH_SIZE
+    assert workload.COUNTERPART == batches.COUNTERPART_IMAGES
     assert workload.PAIRS == transform.PAIRS and workload.PROBES == trainer.PROBE_COUNT
     assert workload.LEVELS == validation.NOISE_LEVELS and workload.INVERSION == INVERSION_ITERATIONS + 1
     assert workload.PROBE_FACES == validation.FACES_PER_LEVEL

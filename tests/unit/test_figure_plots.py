@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from support.fixtures import METRICS, NEIGHBOURS_CSV, PROGRESS_CSV, STUDY_CSV, hash_text
 from support.report_fixtures import GOOD_RUN
 
 from omokage.data import text_arrays
+from omokage.evaluation.scores.style import COLOURS, compare_style, measure_style
 from omokage.figures import (
     animation,
     between,
@@ -25,11 +27,13 @@ from omokage.figures import (
     noise_levels,
     noising,
     progress,
+    samplers,
     samples,
     schedule,
     scores,
     sheet,
     study,
+    style_fidelity,
     transformed,
 )
 from omokage.figures.sheet import describe_size, enlarge_image
@@ -37,12 +41,13 @@ from omokage.figures.style import Chart
 from omokage.report.embedded_figure import EmbeddedFigure
 from omokage.report.run import NoiseLevel
 from omokage.report.training_loss import compute_mean_error
-from omokage.report.wording import format_number
 from omokage.stamps.stamp import save_gif, save_png, save_svg
+from omokage.wording.text import format_number
 
 STYLE: dict[str, Any] = {"figure_style": "whitegrid", "figure_palette": "colorblind", "figure_dpi": 120}
 
 RUN: dict[str, Any] = {"ema_kind": "ema", "sampler": "ddim", "sample_steps": 20}
+COUNTERPART = {"weights": "ema", "sampler": "ddpm", "evaluations": 20}
 
 
 def make_noise(*shape: int) -> Any:
@@ -85,7 +90,8 @@ def plot_noise(side: int) -> dict[str, Image.Image]:
         "noising": noising.plot(make_noise(3, 3, side, side), **noise_schedule, mean=[0.5] * 3, std=0.3),
         "contact": contact.plot(card),
         "data_card": data_card.plot(card, counts, **STYLE),
-        "neighbours": neighbours.plot(nearest, images, images, images),
+        "neighbours": neighbours.plot(nearest, METRICS, images, images, images),
+        "samplers": samplers.plot(images, images[None], [COUNTERPART], images[:0, None], [], **RUN),
         "transformed": transformed.plot(edits),
         "between": between.plot(make_noise(3, 8, 3, side, side)),
     }
@@ -175,7 +181,7 @@ def test_samples_closest_to_a_training_face_come_first(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(neighbours, "compose_rows", compose_rows)
     numbered = np.arange(12, dtype=np.uint8).repeat(3 * 8 * 8).reshape(12, 3, 8, 8)
-    neighbours.plot(pd.read_csv(io.StringIO(NEIGHBOURS_CSV)), numbered, numbered + 100, numbered + 200)
+    neighbours.plot(pd.read_csv(io.StringIO(NEIGHBOURS_CSV)), METRICS, numbered, numbered + 100, numbered + 200)
     (sample, train, train_distance, held_out, held_out_distance), *_ = composed
     assert [row.cells[:, 0, 0, 0].tolist() for row in (sample, train, held_out)] == [
         [1, 2, 0],
@@ -183,6 +189,37 @@ def test_samples_closest_to_a_training_face_come_first(monkeypatch: pytest.Monke
         [200, 208, 202],
     ]
     assert (train_distance.cells, held_out_distance.cells) == (["9.5", "20.5", "30.5"], ["31.0", "7.0", "20.0"])
+
+
+def test_a_row_for_each_sampler_has_the_same_seeds_in_its_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    composed: list[Any] = []
+
+    def compose_rows(title: str, rows: Any, note: str) -> Image.Image:
+        composed.append((rows, note))
+        return Image.new("RGB", (9, 9))
+
+    monkeypatch.setattr(samplers, "compose_rows", compose_rows)
+    numbered = np.arange(12, dtype=np.uint8).repeat(3 * 8 * 8).reshape(12, 3, 8, 8)
+    raw = {"weights": "raw", "sampler": "heun", "evaluations": 20}
+    # The counterpart is in the study as well, and then shown once.
+    study_sets = np.stack([numbered + 50, numbered + 100])
+    samplers.plot(numbered, numbered[None, :7] + 50, [COUNTERPART], study_sets, [COUNTERPART, raw], **RUN)
+    rows, note = composed[0]
+    assert [row.name for row in rows] == ["ddim\n20 NFE", "ddpm\n20 NFE", "heun\n20 NFE\nraw weights"] and not note
+    seeds = [[*range(first, first + 7)] for first in (0, 50, 100)]
+    assert [row.cells[:, 0, 0, 0].tolist() for row in rows] == seeds
+
+
+def test_the_figure_of_style_shows_the_values_whose_means_the_report_compares() -> None:
+    images = {name: torch.from_numpy(make_noise(40, 3, 16, 16) // divisor) for name, divisor in (("a", 1), ("b", 2))}
+    measures = {name: measure_style(array) for name, array in images.items()}
+    scores = compare_style(images["a"], images["b"])
+    for name, values in measures["a"].items():
+        mean, real_mean = values.mean(), measures["b"][name].mean()
+        assert len(values) == 40
+        assert scores[name] == pytest.approx(mean - real_mean if name in COLOURS else mean / max(real_mean, 1))
+    chart = style_fidelity.plot(images["a"].numpy(), images["b"].numpy(), images["b"].numpy(), **STYLE)
+    assert {"mean red", "contrast", "sharpness", "40 samples", "40 held-out faces"} <= read_texts(chart)
 
 
 def read_texts(chart: Chart) -> set[str]:
@@ -249,7 +286,7 @@ def test_every_suspected_copy_is_shown_by_kind_with_its_nearest_face(monkeypatch
     numbered = np.arange(12, dtype=np.uint8).repeat(3 * 8 * 8).reshape(12, 3, 8, 8)
     table = pd.read_csv(io.StringIO(NEIGHBOURS_CSV))
     table["kind"] = ["mirrored", "features", "mirrored"]
-    neighbours.plot(table, numbered, numbered + 100, numbered + 200)
+    neighbours.plot(table, METRICS, numbered, numbered + 100, numbered + 200)
     title, rows = composed[0]
     assert title == "Suspected copies: 3 of 3 samples"
     assert [row.name for row in rows[::3]] == ["mirrored\n2 of 2", "close in\nfeatures\n1 of 1"]
@@ -263,4 +300,5 @@ def test_only_the_first_suspects_of_a_kind_are_shown_and_all_are_counted() -> No
     table["kind"] = "exact"
     images = np.zeros((12, 3, 8, 8), np.uint8)
     few = table.head(6).assign(kind=["exact"] * 2 + ["none"] * 4)
-    assert neighbours.plot(table, images, images, images).width > neighbours.plot(few, images, images, images).width
+    many_width, few_width = (neighbours.plot(rows, METRICS, images, images, images).width for rows in (table, few))
+    assert many_width > few_width

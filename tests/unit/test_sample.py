@@ -20,7 +20,7 @@ from omokage.sampling import generator
 from omokage.sampling.sample_sets import load_sample_sets
 from omokage.stages import sample
 
-SETS = ("samples", "frames", "progress", "study")
+SETS = ("samples", "frames", "counterpart", "progress", "study")
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +93,18 @@ def test_each_set_of_the_study_equals_a_run_with_its_weights_and_sampler(trained
         changes = {"sampler": label["sampler"], "sample_steps": label["evaluations"], "progress_samples": 0}
         expected = run_sample(trained, tmp_path / label["weights"], set_weights, **changes)
         assert torch.equal(set_samples, expected)
+
+
+def test_the_counterpart_has_the_same_seeds_from_ddim_next_to_ddpm_and_from_ddpm_next_to_others(
+    trained: Path, tmp_path: Path
+) -> None:
+    for own, other in (("ddpm", "ddim"), ("ddim", "ddpm")):
+        run_sample(trained, tmp_path / own, sampler=own, progress_samples=0)
+        expected = run_sample(trained, tmp_path / f"{own} next to it", sampler=other, progress_samples=0)
+        ((label, samples),) = load_sample_sets(tmp_path / own / "counterpart")
+        assert label == {"weights": "ema", "sampler": other, "evaluations": tiny_params()["sample_steps"]}
+        assert torch.equal(samples, expected[: batches.COUNTERPART_IMAGES])
+        assert not torch.equal(samples, load_file(tmp_path / own / "samples")["samples"][: len(samples)])
 
 
 def test_raw_weights_are_those_of_the_last_step(trained: Path) -> None:

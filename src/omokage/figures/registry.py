@@ -17,10 +17,12 @@ from omokage.figures import (
     noise_levels,
     noising,
     progress,
+    samplers,
     samples,
     schedule,
     scores,
     study,
+    style_fidelity,
     transformed,
 )
 from omokage.figures.sheet import Frames
@@ -30,7 +32,8 @@ SCHEDULE = ("schedule", "timesteps", "zero_snr", "log_snr_shift")
 SAMPLER = ("ema_kind", "sampler", "sample_steps")
 STYLE = ("figure_style", "figure_palette", "figure_dpi")
 SAMPLES, TRANSFORMED = "results/samples.safetensors:samples", "results/transformed.safetensors"
-TRAIN, HELD_OUT = "data/faces:train", "data/faces:held_out"
+SETS = ("counterpart", "study")
+TRAIN, HELD_OUT, SCORES = "data/faces:train", "data/faces:held_out", "results/scores.json"
 
 
 @dataclass(frozen=True)
@@ -72,14 +75,20 @@ FIGURES = {
     "denoising.png": FigureSpec(denoising.plot, ("results/frames.safetensors",)),
     "denoising.gif": FigureSpec(animation.plot, ("results/frames.safetensors",)),
     "samples.png": FigureSpec(samples.plot, (SAMPLES, HELD_OUT), ("grid_side",)),
-    "neighbours.png": FigureSpec(neighbours.plot, ("results/neighbours.csv", SAMPLES, TRAIN, HELD_OUT)),
+    "samplers.png": FigureSpec(
+        samplers.plot,
+        (SAMPLES, *(f"results/{kind}.safetensors:{part}" for kind in SETS for part in ("samples", "labels"))),
+        sample_params=SAMPLER,
+    ),
+    **_make_chart_specs("style", style_fidelity.plot, SAMPLES, HELD_OUT, TRAIN),
+    "neighbours.png": FigureSpec(neighbours.plot, ("results/neighbours.csv", SCORES, SAMPLES, TRAIN, HELD_OUT)),
     "transformed.png": FigureSpec(transformed.plot, (TRANSFORMED,)),
     "between.png": FigureSpec(between.plot, (f"{TRANSFORMED}:between",)),
     "contact.png": FigureSpec(contact.plot, ("data/card.safetensors",)),
     "data_card.png": FigureSpec(data_card.plot, ("data/card.safetensors", "results/curation.json"), STYLE),
-    **_make_chart_specs("scores", scores.plot, "results/scores.json"),
-    **_make_chart_specs("progress", progress.plot, "results/progress.csv", "results/loss.csv", "results/scores.json"),
-    **_make_chart_specs("study", study.plot, "results/study.csv", "results/scores.json", sample_params=SAMPLER),
+    **_make_chart_specs("scores", scores.plot, SCORES),
+    **_make_chart_specs("progress", progress.plot, "results/progress.csv", "results/loss.csv", SCORES),
+    **_make_chart_specs("study", study.plot, "results/study.csv", SCORES, sample_params=SAMPLER),
 }
 
 

@@ -25,6 +25,7 @@ SETTINGS = {
 }
 SNAPSHOTS = 6  # snapshots of the EMA that a training saves
 BATCH = 32  # samples that the stage `sample` generates at once
+COUNTERPART = 10  # samples of the stage `sample` from another sampler
 PAIRS = 3  # interpolations of the stage `transform`
 INVERSION = 4  # network evaluations of each step of DDIM inversion
 FORWARD = 1 / 3  # work of a forward pass, in training steps, which also compute gradients
@@ -96,7 +97,7 @@ def _count_train(p: Mapping[str, Any], images: int | None) -> Counted:
 def _count_sample(p: Mapping[str, Any], images: int | None) -> Counted:
     # (samples, network evaluations of each) of every sample set. Autoguidance evaluates a second network.
     guided = 2 if p["guidance_scale"] != 1 else 1
-    sets = [(p["samples"], p["sample_steps"] * guided)]
+    sets = [(count, p["sample_steps"] * guided) for count in (p["samples"], min(COUNTERPART, p["samples"]))]
     sets += [(p["progress_samples"], p["sample_steps"])] * min(SNAPSHOTS, p["steps"])
     sets += [(p["samples"], parse_study_entry(entry)[2] * guided) for entry in p["sampler_study"]]
     calls = sum(-(-count // BATCH) * evaluations for count, evaluations in sets)

@@ -3,45 +3,19 @@
 The caption of a figure says what it is (captions.py). The alternative text (alt) says what can be read from it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from omokage.report.captions import CAPTIONS
-from omokage.report.run import Run
+from omokage.report.evidence import Evidence
+from omokage.report.style import RATIOS, list_shifts
 from omokage.report.training_loss import describe_gap
-from omokage.report.wording import format_count, format_number, format_signed, join_words
-from omokage.stamps.records import Record, find_record
+from omokage.wording.text import format_count, format_number, format_signed, join_words
 
 # A predicted image with at most this root mean square difference from the clean image looks like it, of 255.
 SIMILAR = 10.0
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What the alternative texts are written from.
-
-    `params` are the parameters of all stages, `network` the parts of the network (see training/network_parts.py),
-    `round_trip` the errors of the DDIM round trips in grey levels, and `frames` the arrays of
-    results/frames.safetensors.
-    """
-
-    run: Run
-    params: Mapping[str, Any]
-    network: Sequence[Mapping[str, Any]]
-    round_trip: list[float]
-    frames: Mapping[str, NDArray[Any]]
-
-    @classmethod
-    def collect(cls, run: Run, records: Sequence[Record], frames: Mapping[str, NDArray[Any]]) -> "Evidence":
-        """Collect what the run records of the stages have."""
-        params = {key: value for record in records for key, value in record["params"].items()}
-        network = find_record(records, "train")["facts"]["network"]
-        round_trip = find_record(records, "transform")["facts"]["round_trip_grey_levels"]
-        return cls(run, params, network, round_trip, frames)
 
 
 def describe_figure(name: str, evidence: Evidence) -> str:
@@ -51,12 +25,11 @@ def describe_figure(name: str, evidence: Evidence) -> str:
 
 def _describe_samples(evidence: Evidence) -> str:
     metrics = evidence.run.metrics
-    style = metrics["style"]
-    shifts = join_words([f"{format_signed(style[colour])} in {colour}" for colour in ("red", "green", "blue")])
     return (
-        f"Generated faces on the left, real faces on the right. The mean colour of the samples differs by {shifts} (of "
-        f"255), and their sharpness is {format_number(style['sharpness'])} times that of held-out faces. Precision is "
-        f"{format_number(metrics['precision'])} and recall {format_number(metrics['recall'])}."
+        "Generated faces on the left, real faces on the right. The mean colour of the samples differs by "
+        f"{list_shifts(evidence.run)} (of 255), and their sharpness is {format_number(metrics['style']['sharpness'])} "
+        f"times that of held-out faces. Precision is {format_number(metrics['precision'])} and recall "
+        f"{format_number(metrics['recall'])}."
     )
 
 
@@ -125,6 +98,23 @@ def _describe_study(evidence: Evidence) -> str:
             f"weights, {best['sampler']} and {best['evaluations']} evaluations."
         )
     return text
+
+
+def _describe_samplers(evidence: Evidence) -> str:
+    run, params = evidence.run, evidence.params
+    text = (
+        f"Samples with one seed in each column: {params['sampler']} with {params['sample_steps']} evaluations of the "
+        "network in the first row, another sampler with as many in the second."
+    )
+    return f"{text} Below: {format_count(len(run.study), 'set')} of sampler_study." if run.study else text
+
+
+def _describe_style(evidence: Evidence) -> str:
+    ratios = join_words([f"{name} {format_number(evidence.run.metrics['style'][name])}" for name in RATIOS])
+    return (
+        f"The mean colours of the samples differ from those of held-out faces by {list_shifts(evidence.run)} (of 255). "
+        f"Relative to held-out faces, the samples have {ratios}."
+    )
 
 
 def _describe_neighbours(evidence: Evidence) -> str:
@@ -219,9 +209,11 @@ ALT_TEXTS: dict[str, Callable[[Evidence], str]] = {
     "animation": _describe_denoising,
     "denoising": _describe_denoising,
     "between": _describe_between,
+    "samplers": _describe_samplers,
     "scores": _describe_scores,
     "progress": _describe_progress,
     "study": _describe_study,
+    "style": _describe_style,
     "neighbours": _describe_neighbours,
     "loss": _describe_loss,
     "noise_levels": _describe_noise_levels,

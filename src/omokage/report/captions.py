@@ -12,6 +12,7 @@ Section = Literal[
     "Denoising",
     "Model",
     "Sample quality",
+    "Style",
     "Memorisation",
     "Training",
     "Image editing",
@@ -49,6 +50,12 @@ CAPTIONS: dict[str, Caption] = {
         "clean image that the network predicts from it. The columns are spread evenly in log-SNR, as far as the "
         "sampler's steps allow.",
     ),
+    "samplers": Caption(
+        "Denoising",
+        "Samples by sampler and network evaluations (NFE), with one seed in each column. The first row is from this "
+        "run's own sampler. DDPM adds new noise after each step, DDIM does not.",
+        is_wide=True,
+    ),
     "architecture": Caption(
         "Model",
         "The network. A box has the resolution and the channels of its features, and below them the number of residual "
@@ -61,12 +68,18 @@ CAPTIONS: dict[str, Caption] = {
     ),
     "progress": Caption(
         "Sample quality",
-        "Score during training, from few samples per snapshot. Compare these scores only with each other.",
+        "Score by training step, from few samples per snapshot: compare these scores only with each other. If no "
+        "snapshot was scored, the star is the score of the run's own samples.",
     ),
     "study": Caption(
         "Sample quality",
-        "Samplers and EMA weights compared, by network evaluations per image (NFE). The star is the score of the run's "
-        "own samples, and the dashed line that of real faces (floor).",
+        "Scores by sampler and kind of EMA weights, by network evaluations per image (NFE). The star is the score of "
+        "the run's own samples, and the dashed line that of real faces (floor).",
+    ),
+    "style": Caption(
+        "Style",
+        "Distributions of six measures of style over samples, held-out faces and training faces: the mean of each "
+        "colour (0 to 255), contrast, saturation and sharpness. Every image is one value. Vertical lines are means.",
     ),
     "neighbours": Caption(
         "Memorisation",

@@ -8,13 +8,13 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from omokage.report.alt_texts import Evidence
 from omokage.report.assessment import judge_run, summarise_run
 from omokage.report.captions import CAPTIONS
 from omokage.report.content import Block, DenoisingPlayer, Section
 from omokage.report.data_section import describe_data
 from omokage.report.embedded_figure import EmbeddedFigure
 from omokage.report.escaping import escape_markdown, format_code_span, sanitise_url
+from omokage.report.evidence import Evidence
 from omokage.report.model_section import describe_model, summarise_model
 from omokage.report.run import Run
 from omokage.report.run_section import describe_run
@@ -92,7 +92,7 @@ class Page:
             self._build(*describe_model(self.records)),
             assess("Training", self._tabulate_training()),
             self._build(*describe_study(run, self.records)),
-            self._build(*describe_denoising(self.records, self._make_player(), bool(run.study))),
+            self._build(*describe_denoising(run, self.records, self._make_player())),
             assess("Sample quality", *scores),
             assess("Style", tabulate_style(run)),
             assess("Memorisation"),
@@ -108,19 +108,15 @@ class Page:
     ) -> Section:
         """Return a section of `blocks`, followed by those figures of the section that are not among them.
 
-        A string that is the name of a figure stands for the figure. Left out are empty tables, and figures that the
-        run's parameters turn off.
+        A string that is the name of a figure stands for the figure. Empty tables are left out.
         """
-        off = [name for name, rows in (("progress", self.run.progress), ("study", self.run.study)) if not rows]
         own = [
             name
             for name, caption in CAPTIONS.items()
             if caption.section == heading and name not in (*blocks, *PLAYER_STILLS)
         ]
         resolved = (
-            self.figures[block] if isinstance(block, str) and block in CAPTIONS else block
-            for block in (*blocks, *own)
-            if block not in off
+            self.figures[block] if isinstance(block, str) and block in CAPTIONS else block for block in (*blocks, *own)
         )
         shown = [block for block in resolved if not (isinstance(block, Table) and not block.rows)]
         return Section(heading, shown, verdict, folded)

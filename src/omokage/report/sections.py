@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from omokage.report.alt_texts import Evidence
-from omokage.report.content import Block, Code, CodeBlock, DenoisingPlayer, Paragraph
+from omokage.report.content import Block, Code, CodeBlock, DenoisingPlayer, Inline, Paragraph
+from omokage.report.evidence import Evidence
 from omokage.report.parameters import UNCHANGED, format_params_file, tabulate_parameters
+from omokage.report.run import Run
 from omokage.report.training_settings import describe_evaluations, tabulate_sampling
-from omokage.report.wording import format_count, format_number, format_percent, join_words
 from omokage.stamps.records import Record, find_record
+from omokage.wording.text import format_count, format_number, format_percent, join_words
 
 COMMANDS = """\
 make install && . .venv/bin/activate
@@ -39,11 +40,8 @@ def describe_forward_process(evidence: Evidence) -> Content:
     return "Forward process", [f"{text}."]
 
 
-def describe_denoising(records: Sequence[Record], player: DenoisingPlayer, has_study: bool) -> Content:
-    """Show the denoising with the sampler of this run, and its settings.
-
-    `has_study` says whether the run compares samplers.
-    """
+def describe_denoising(run: Run, records: Sequence[Record], player: DenoisingPlayer) -> Content:
+    """Show the denoising with the sampler of this run, its settings, and the other samplers of the run."""
     params = find_record(records, "sample")["params"]
     text = (
         f"The sampler of this run, {params['sampler']}, starts from pure noise and removes it in "
@@ -51,16 +49,21 @@ def describe_denoising(records: Sequence[Record], player: DenoisingPlayer, has_s
     )
     if params["guidance_scale"] > 1:
         text += f" The scale of the autoguidance is {format_number(params['guidance_scale'])}."
-    no_study = Paragraph(
-        [
-            "Samplers were not compared in this run (",
-            Code("sampler_study"),
-            " is empty); ",
-            Code("docs/benchmarks.md"),
-            " compares them.",
-        ]
+    return "Denoising", [text, player, tabulate_sampling(params), *_compare_samplers(run, params), "samplers"]
+
+
+def _compare_samplers(run: Run, params: Mapping[str, Any]) -> list[Block]:
+    """Return what distinguishes DDPM and DDIM, which the figure shows with the same seeds, and where the scores are."""
+    eta = f" (unless eta is above 0, as it is here: {format_number(params['eta'])})" if params["eta"] else ""
+    text = (
+        f"The figure shows the same seeds with {params['sampler']} and another sampler: DDIM next to DDPM, or DDPM "
+        "next to the others. DDPM (Ho et al. 2020) adds new noise after each step. DDIM (Song et al. 2021) adds none"
+        f"{eta}, so its sample depends on the starting noise alone."
     )
-    return "Denoising", [text, player, tabulate_sampling(params), *([] if has_study else [no_study])]
+    if run.study:
+        return [f"{text} The section on sample quality has the scores of all samplers in sampler_study."]
+    pointer: list[Inline] = ["Their scores were not compared in this run (", Code("sampler_study"), " is empty); "]
+    return [text, Paragraph([*pointer, Code("docs/benchmarks.md"), " compares them."])]
 
 
 def describe_editing(evidence: Evidence) -> Content:

@@ -2,7 +2,7 @@
 
 from omokage.report.run import Run
 from omokage.report.verdict import Verdict, find_band
-from omokage.report.wording import format_percent, format_signed, join_words
+from omokage.wording.text import format_percent, format_signed, join_words
 
 COLOURS = ("red", "green", "blue")
 RATIOS = ("contrast", "saturation", "sharpness")
@@ -35,11 +35,15 @@ def judge_style(run: Run) -> Verdict:
     )
 
 
+def list_shifts(run: Run) -> str:
+    """Return the differences of the mean colours of samples and held-out faces, such as '+1.0 in red, ...'."""
+    return join_words([f"{format_signed(run.metrics['style'][colour])} in {colour}" for colour in COLOURS])
+
+
 def _judge_colour_drift(run: Run) -> tuple[str, str]:
     """Return a short name for the colour drift of the samples ("" if there is none), and sentences that explain it."""
     shifts, floors = ([run.metrics[key][colour] for colour in COLOURS] for key in ("style", "style_floor"))
     largest = max(max(0.0, abs(shift) - abs(floor)) for shift, floor in zip(shifts, floors, strict=True))
-    by_colour = join_words([f"{format_signed(shift)} in {name}" for name, shift in zip(COLOURS, shifts, strict=True)])
     drift, explanation = find_band(
         largest,
         (
@@ -48,4 +52,4 @@ def _judge_colour_drift(run: Run) -> tuple[str, str]:
         ),
         ("colour drift", "A drift this large is visible"),
     )
-    return drift, f"On average the samples differ from held-out faces by {by_colour} (of 255). {explanation}."
+    return drift, f"On average the samples differ from held-out faces by {list_shifts(run)} (of 255). {explanation}."

@@ -4,20 +4,18 @@ from collections.abc import Callable
 from functools import partial
 
 from omokage.report.run import Run
+from omokage.report.style import COLOURS, list_shifts
 from omokage.report.verdict import Problem
-from omokage.report.wording import format_number, format_percent, format_signed, join_words
+from omokage.wording.text import format_number, format_percent
 
-COLOURS = ("red", "green", "blue")
 # Log-SNR below which guidance shifts colours: guided only above it, samples had the colours of unguided ones.
 HIGH_NOISE = -3.0
 
 
 def _describe_colour_drift(run: Run) -> Problem:
-    shifts, floors = ([run.metrics[key][colour] for colour in COLOURS] for key in ("style", "style_floor"))
-    channels = [f"{format_signed(shift)} in {colour}" for shift, colour in zip(shifts, COLOURS, strict=True)]
-    largest = format_number(round(max(map(abs, floors)), 1))
+    largest = format_number(round(max(abs(run.metrics["style_floor"][colour]) for colour in COLOURS), 1))
     evidence = (
-        f"The mean colours of the samples differ from those of held-out faces by {join_words(channels)}, of 255. "
+        f"The mean colours of the samples differ from those of held-out faces by {list_shifts(run)}, of 255. "
         f"Those of training faces differ by {largest} at most."
     )
     if run.guidance_scale > 1 and run.guidance_min_log_snr < HIGH_NOISE:
@@ -27,14 +25,14 @@ def _describe_colour_drift(run: Run) -> Problem:
             "decided, guidance enlarges small errors of the colour.",
             "raise guidance_min_log_snr, so that guidance spares the high noise, or lower guidance_scale.",
             ("guidance_min_log_snr", "guidance_scale"),
-            "samples",
+            "style",
         )
     return Problem(
         evidence,
         "too little training at high noise, where the overall colour is decided.",
         "raise steps, or lower log_snr_shift, which trains more at high noise.",
         ("steps", "log_snr_shift"),
-        "samples",
+        "style",
     )
 
 
@@ -62,7 +60,7 @@ def _describe_style(name: str, run: Run) -> Problem:
         remedy, parameters = "raise steps.", ("steps",)
         if not is_guided:
             remedy, parameters = "raise steps, or guidance_scale above 1.", ("steps", "guidance_scale")
-    return Problem(evidence, cause, remedy, parameters, "samples")
+    return Problem(evidence, cause, remedy, parameters, "style")
 
 
 STYLE_PROBLEMS: dict[str, Callable[[Run], Problem]] = {

@@ -32,6 +32,7 @@ BATCH_SIZE, GPU_BATCH_SIZE = 32, 128
 # Network evaluations of a sample set above which compiling the network saves time.
 MIN_EVALUATIONS_TO_COMPILE = 100_000
 FRAME_IMAGES = 8  # images whose denoising is saved, frame by frame
+COUNTERPART_IMAGES = 10  # samples from the counterpart of the sampler
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,15 @@ class SamplingConfig:
 def list_sample_sets(p: Params, snapshot_steps: Sequence[int]) -> dict[str, SamplingConfig]:
     """Return the settings of all sample sets of a run, by the name of the set.
 
-    The set `samples` holds the samples of the run. There is a set `progress-STEP` for each training snapshot, and a set
-    `study-NUMBER` for each entry of the parameter `sampler_study`.
+    The set `samples` holds the samples of the run. The set `counterpart` has the first of them from another sampler:
+    DDIM, which adds no noise, next to DDPM, and DDPM next to the others. There is a set `progress-STEP` for each
+    training snapshot, and a set `study-NUMBER` for each entry of the parameter `sampler_study`.
     """
-    sets = {"samples": SamplingConfig(p.ema_kind, p.sampler, p.sample_steps, p.samples)}
+    counterpart = "ddim" if p.sampler.startswith("ddpm") else "ddpm"
+    sets = {
+        "samples": SamplingConfig(p.ema_kind, p.sampler, p.sample_steps, p.samples),
+        "counterpart": SamplingConfig(p.ema_kind, counterpart, p.sample_steps, min(COUNTERPART_IMAGES, p.samples)),
+    }
     for step in snapshot_steps:
         sets[f"progress-{step}"] = SamplingConfig(step, p.sampler, p.sample_steps, p.progress_samples)
     for number, entry in enumerate(p.sampler_study):
@@ -112,7 +118,7 @@ class BatchSampler:
     def collect(self, batches: Mapping[str, list[Tensor]], kind: str) -> tuple[list[Label], Tensor]:
         """Return the labels and the samples, uint8 [sets, n, 3, h, w], of all sets of a kind.
 
-        `batches` maps the name of a set to its batches. The kind is progress or study.
+        `batches` maps the name of a set to its batches. The kind is counterpart, progress or study.
         """
         names = [name for name in self.sets if name.startswith(kind) and name in batches]
         images = [torch.cat(batches[name])[: self.sets[name].count] for name in names]

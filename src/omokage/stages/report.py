@@ -5,9 +5,10 @@ from safetensors.numpy import load_file
 from omokage.base.job import Job
 from omokage.base.json_file import read_json
 from omokage.params.report import Params
-from omokage.report.alt_texts import Evidence, describe_figure
+from omokage.report.alt_texts import describe_figure
 from omokage.report.captions import CAPTIONS, find_path
 from omokage.report.embedded_figure import EmbeddedFigure
+from omokage.report.evidence import Evidence
 from omokage.report.page import Page
 from omokage.report.run import Duration, Run
 from omokage.report.sprite_sheet import SpriteSheet

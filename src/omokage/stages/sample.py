@@ -15,9 +15,9 @@ from omokage.sampling.sample_sets import save_sample_sets
 def run(job: Job[Params]) -> None:
     """Write the samples, the frames of the denoising of the first samples, and the sample sets to compare.
 
-    There are two kinds of sample sets, and both use the seeds of the samples. `progress` has a few samples from each
-    training snapshot. `study` has one sample set, of the size of the samples, for each entry of the parameter
-    `sampler_study`.
+    There are three kinds of sample sets, and all use the seeds of the samples. `counterpart` has a few samples from
+    another sampler. `progress` has a few samples from each training snapshot. `study` has one sample set, of the size
+    of the samples, for each entry of the parameter `sampler_study`.
     """
     sampler = BatchSampler(job)
     batches: dict[str, list[Tensor]] = {}
@@ -29,7 +29,7 @@ def run(job: Job[Params]) -> None:
     images = sum(len(batch) for group in batches.values() for batch in group)
     samples = torch.cat(batches["samples"])[: job.params.samples]
     save_file({"samples": samples}, job.output("results/samples.safetensors"))
-    for kind in ("progress", "study"):
+    for kind in ("counterpart", "progress", "study"):
         save_sample_sets(job.output(f"results/{kind}.safetensors"), *sampler.collect(batches, kind))
     job.facts.update(
         device=describe_device(sampler.device),

@@ -24,16 +24,18 @@ def compare_style(images: Tensor, real: Tensor) -> dict[str, float]:
     `contrast`, `saturation`, `sharpness` (see data/measures.py): mean of the images divided by mean of the real faces,
     so 1 means equal. A divisor below 1, such as the saturation of grey faces, is replaced by 1.
     """
-    means, real_means = _compute_means(images), _compute_means(real)
+    means, real_means = (
+        {name: float(values.mean()) for name, values in measure_style(x).items()} for x in (images, real)
+    )
     shifts = {name: means[name] - real_means[name] for name in COLOURS}
     return shifts | {name: means[name] / max(real_means[name], 1.0) for name in MEASURES}
 
 
-def _compute_means(images: Tensor) -> dict[str, float]:
-    """Return the mean over the images of each colour and of each measure, by name."""
+def measure_style(images: Tensor) -> dict[str, NDArray[np.float64]]:
+    """Return the mean of each colour and each measure of uint8 images [n, 3, h, w], by name: arrays [n]."""
     parts = []
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH].numpy().astype(np.float32)
         parts.append([*batch.mean((2, 3)).T, *(measure(batch) for measure in MEASURES.values())])
     columns = np.concatenate(parts, axis=1).astype(np.float64)
-    return dict(zip((*COLOURS, *MEASURES), columns.mean(1).tolist(), strict=True))
+    return dict(zip((*COLOURS, *MEASURES), columns, strict=True))
