@@ -1,4 +1,4 @@
-"""Image editing: with the ideal denoiser of a Gaussian, and as the stage `transform` with a trained network."""
+"""Image editing: with the ideal denoiser of a Gaussian, with a trained network, and as the stage `transform`."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from support.gaussian import MEAN, STD, make_ideal_denoiser, repeat_noise
-from support.training import make_faces, make_spec, train_tiny
+from support.training import CPU, make_faces, make_spec, train_tiny
 
 from omokage.base.errors import UserError
 from omokage.base.job import Job
@@ -17,9 +17,10 @@ from omokage.data import shards
 from omokage.diffusion import model
 from omokage.diffusion.schedule import Schedule
 from omokage.editing import image_editor
-from omokage.editing.edits import apply_sdedit, decode_ddim, invert_ddim, slerp
+from omokage.editing.edits import INVERSION_ITERATIONS, apply_sdedit, decode_ddim, invert_ddim, slerp
 from omokage.editing.image_editor import ImageEditor
 from omokage.params.transform import Params
+from omokage.sampling.denoiser import Denoiser, make_denoiser
 from omokage.sampling.samplers import SAMPLERS, get_sampler
 from omokage.sampling.spacing import space_log_snr, space_trailing
 from omokage.stages import transform
@@ -85,6 +86,49 @@ def test_spherical_interpolation_keeps_the_variance_of_noise() -> None:
     noises = slerp(start, end, torch.linspace(0, 1, 5))
     torch.testing.assert_close(noises[[0, -1]], torch.cat([start, end]))
     assert noises.std((1, 2, 3)).tolist() == pytest.approx([1.0] * 5, rel=0.05)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Denoiser, torch.Tensor]:
+    """The denoiser of a network after 60 steps of training, and six of its faces as whitened images."""
+    prepare_device(1)
+    network = train_tiny(tmp_path_factory.mktemp("work"), steps=60, lr=4e-3, ema_half_life=200.0).network
+    return make_denoiser(network.eval(), make_spec(), CPU), make_spec().whiten(make_faces(6))
+
+
+@torch.inference_mode()
+def test_fixed_point_iterations_make_the_round_trip_of_a_trained_network_exact(
+    trained: tuple[Denoiser, torch.Tensor],
+) -> None:
+    denoiser, x0 = trained
+    timesteps, errors = space_log_snr(denoiser.schedule, 25), []
+    for iterations in (0, INVERSION_ITERATIONS):
+        decoded = decode_ddim(denoiser, invert_ddim(denoiser, x0, timesteps, iterations), timesteps)
+        errors.append(255 * make_spec().std * (decoded - x0).square().mean((1, 2, 3)).sqrt())
+    explicit, implicit = errors
+    assert implicit.median() < 2 and implicit.median() < explicit.median() / 2
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+def test_sdedit_with_a_trained_network_keeps_the_image_at_strength_0_and_forgets_it_at_strength_1(
+    trained: tuple[Denoiser, torch.Tensor], sampler: str
+) -> None:
+    denoiser, x0 = trained
+    timesteps, noise = space_trailing(denoiser.schedule, 20), torch.randn(x0.shape, generator=make_generator(0, "edit"))
+    changes, differences = [], []
+    for strength in (0.0, 0.25, 0.5, 1.0):
+        edit, other = (
+            apply_sdedit(denoiser, images, strength, timesteps, get_sampler(sampler, 0.0), repeat_noise(noise))
+            for images in (x0, x0.flip(0))
+        )
+        changes.append(float((edit - x0).square().mean().sqrt()))
+        differences.append(float((edit - other).square().mean().sqrt()))
+        # Predictions are clipped to black and white.
+        black, white = (make_spec().whiten(torch.full_like(make_faces(6), shade)) for shade in (0, 255))
+        assert (edit >= black - 1e-4).all() and (edit <= white + 1e-4).all()
+    assert changes[0] == 0 and changes == sorted(changes)
+    assert differences == sorted(differences, reverse=True) and differences[-1] < 0.05 * differences[0]
 
 
 def run_transform(root: Path, **changes: Any) -> Job[Params]:
