@@ -11,6 +11,7 @@ from support.clone import TINY_PARAMS, tiny_params
 from omokage.config.params_file import default_params
 from omokage.diffusion import posthoc_ema
 from omokage.editing.edits import INVERSION_ITERATIONS
+from omokage.evaluation.scores import alignment
 from omokage.params.sample import Params
 from omokage.params.schema import PARTS
 from omokage.pipeline import durations, workload
@@ -41,7 +42,7 @@ def test_the_counts_follow_the_code() -> None:
     assert workload.COUNTERPART == batches.COUNTERPART_IMAGES
     assert workload.PAIRS == transform.PAIRS and workload.PROBES == trainer.PROBE_COUNT
     assert workload.LEVELS == validation.NOISE_LEVELS and workload.INVERSION == INVERSION_ITERATIONS + 1
-    assert workload.PROBE_FACES == validation.FACES_PER_LEVEL
+    assert workload.PROBE_FACES == validation.FACES_PER_LEVEL and workload.CANDIDATES == alignment.CANDIDATES
 
 
 def test_sampling_counts_the_batches_of_every_set() -> None:
@@ -54,6 +55,19 @@ def test_sampling_counts_the_batches_of_every_set() -> None:
     )
     counted = count_work("sample", values, None)
     assert counted and counted.calls == calls and counted.pixels == calls * 32 * 32**2
+
+
+def test_evaluating_counts_features_the_search_for_faces_and_for_copies_and_the_variety() -> None:
+    sets = {"samples": 100, "progress_samples": 10, "sampler_study": ["ddim:10"], "steps": 1200}
+    values = DEFAULTS | sets | {"reference_faces": 80, "image_size": 16, "held_out": 0.1}
+    work = count_work("evaluate", values, 500)
+    # 450 training faces, of which 80 are in the reference, and 50 held-out faces. So 80 samples are scored.
+    features = 80 + posthoc_ema.SNAPSHOT_COUNT * 10 + 100
+    faces_searched = 80 + 50
+    aligned = (80 + 50) * 2 * alignment.CANDIDATES * 16**2
+    compared = (80 + 50) * 500 + 2 * 80**2
+    assert work and work.calls == pytest.approx(features + faces_searched / 5)
+    assert work.pixels == pytest.approx(aligned / 4 + compared / 2)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +86,9 @@ def test_sampling_counts_the_batches_of_every_set() -> None:
         ("transform", {"transform_steps": 100}, 2),
         ("download", {"avatar_count": 12_000}, 2),
         ("reference", {"reference_faces": 250}, 0.5),
-        ("evaluate", {"progress_samples": 128}, 1.4),
+        ("evaluate", {"progress_samples": 128}, 1.3),
+        ("evaluate", {"avatar_count": 12_000}, 1.1),
+        ("evaluate", {"image_size": 64, "attention_resolutions": [8]}, 1.5),
         ("report", {"report_title": "x"}, 1),
     ],
 )
