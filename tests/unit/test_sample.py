@@ -16,7 +16,7 @@ from omokage.base.job import Job
 from omokage.diffusion import model, posthoc_ema
 from omokage.diffusion.unet import UNet
 from omokage.params.sample import Params
-from omokage.sampling import generator
+from omokage.sampling import batches, generator
 from omokage.sampling.sample_sets import load_sample_sets
 from omokage.stages import sample
 
