@@ -22,7 +22,7 @@ NOT_RUN = {
     "make test": "would run this test again",
 }
 # The values in the pages are for a real training. These take seconds.
-TINY_VALUES = {"samples=1000": "samples=12", "--steps 50": "--steps 4"}
+TINY_VALUES = {"samples=1000": "samples=12", "-n 1000": "-n 5", "--steps 50": "--steps 4"}
 # These are the tutorial's own, or do not affect the time.
 TINY_PRESET = TINY_PARAMS.keys() - {"avatar_count", "avatar_size", "timesteps", "lr", "held_out"}
 

@@ -33,7 +33,8 @@ def make_settings_denoiser(
         if settings.guidance_scale == 1:
             return make_denoiser(network, spec, device, compiled)
         guiding = posthoc_ema.load_nearest_snapshot(snapshots, settings.guidance_snapshot)
-        return make_guided_denoiser(network, guiding, settings.guidance_scale, spec, device, compiled)
+        scale, min_log_snr = settings.guidance_scale, settings.guidance_min_log_snr
+        return make_guided_denoiser(network, guiding, scale, min_log_snr, spec, device, compiled)
 
 
 @contextmanager

@@ -40,6 +40,7 @@ class Model:
     - `sampler`: ddpm, ddpm-large, ddim, dpm-solver++ or heun
     - `steps`: network evaluations per image (NFE), at most the model's number of timesteps
     - `guidance`: the autoguidance scale, 1 (none) to 10. None is 2 with snapshots, and 1 without them
+    - `guidance_min_log_snr`: no guidance at noise levels with a lower log-SNR, where it shifts colours; -100: no limit
     - `spacing`: the timesteps that the sampler visits: early, trailing, leading or log-snr
     - `eta`: the noise that the sampler ddim adds per step, 0 (none) to 1
     - `batch`: how many images are processed at once. It changes the images only by rounding
@@ -72,13 +73,14 @@ class Model:
         sampler: Sampler = "ddpm",
         steps: int = 20,
         guidance: float | None = None,
+        guidance_min_log_snr: float = -3.0,
         spacing: str = "early",
         eta: float = 0.0,
         start: int = 0,
         batch: int | None = None,
     ) -> Tensor:
         """Return the samples with the numbers `start` to `start + n - 1`, uint8 [n, 3, side, side]."""
-        settings = self._make_settings(seed, sampler, steps, guidance, spacing, eta)
+        settings = self._make_settings(seed, sampler, steps, guidance, guidance_min_log_snr, spacing, eta)
         numbers = _make_range(start, n)
         return self.make_generator(settings, n, batch).generate(numbers)[0]
 
@@ -90,6 +92,7 @@ class Model:
         sampler: Sampler = "ddpm",
         steps: int = 20,
         guidance: float | None = None,
+        guidance_min_log_snr: float = -3.0,
         spacing: str = "early",
         eta: float = 0.0,
         start: int = 0,
@@ -100,7 +103,7 @@ class Model:
         A step has `t` (the timestep), `x_t` (the noisy images) and `x0` (the clean images that are predicted from
         them), both uint8 [n, 3, side, side]. The x0 of the last step are the samples.
         """
-        settings = self._make_settings(seed, sampler, steps, guidance, spacing, eta)
+        settings = self._make_settings(seed, sampler, steps, guidance, guidance_min_log_snr, spacing, eta)
         numbers, generator = _make_range(start, n), self.make_generator(settings, n, batch)
         return generator.generate(numbers, range(len(generator.timesteps)), n)[1]
 
@@ -113,6 +116,7 @@ class Model:
         sampler: Sampler = "ddpm",
         steps: int = 50,
         guidance: float | None = 1.0,
+        guidance_min_log_snr: float = -3.0,
         spacing: str = "trailing",
         eta: float = 0.0,
         batch: int | None = None,
@@ -125,7 +129,7 @@ class Model:
         check_images(images, self.image_size)
         if not 0 <= strength <= 1:
             raise UserError(f"strength = {strength}: expected 0 to 1")
-        settings = self._make_settings(seed, sampler, steps, guidance, spacing, eta)
+        settings = self._make_settings(seed, sampler, steps, guidance, guidance_min_log_snr, spacing, eta)
         generator = self.make_generator(settings, len(images), batch)
 
         def edit_part(numbers: range) -> Tensor:
@@ -144,6 +148,7 @@ class Model:
         *,
         steps: int = 20,
         guidance: float | None = None,
+        guidance_min_log_snr: float = -3.0,
         spacing: str = "early",
         batch: int | None = None,
     ) -> Tensor:
@@ -154,7 +159,9 @@ class Model:
         if count < 2:
             raise UserError(f"count = {count}: expected at least 2, since both ends are included")
         first, last = (
-            self.make_generator(self._make_settings(seed, "ddim", steps, guidance, spacing, 0.0), count, batch)
+            self.make_generator(
+                self._make_settings(seed, "ddim", steps, guidance, guidance_min_log_snr, spacing, 0.0), count, batch
+            )
             for seed in (seed_a, seed_b)
         )
         ends = first.make_noise(range(1), 0), last.make_noise(range(1), 0)
@@ -189,13 +196,13 @@ class Model:
         return make_settings_denoiser(self.network, self.spec, self.device, self.snapshots, settings, compiled)
 
     def _make_settings(
-        self, seed: int, sampler: str, steps: int, guidance: float | None, spacing: str, eta: float
+        self, seed: int, sampler: str, steps: int, guidance: float | None, min_log_snr: float, spacing: str, eta: float
     ) -> Settings:
         if eta and sampler != "ddim":
             raise UserError(f"eta = {eta} with sampler = {sampler!r}: only ddim uses eta")
         if guidance is None:
             guidance = DEFAULT_GUIDANCE if self.snapshots else 1.0
-        return Settings(seed, sampler, steps, spacing, eta, guidance)
+        return Settings(seed, sampler, steps, spacing, eta, guidance, min_log_snr)
 
     def _map(self, work: str, function: Callable[[range], Tensor], count: int, size: int) -> Tensor:
         """Return the images of the whitened function(numbers) of parts of at most `size` of the numbers below `count`.

@@ -1,7 +1,7 @@
 """The settings with which a model generates images, and the check that a model can use them."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from omokage.base.errors import UserError
@@ -26,6 +26,7 @@ class Settings:
     timestep_spacing: str
     eta: float
     guidance_scale: float
+    guidance_min_log_snr: float
     guidance_snapshot: float = 0.5
     ema_kind: str = "ema"
     ema_sigma_rel: float = 0.1
@@ -34,6 +35,17 @@ class Settings:
     def select(cls, params: dict[str, Any]) -> "Settings":
         """Return the settings among the parameters of the stage `sample`."""
         return cls(**{field.name: params[field.name] for field in fields(cls)})
+
+    def list_relevant(self) -> dict[str, Any]:
+        """Return the settings by name, without those that have no effect because of the others."""
+        irrelevant = set()
+        if self.sampler != "ddim":
+            irrelevant.add("eta")
+        if self.guidance_scale == 1:
+            irrelevant |= {"guidance_snapshot", "guidance_min_log_snr"}
+        if self.ema_kind != "posthoc":
+            irrelevant.add("ema_sigma_rel")
+        return {key: value for key, value in asdict(self).items() if key not in irrelevant}
 
     @property
     def needs_snapshots(self) -> bool:
@@ -54,6 +66,7 @@ def check_settings(settings: Settings, spec: ModelSpec, has_snapshots: bool) -> 
     _check_range("seed", settings.sample_seed, 0, MAX_SEED)
     _check_range("eta", settings.eta, 0, 1)
     _check_range("guidance", settings.guidance_scale, 1, 10)
+    _check_range("guidance_min_log_snr", settings.guidance_min_log_snr, -100, 100)
     if settings.needs_snapshots and not has_snapshots:
         need = f"guidance = {settings.guidance_scale:g}" if settings.guidance_scale != 1 else "ema_kind = 'posthoc'"
         remedy = "use guidance 1" if settings.ema_kind == "ema" else "use guidance 1 and ema_kind ema"

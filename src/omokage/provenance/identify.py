@@ -43,8 +43,8 @@ class Identification:
 
     `description` is the verdict in words, to be read after the file's name. `stamp` identifies the runs behind the
     file. It is read from the file or, if the file has no stamp, from the recorded figure or from dvc.lock. `locations`
-    are the outputs that are equal to the file. For an edited file they are the originals, and for a figure of
-    `omokage transform` the model.
+    are the outputs that are equal to the file. For an edited file they are the originals, and for a file of
+    `omokage transform` or `omokage sample` the model.
     """
 
     verdict: Verdict
@@ -141,7 +141,7 @@ def _identify_by_stamp(
 def _identify_by_command(
     history: History, command: str, stamp: Stamp, recorded: Sequence[tuple[OutputLocation, Signature]]
 ) -> Identification:
-    """Identify a file that `omokage transform` or `omokage compare` wrote; recorded figures name the run of a model."""
+    """Identify a file that a command wrote; recorded figures name the run of the model in its metadata."""
     description = (
         f"was written by `{COMMANDS[command]}`, according to its metadata; no records are kept of that command"
     )

@@ -27,6 +27,8 @@ def find_commands(lineage: Lineage) -> list[str]:
     commands = _find_pipeline_commands(lineage, "train" if lineage.command else lineage.output[1])
     if lineage.command == "transform":
         return [f"{command} && {_render_transform(lineage.stamp['transform'])}" for command in commands]
+    if lineage.command == "sample":
+        return [f"{command} && {_render_sample(lineage.stamp['sample'])}" for command in commands]
     return commands
 
 
@@ -86,6 +88,18 @@ def _render_transform(request: Mapping[str, Any]) -> str:
         f"--{key} {shlex.quote(str(request[key]))}" for key in TRANSFORM_OPTIONS.get(method, ()) if key in request
     ]
     return " ".join(["omokage transform", shlex.quote(method), "IMAGE ...", *options])
+
+
+def _render_sample(request: Mapping[str, Any]) -> str:
+    """Return the `omokage sample` command for the request in a stamp: of one sample, or of a sheet of samples."""
+    settings = [
+        f"-S {shlex.quote(f'{key}={render_setting(value)}')}"
+        for key, value in request.items()
+        if key not in ("number", "samples")
+    ]
+    number, count = request.get("number"), request.get("samples")
+    options = [f"-n {number + 1}"] if isinstance(number, int) else [f"-n {count} --grid"] if count else []
+    return " ".join(["omokage sample", *options, *settings])
 
 
 def render_setting(value: Any) -> str:
