@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from omokage.figures.sheet import Row, choose_fitting_colours, compose_rows, note_shown
+from omokage.figures.sheet import Row, choose_fitting, compose_rows, note_shown
 
 # Counts of pairs to try, in this order, until the PNG has at most BUDGET bytes.
 PAIRS, BUDGET = (4, 3, 2, 1), 110_000
@@ -14,7 +14,7 @@ PAIRS, BUDGET = (4, 3, 2, 1), 110_000
 
 def plot(interpolations: NDArray[np.uint8]) -> Image.Image:
     """Plot interpolations, uint8 [pairs, n, 3, h, w], one row for each pair of seeds."""
-    return choose_fitting_colours([partial(_compose, interpolations, pairs) for pairs in PAIRS], BUDGET)
+    return choose_fitting([partial(_compose, interpolations, pairs) for pairs in PAIRS], BUDGET)
 
 
 def _compose(interpolations: NDArray[np.uint8], pairs: int) -> Image.Image:

@@ -42,5 +42,4 @@ def _compose(card: dict[str, NDArray], count: int) -> Image.Image:
         for _, *box, kept in card["boxes"][card["boxes"][:, 0] == index].tolist():
             corners = [box[0] + left, box[1] + top, min(box[2], side - 1) + left, min(box[3], side - 1) + top]
             draw.rectangle(corners, outline=KEPT_COLOUR if kept else DROPPED_COLOUR, width=3)
-    # A palette image takes a third of the bytes of an RGB image, and is good enough to check boxes.
-    return add_margin(sheet).quantize(128, dither=Image.Dither.NONE)
+    return add_margin(sheet)

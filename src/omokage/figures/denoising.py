@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from omokage.figures.sheet import Row, choose_fitting_colours, compose_rows
+from omokage.figures.sheet import Row, choose_fitting, compose_rows
 from omokage.wording.text import format_signed
 
 # (frames, samples) to try, in this order, until the PNG has at most BUDGET bytes.
@@ -20,7 +20,7 @@ def plot(denoising: dict[str, NDArray[Any]]) -> Image.Image:
     `denoising` has the arrays of sampling/frames.stack_frames: `t` and `log_snr` [f], and `x_t` and `x0`, uint8
     [f, k, 3, h, w], of k samples.
     """
-    return choose_fitting_colours([partial(_compose, denoising, *size) for size in SIZES], BUDGET)
+    return choose_fitting([partial(_compose, denoising, *size) for size in SIZES], BUDGET)
 
 
 def _compose(denoising: dict[str, NDArray[Any]], columns: int, samples: int) -> Image.Image:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from omokage.figures.sheet import Images, Row, choose_fitting_colours, compose_rows
+from omokage.figures.sheet import Images, Row, choose_fitting, compose_rows
 
 # Counts of samples to try in each row, in this order, until the PNG has at most BUDGET bytes.
 COUNTS, BUDGET = (8, 6, 4, 2, 1), 90_000
@@ -36,7 +36,7 @@ def plot(
     else:
         nearest = table.sort_values(["train_distance", "sample"], kind="stable")
         variants = [partial(_compose, nearest.head(count), samples, train, held_out) for count in COUNTS]
-    return choose_fitting_colours(variants, BUDGET)
+    return choose_fitting(variants, BUDGET)
 
 
 def _compose_suspects(

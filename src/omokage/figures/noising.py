@@ -8,7 +8,7 @@ from PIL import Image
 
 from omokage.compute.seeding import make_generator
 from omokage.diffusion.schedule import Schedule
-from omokage.figures.sheet import Images, Row, choose_fitting_colours, compose_rows
+from omokage.figures.sheet import Images, Row, choose_fitting, compose_rows
 from omokage.wording.text import format_signed
 
 # (timesteps, faces) to try, in this order, until the PNG has at most BUDGET bytes.
@@ -36,7 +36,7 @@ def plot(
     variants = [
         partial(_compose, faces[:count], noise_schedule, title, centre, std, columns) for columns, count in SIZES
     ]
-    return choose_fitting_colours(variants, BUDGET)
+    return choose_fitting(variants, BUDGET)
 
 
 def _compose(

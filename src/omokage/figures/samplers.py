@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from omokage.figures.sheet import Images, Row, choose_fitting_colours, compose_rows, note_shown
+from omokage.figures.sheet import Images, Row, choose_fitting, compose_rows, note_shown
 
 # Counts of seeds to try, in this order, until the PNG has at most BUDGET bytes.
 COUNTS, BUDGET = (10, 8, 6, 4, 2), 90_000
@@ -37,7 +37,7 @@ def plot(
             labels.append(label)
             rows.append(images)
     named = [(_name_row(label, ema_kind), images) for label, images in zip(labels, rows, strict=True)]
-    return choose_fitting_colours([partial(_compose, named, count) for count in COUNTS], BUDGET)
+    return choose_fitting([partial(_compose, named, count) for count in COUNTS], BUDGET)
 
 
 def _name_row(label: dict[str, Any], ema_kind: str) -> str:

@@ -13,16 +13,13 @@ from omokage.figures.sheet import (
     choose_fitting,
     compute_factor,
     describe_size,
-    measure_png,
     measure_text,
     tile_images,
     write_label,
 )
 
-# FULL_BUDGET holds 64 samples and 64 faces of 32 pixels even if the samples are noise; a grid with fewer images than
-# asked for has at most BUDGET bytes. Images are left out rather than colours reduced, because the comparison of runs
-# cuts the samples out of this figure.
-FULL_BUDGET, BUDGET, MIN_SIDE, GAP = 480_000, 400_000, 2, 2
+# The budget holds 64 samples and 64 faces of 64 pixels, but fewer if the samples are noise.
+BUDGET, MIN_SIDE, GAP = 400_000, 2, 2
 
 
 def plot(samples: Images, held_out: Images, *, grid_side: int) -> Image.Image:
@@ -33,9 +30,7 @@ def plot(samples: Images, held_out: Images, *, grid_side: int) -> Image.Image:
     """
     side = min(grid_side, math.isqrt(len(samples)), math.isqrt(len(held_out)))
     sides = range(side, min(side, MIN_SIDE) - 1, -1)
-    sheet, *smaller = [partial(_compose, samples, held_out, n, side) for n in sides]
-    full = sheet()
-    return full if measure_png(full) <= FULL_BUDGET else choose_fitting(smaller or [sheet], BUDGET)
+    return choose_fitting([partial(_compose, samples, held_out, n, side) for n in sides], BUDGET)
 
 
 @dataclass(frozen=True)

@@ -121,17 +121,17 @@ def note_shown(shown: int, total: int, things: str) -> str:
 
 
 def choose_fitting(variants: Iterable[Callable[[], Image.Image]], budget: int) -> Image.Image:
-    """Return the first variant of a sheet that has at most `budget` bytes as a PNG.
+    """Return the first variant of a sheet that has at most `budget` bytes as a PNG, otherwise the last one.
 
-    If none has, return the last one as a palette image. `variants` are functions that compose the sheet, the largest
-    first. The budget keeps the repository small, because git stores the figures of every run and images of noise
-    compress badly.
+    `variants` are functions that compose the sheet, the largest first. The budget keeps the repository small, because
+    git stores the figures of every run and images of noise compress badly. All variants have at most 256 colours, which
+    take a third of the bytes of an RGB image, so that more images can be shown.
     """
     for draw in variants:
-        sheet = draw()
+        sheet = reduce_colours(draw())
         if measure_png(sheet) <= budget:
-            return sheet
-    return reduce_colours(sheet)
+            break
+    return sheet
 
 
 def measure_png(sheet: Image.Image) -> int:
@@ -141,20 +141,18 @@ def measure_png(sheet: Image.Image) -> int:
     return len(buffer.getvalue())
 
 
-def choose_fitting_colours(variants: Iterable[Callable[[], Image.Image]], budget: int) -> Image.Image:
-    """Return the first variant if it fits `budget`, or `choose_fitting` of all the variants as palette images.
-
-    This is for sheets with much noise, where 256 colours are enough and take a third of the bytes, so that more images
-    can be shown.
-    """
-    first, *others = variants
-    palettes = [lambda draw=draw: reduce_colours(draw()) for draw in (first, *others)]
-    return choose_fitting([first, *palettes], budget)
-
-
 def reduce_colours(sheet: Image.Image) -> Image.Image:
-    """Return the sheet as a palette image with 256 colours, without dithering."""
-    return sheet.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    """Return the sheet with at most 256 colours, without dithering: faces change by about 3 of 255 (root mean square).
+
+    Maximum coverage and a step of k-means change the colours less than Pillow's default, and compress better. The
+    colours are chosen from a sixteenth of the pixels, which takes a fifth of the time.
+    """
+    if sheet.getcolors(256):
+        return sheet
+    sheet = sheet.convert("RGB")
+    sample = sheet.resize((-(-sheet.width // 4), -(-sheet.height // 4)), Image.Resampling.NEAREST)
+    palette = sample.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
+    return sheet.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def add_margin(sheet: Image.Image) -> Image.Image:

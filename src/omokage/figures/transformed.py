@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 from PIL import Image
 
-from omokage.figures.sheet import Row, choose_fitting_colours, compose_rows, note_shown
+from omokage.figures.sheet import Row, choose_fitting, compose_rows, note_shown
 
 # Counts of faces to try, in this order, until the PNG has at most BUDGET bytes.
 COUNTS, BUDGET = (8, 6, 4, 3, 2, 1), 150_000
@@ -17,7 +17,7 @@ def plot(transformed: dict[str, NDArray[Any]]) -> Image.Image:
     total = len(transformed["faces"])
     counts = [count for count in COUNTS if count < total]
     variants = [partial(_compose, transformed, count) for count in (min(total, COUNTS[0]), *counts)]
-    return choose_fitting_colours(variants, BUDGET)
+    return choose_fitting(variants, BUDGET)
 
 
 def _compose(transformed: dict[str, NDArray[Any]], count: int) -> Image.Image:
