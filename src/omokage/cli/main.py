@@ -7,14 +7,27 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from omokage.base.errors import UserError
-from omokage.cli import audit, clean, compare, gallery, plan, presets, preview_data, sample, stale, transform, why
+from omokage.cli import (
+    audit,
+    clean,
+    compare,
+    export,
+    gallery,
+    plan,
+    presets,
+    preview_data,
+    sample,
+    stale,
+    transform,
+    why,
+)
 from omokage.cli.os_errors import describe_os_error
 from omokage.cli.parser import Parser
 
 DESCRIPTION = """\
 Work with the parameters, results and trained model of the pipeline. `dvc repro` runs the pipeline itself. `omokage
 COMMAND --help` describes a command."""
-COMMANDS = (presets, preview_data, plan, stale, why, audit, compare, gallery, sample, transform, clean)
+COMMANDS = (presets, preview_data, plan, stale, why, audit, compare, gallery, sample, transform, export, clean)
 # Exit codes besides 0 and 1, which the commands return.
 ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 
