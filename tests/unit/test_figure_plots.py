@@ -113,7 +113,7 @@ def test_a_sheet_of_noise_shows_several_faces_and_says_if_some_are_left_out(monk
     footers: list[str] = []
     monkeypatch.setattr(sheet, "describe_size", lambda images: str(images.shape[0]))
     monkeypatch.setattr(sheet, "write_label", lambda *arguments, **_: footers.append(arguments[2]))
-    for side, shown in ((32, 6), (64, 3)):
+    for side, shown in ((32, 6), (64, 2)):
         footers.clear()
         edits = {key: make_noise(6, 3, side, side) for key in ("faces", "there_and_back")}
         edits |= {"varied": make_noise(6, 4, 3, side, side), "strengths": np.array([0.4, 0.6, 0.8, 0.95])}

@@ -28,7 +28,7 @@ from omokage.figures.sheet import (
 from omokage.figures.style import FAINT, Canvas, open_figure
 
 # Images in a row to try, in this order, until the PNG has at most BUDGET bytes.
-MAX_COLUMNS, BUDGET = (8, 6, 4, 3), 200_000
+MAX_COLUMNS, BUDGET = (8, 6, 4, 3), 120_000
 STEP = TILE_SIDE + GAP
 WIDTH = MAX_COLUMNS[0] * STEP - GAP
 TEXT_SIZE, HEADING_HEIGHT, NOTE_HEIGHT = 20, 36, 28

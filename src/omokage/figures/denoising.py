@@ -11,7 +11,7 @@ from omokage.figures.sheet import Row, choose_fitting, compose_rows
 from omokage.wording.text import format_signed
 
 # (frames, samples) to try, in this order, until the PNG has at most BUDGET bytes.
-SIZES, BUDGET = ((11, 2), (9, 2), (7, 2), (9, 1), (7, 1), (5, 1)), 200_000
+SIZES, BUDGET = ((11, 2), (9, 2), (7, 2), (9, 1), (7, 1), (5, 1)), 140_000
 
 
 def plot(denoising: dict[str, NDArray[Any]]) -> Image.Image:

@@ -12,7 +12,7 @@ from omokage.figures.sheet import Images, Row, choose_fitting, compose_rows
 from omokage.wording.text import format_signed
 
 # (timesteps, faces) to try, in this order, until the PNG has at most BUDGET bytes.
-SIZES, BUDGET = ((10, 3), (10, 2), (10, 1), (7, 1), (5, 1)), 120_000
+SIZES, BUDGET = ((10, 3), (10, 2), (10, 1), (7, 1), (5, 1)), 95_000
 
 
 def plot(

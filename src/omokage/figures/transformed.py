@@ -9,7 +9,7 @@ from PIL import Image
 from omokage.figures.sheet import Row, choose_fitting, compose_rows, note_shown
 
 # Counts of faces to try, in this order, until the PNG has at most BUDGET bytes.
-COUNTS, BUDGET = (8, 6, 4, 3, 2, 1), 150_000
+COUNTS, BUDGET = (8, 6, 4, 3, 2, 1), 120_000
 
 
 def plot(transformed: dict[str, NDArray[Any]]) -> Image.Image:
