@@ -23,6 +23,7 @@ from omokage.data import shards
 from omokage.evaluation.features.reference import spread_indices
 from omokage.pipeline import graph
 from omokage.pipeline.prepare import prepare_job
+from omokage.sampling.sample_sets import save_sample_sets
 from omokage.stages import evaluate
 
 TABLES = ("scores.json", "curation.json", "loss.csv", "noise_levels.csv", "progress.csv", "study.csv")
@@ -48,11 +49,14 @@ def main(checkout: Path, undertrained: Path) -> None:
 def _evaluate(checkout: Path, samples: Tensor, folder: Path) -> Path:
     """Score the samples, uint8 [n, 3, h, w], with the stage `evaluate`, and return the path of scores.json."""
     save_file({"samples": samples}, folder / "samples.safetensors")
-    job = prepare_job(checkout, graph.read_stages(checkout)["evaluate"], 2)
+    # Other sample sets do not change scores.json.
+    save_sample_sets(folder / "none.safetensors", [], samples[:0, None])
+    job = prepare_job(checkout, graph.read_stages(checkout)["evaluate"], 1)
+    others = {f"results/{kind}.safetensors": folder / "none.safetensors" for kind in ("progress", "study")}
     evaluate.run(
         replace(
             job,
-            inputs={**job.inputs, "results/samples.safetensors": folder / "samples.safetensors"},
+            inputs={**job.inputs, "results/samples.safetensors": folder / "samples.safetensors", **others},
             outputs={path: folder / Path(path).name for path in job.outputs},
         )
     )
