@@ -47,7 +47,7 @@ def load_snapshot(name: str) -> Run:
 
     records = [
         {"stage": "train", "params": {"batch_size": 32, "prediction": "v"}},
-        {"stage": "sample", "params": {"guidance_scale": 1.0}},
+        {"stage": "sample", "params": {"guidance_scale": 1.0, "guidance_min_log_snr": -3.0}},
     ]
     run = Run.load(locate, records, Duration("cpu"))
     older = {**NEWER_SCORES, "searches": SEARCHES} if name == "undertrained" else {}
