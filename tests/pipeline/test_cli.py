@@ -1,12 +1,14 @@
-"""The command `omokage`: its help, and `omokage transform` with a model that was trained briefly."""
+"""The command `omokage`: its help, and `omokage transform` and `sample` with a model that was trained briefly."""
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file
 from support.clone import ROOT, Clone
 from support.images import write_random_images
 
@@ -96,6 +98,26 @@ def test_why_names_the_whole_command_that_transformed_an_image(
     command = "omokage transform vary IMAGE ... --strength 0.25 --count 2 --sampler ddpm --seed 0 --steps 4"
     assert "was written by `omokage transform`, according to its metadata" in text
     assert f"reproduce with  dvc repro train && {command}\n" in text
+
+
+def test_a_sample_has_the_pixels_of_the_run_and_why_names_a_command_that_makes_it_again(
+    finished_clone: Clone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(finished_clone.root)
+    monkeypatch.setenv("OMOKAGE_THREADS", "1")  # as for the stages of the clone
+    assert main(["sample", "--out", str(tmp_path / "samples")]) == 0
+    expected = load_file(finished_clone.root / "results" / "samples.safetensors")["samples"]
+    path = tmp_path / "samples" / "000002.png"
+    assert len(list(path.parent.glob("*.png"))) == len(expected)
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    assert np.array_equal(pixels.transpose(2, 0, 1), expected[2].numpy())
+    capsys.readouterr()
+    assert main(["why", str(path)]) == 0
+    text = capsys.readouterr().out
+    assert re.search("^model in +the workspace, commit ", text, flags=re.MULTILINE)
+    (command,) = re.findall(r"^reproduce with +dvc repro train && omokage (sample .*)$", text, flags=re.MULTILINE)
+    assert main([*shlex.split(command), "--out", str(tmp_path / "again")]) == 0
+    assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
 
 
 @pytest.mark.parametrize(
