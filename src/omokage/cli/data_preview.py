@@ -10,10 +10,8 @@ from typing import Any
 from zipfile import ZIP_STORED, ZipFile
 
 from omokage.base.errors import UserError
-from omokage.base.job import Job
-from omokage.config.validation import validate
 from omokage.data.curation.outcomes import TooFewFacesError
-from omokage.pipeline.graph import locate, read_stages
+from omokage.pipeline.isolated_job import make_isolated_job
 
 STAGES = ("download", "detect", "faces")
 ARCHIVE, MANIFEST = "data/pictures.zip", "data/manifest.json"
@@ -47,7 +45,7 @@ def preview_data(root: Path, values: Mapping[str, Any], limit: int | None, threa
     outputs: dict[str, Path] = {}
     error = ""
     for name in STAGES:
-        job = _make_job(root, name, values, threads, folder, outputs)
+        job = make_isolated_job(root, name, values, threads, folder, outputs)
         outputs |= job.outputs
         try:
             importlib.import_module(f"omokage.stages.{name}").run(job)
@@ -63,24 +61,6 @@ def preview_data(root: Path, values: Mapping[str, Any], limit: int | None, threa
     with outputs[DECISIONS].open(encoding="utf-8", newline="") as table:
         groups = _group_rows(list(csv.DictReader(table)), counts["dropped"])
     return DataPreview(counts, groups, error, outputs[ARCHIVE])
-
-
-def _make_job(
-    root: Path, name: str, values: Mapping[str, Any], threads: int, folder: Path, outputs: Mapping[str, Path]
-) -> Job[Any]:
-    """Return the job of a stage. `outputs` are the paths of the outputs of the stages before it."""
-    stage = read_stages(root)[name]
-    schema = importlib.import_module(f"omokage.params.{name}").Params
-    own_outputs = {out: folder / out for out in stage.outs}
-    for path in own_outputs.values():
-        path.parent.mkdir(parents=True, exist_ok=True)
-    return Job(
-        params=validate(schema, {key: values[key] for key in schema.model_fields}),
-        inputs={dep: outputs.get(dep, locate(root, dep, values)) for dep in stage.data},
-        outputs=own_outputs,
-        work=folder / "work" / name,
-        threads=threads,
-    )
 
 
 def _keep_some(archive: Path, manifest: Path, limit: int) -> None:
