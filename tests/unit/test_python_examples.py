@@ -1,6 +1,7 @@
 """The examples of docs/reference/python.md run, in their order, on a tiny model that is not trained."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,8 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     ]
     save_snapshots(Path("results/snapshots.safetensors"), snapshots)
     write_faces(Path("data/faces"), "held_out", make_faces())
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
 
     page, namespace = PAGE.read_text(encoding="utf-8"), dict[str, object]()
     examples = list(re.finditer(r"^```python\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE))
@@ -47,4 +50,7 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
         value = namespace[name]
         assert isinstance(value, Tensor) and value.shape == shape
     printed = capsys.readouterr().out
-    assert all(text in printed for text in ("Architecture(image_size=16", "Fréchet distance ", "KID ", "'recall': "))
+    assert all(
+        text in printed
+        for text in ("Architecture(image_size=16", "Fréchet distance ", "KID ", "'recall': ", "(efficientnet-lite0) ")
+    )

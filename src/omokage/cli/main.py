@@ -17,6 +17,7 @@ from omokage.cli import (
     presets,
     preview_data,
     sample,
+    score,
     stale,
     transform,
     why,
@@ -27,7 +28,7 @@ from omokage.cli.parser import Parser
 DESCRIPTION = """\
 Work with the parameters, results and trained model of the pipeline. `dvc repro` runs the pipeline itself. `omokage
 COMMAND --help` describes a command."""
-COMMANDS = (presets, preview_data, plan, stale, why, audit, compare, gallery, sample, transform, export, clean)
+COMMANDS = (presets, preview_data, plan, stale, why, audit, compare, gallery, sample, score, transform, export, clean)
 # Exit codes besides 0 and 1, which the commands return.
 ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 

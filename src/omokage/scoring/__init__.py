@@ -1,0 +1,1 @@
+"""Score any images as the stage `evaluate` scores the samples."""
