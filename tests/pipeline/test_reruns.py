@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ OTHER_VALUES: dict[str, Any] = {
     "sampler_study": ["raw/heun:3"],
     "transform_strengths": [0.9],
     "folder": "others",
+    "init_from": "copy.safetensors",  # see `change_params`
     "source": "folder",
     "copies": "strict",
     # The dtype that auto does not select on this processor.
@@ -108,6 +110,8 @@ def choose_other_value(key: str, value: Any) -> Any:
 def change_params(clone: Clone, *keys: str) -> None:
     """Give each of the parameters another value."""
     values = load_yaml(clone.root / "params.yaml")
+    if "init_from" in keys:  # a model of the same architecture
+        shutil.copy(clone.root / "results" / "model.safetensors", clone.root / "models" / OTHER_VALUES["init_from"])
     clone.set_params(**{key: choose_other_value(key, values[key]) for key in keys})
 
 

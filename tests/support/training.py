@@ -1,6 +1,6 @@
 """A tiny data set and model, and a training run of about a second."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ def make_config(**changes: Any) -> TrainingConfig:
     """Return hyperparameters for twelve steps of eight images, with `changes`."""
     values: dict[str, Any] = {"lr": 1e-3, "warmup": 0.1, "decay": 0.5, "batch_size": 8, "steps": 12}
     values |= {"optimiser": "muon", "loss_weighting": "simple", "min_snr_gamma": 5.0, "loss_weight_floor": 0.0}
-    values |= {"ema_half_life": 32.0, "grad_clip": 1.0, "flip": True, "seed": 0, "log_every": 3}
+    values |= {"ema_half_life": 32.0, "grad_clip": 1.0, "flip": True, "seed": 0, "log_every": 3, "keep_best": False}
     return TrainingConfig(**{**values, **changes})
 
 
@@ -52,10 +52,11 @@ def train_tiny(
     log: Callable[[Row], Any] = lambda row: None,
     compute: ComputeConfig = COMPUTE,
     probe: Probe | None = None,
+    weights: Mapping[str, Tensor] | None = None,
     **changes: Any,
 ) -> TrainingResult:
-    """Train the tiny model on `make_faces`, with `changes` of the hyperparameters; checkpoints go to `work`."""
-    return loop.train(make_faces(), make_spec(), make_config(**changes), compute, work, log, probe)
+    """Train the tiny model on `make_faces`, with `changes` of the hyperparameters; see loop.train."""
+    return loop.train(make_faces(), make_spec(), make_config(**changes), compute, work, log, probe, weights)
 
 
 def have_same_weights(first: UNet, second: UNet) -> bool:

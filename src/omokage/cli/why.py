@@ -60,6 +60,7 @@ def to_json(lineage: Lineage) -> dict[str, Any]:
         "stage": stage,
         "data": lineage.data,
         "user_images_changed": lineage.user_images_changed,
+        "initial_model_changed": lineage.initial_model_changed,
         "params": lineage.params,
         "params_changed": _changes(lineage.changed_params),
         "code_changed": lineage.changed_code,
@@ -133,6 +134,8 @@ def _describe_changes(lineage: Lineage) -> Iterator[str]:
         yield f"{key} = {format_value(old)} (now {'not set' if new is None else format_value(new)})"
     if lineage.user_images_changed:
         yield "the images in the folder"
+    if lineage.initial_model_changed:
+        yield "the model file in init_from"
     if lineage.changed_packages:
         changes = [f"{name} {old} (now {new or 'not used'})" for name, (old, new) in lineage.changed_packages.items()]
         yield f"packages: {list_first(changes)}"

@@ -62,6 +62,7 @@ OTHER_NAMES: dict[str, OtherNames] = {
     "precision": OtherNames("mixed_precision", "use_fp16 (--fp16)"),
     "seed": OtherNames("seed", "seed"),
     "log_every": OtherNames(edm2="status_nimg (--status; in images)"),
+    "init_from": OtherNames("pretrained_model_name_or_path", "resume_pkl (--resume; in EDM: --transfer)"),
     "ema_kind": OtherNames(
         edm2="ema_kwargs (TraditionalEMA, PowerFunctionEMA)", papers="post-hoc EMA (Karras et al. 2024, EDM2)"
     ),

@@ -138,6 +138,16 @@ DESCRIPTIONS: dict[str, Description] = {
     ),
     "seed": Description(0, "seed of the initial weights, data order, flips, noise and dropout"),
     "log_every": Description(10, "training steps between rows of the loss table (results/loss.csv)"),
+    "init_from": Description(
+        "none",
+        "model file below models/ from which the training starts, of the same architecture and schedule; none: random "
+        "weights",
+    ),
+    "keep_best": Description(
+        False,
+        "save the EMA of the weights with the lowest held-out error of the six that are measured, not the last one "
+        "(ema_kind: posthoc ignores it)",
+    ),
     "ema_kind": Description(
         "ema",
         "EMA of the weights that generates the samples: ema (half-life ema_half_life) or posthoc (width ema_sigma_rel)",

@@ -2,9 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from omokage.params.schedule import ScheduleParams
+
+NO_MODEL = "none"  # the value of init_from for random initial weights; models/none is an empty file
 
 
 class Params(ScheduleParams):
@@ -30,3 +32,6 @@ class Params(ScheduleParams):
     precision: Literal["auto", "fp32", "bf16"]
     seed: int = Field(ge=0, lt=2**32)
     log_every: int = Field(ge=1)
+    # A path below the folder `models` of the main checkout, in the characters that a URL of DVC keeps.
+    init_from: Annotated[str, StringConstraints(pattern=r"^\w[\w.+@ -]*(/\w[\w.+@ -]*)*$")]
+    keep_best: bool

@@ -47,7 +47,7 @@ def audit_outputs(root: Path) -> Iterator[Finding]:
         raise UserError("dvc.lock is missing: nothing has run yet; run `make` or `dvc repro`")
     records = {name: record for name, stage in stages.items() if (record := find_record(root, stage))}
     # Without its record, dvc.lock gives the parameters of a run, and the first stamp the rest.
-    entries = {name: publish(dvc_lock.list_entry(entry)) for name, entry in locked.items()}
+    entries = {name: publish({"stage": name, **dvc_lock.list_entry(entry)}) for name, entry in locked.items()}
     runs = {name: {"params": entry["params"]} for name, entry in entries.items()}
     runs |= {name: publish(record) for name, record in records.items()}
     declared = graph.list_stage_names(root)

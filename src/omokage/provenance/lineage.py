@@ -20,7 +20,7 @@ from omokage.provenance.history import WORKSPACE, History, Revision
 from omokage.provenance.identify import Identification
 from omokage.provenance.locked_runs import trace_entries
 from omokage.provenance.stamped_files import COMMANDS, read_stored
-from omokage.stamps.records import Record
+from omokage.stamps.records import USER_FILES, Record
 
 REPORT = "results/report.md"
 # All scores of a run. Older revisions have them in metrics.json.
@@ -133,14 +133,26 @@ class Lineage:
     @cached_property
     def user_images_changed(self) -> bool:
         """Whether the user's own images, which git does not track, differ from those of the run."""
-        run = self.runs.get("download", {"deps": {}, "params": {}})
-        recorded = run["deps"].get("folder")
-        if recorded is None or run["params"].get("source") != "folder" or "download" not in self.stages:
+        run = self.runs.get("download")
+        return run is not None and run["params"].get("source") == "folder" and self._has_changed_file(run, "download")
+
+    @cached_property
+    def initial_model_changed(self) -> bool:
+        """Whether the content of the model file from which the training started has changed under the same name."""
+        run = self.runs.get("train") or (self.stamp if self.output[1] == "train" else None)
+        if run is None or run["params"].get("init_from") != self._current_params.get("init_from"):
+            return False  # another name is a changed parameter
+        return self._has_changed_file(run, "train")
+
+    def _has_changed_file(self, run: Mapping[str, Any], stage: str) -> bool:
+        """Return whether the user's file or folder that `run`, a run of the stage, has read is no longer the same."""
+        recorded = run["deps"].get(USER_FILES[stage])
+        if recorded is None or stage not in self.stages:
             return False
-        if "folder" not in self._current_params:
+        if USER_FILES[stage] not in self._current_params:
             return True
-        folder = next(dep for dep in self.stages["download"].deps if dep.startswith(REMOTE))
-        place = graph.locate(self.history.root, folder, self._current_params)
+        declared = next(dep for dep in self.stages[stage].deps if dep.startswith(REMOTE))
+        place = graph.locate(self.history.root, declared, self._current_params)
         return not place.exists() or (hash_md5 if MD5.fullmatch(str(recorded)) else hash_tree)(place) != recorded
 
     @cached_property

@@ -35,7 +35,7 @@ def find_commands(lineage: Lineage) -> list[str]:
 def _find_pipeline_commands(lineage: Lineage, stage: str) -> list[str]:
     """Return alternative commands that make the outputs of `stage` again, and run no stage that these do not need."""
     experiments = [f"dvc exp apply {found.name}" for found in lineage.revisions if found.kind == "experiment"][:1]
-    if lineage.user_images_changed or not lineage.code_hashes:
+    if lineage.user_images_changed or lineage.initial_model_changed or not lineage.code_hashes:
         return experiments
     commands = []
     if not (lineage.changed_params or lineage.changed_code or lineage.changed_packages):

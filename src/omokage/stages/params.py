@@ -14,7 +14,7 @@ from omokage.params.schema import Params
 
 
 def run(job: Job[Params]) -> None:
-    """Write data/checked.txt. Raises UserError for an unknown avatar style, or a `folder` that DVC cannot read.
+    """Write data/checked.txt. Raises UserError for an unknown avatar style, or a user's file that DVC cannot read.
 
     Before this function is called, the runner checks the parameters against the whole schema.
     """
@@ -26,4 +26,10 @@ def run(job: Job[Params]) -> None:
             "of images, relative to the main checkout (the default is 'pictures')"
         )
     check_names(folder, job.params.folder)
+    model = find_main_checkout(Path.cwd()) / "models" / job.params.init_from
+    if not model.is_file():
+        raise UserError(
+            f"params.yaml: init_from = {job.params.init_from!r}: {model} is not a file: copy a model file, such as the "
+            "results/model.safetensors of a run, into the folder models (the default is 'none')"
+        )
     job.output("data/checked.txt").write_text("params.yaml fits the schema\n", encoding="utf-8")

@@ -1,5 +1,6 @@
 """Stage `train`: train the diffusion model, and write its loss."""
 
+from omokage.base.checkout import REMOTE
 from omokage.base.job import Job
 from omokage.compute.device import describe_device
 from omokage.diffusion.model import save_model
@@ -16,7 +17,7 @@ LIVE = ("results/loss.csv", "results/train/metrics.json")
 
 def run(job: Job[Params]) -> None:
     """Write the model with EMA weights, the EMA snapshots, the loss by step, and the error by noise level."""
-    setup = TrainingSetup.create(job.params, job.input("data/faces"), job.threads)
+    setup = _create_setup(job)
     warn_of_long_half_life(setup.config)
     table = LossTable(job.output("results/loss.csv"), job.output("results/train/metrics.json").parent)
     result = setup.train(job.work, job.threads, table.add)
@@ -39,6 +40,8 @@ def run(job: Job[Params]) -> None:
         mean=list(setup.spec.mean),
         std=setup.spec.std,
     )
+    if job.params.keep_best:
+        job.facts["best_step"] = result.step
 
 
 def run_worker(job: Job[Params]) -> None:
@@ -46,5 +49,10 @@ def run_worker(job: Job[Params]) -> None:
 
     Such a process writes no outputs; the process with rank 0 does.
     """
-    setup = TrainingSetup.create(job.params, job.input("data/faces"), job.threads)
+    setup = _create_setup(job)
     setup.train(job.work, job.threads, lambda row: None)
+
+
+def _create_setup(job: Job[Params]) -> TrainingSetup:
+    initial_model = job.input(f"{REMOTE}models/${{init_from}}")
+    return TrainingSetup.create(job.params, job.input("data/faces"), initial_model, job.threads)

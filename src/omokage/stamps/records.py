@@ -17,6 +17,8 @@ from omokage.base.json_file import read_json
 
 FOLDER = "results/runs/"
 Record = dict[str, Any]
+# Stage -> the parameter that names its input among the user's own files.
+USER_FILES = {"download": "folder", "train": "init_from"}
 # Keys that every record has, in addition to `stage`. The value of each is an object.
 TABLES = ("params", "deps", "code", "packages", "outs")
 
@@ -53,11 +55,12 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
 def publish(record: Record) -> Record:
     """Return a copy of a record for stamps and pages, without the path of the user's own images.
 
-    The copy has no parameter `folder`. In `deps`, the sha256 of those images is under the key `folder` instead of the
-    path. The keys `stage` and `code_deps` are also left out.
+    The copy has no parameter `folder`. In `deps`, the sha256 of the user's own files is under the name of the parameter
+    (see USER_FILES) instead of the path. The keys `stage` and `code_deps` are also left out.
     """
     params = {key: value for key, value in record["params"].items() if key != "folder"}
-    deps = {"folder" if path.startswith(REMOTE) else path: digest for path, digest in record["deps"].items()}
+    parameter = USER_FILES.get(record["stage"], "")
+    deps = {parameter if path.startswith(REMOTE) else path: digest for path, digest in record["deps"].items()}
     return {key: value for key, value in record.items() if key not in ("stage", "code_deps")} | {
         "params": params,
         "deps": deps,

@@ -16,7 +16,8 @@ class TrainingConfig:
     """The hyperparameters of a training run (see docs/reference/parameters.md).
 
     `warmup` and `decay` are fractions of `steps`. `ema_half_life` is a number of images. `optimiser` is muon or adamw.
-    `loss_weighting` is simple or a key of objective.WEIGHTINGS.
+    `loss_weighting` is simple or a key of objective.WEIGHTINGS. With `keep_best` the result is the EMA of the measured
+    step with the lowest held-out error.
     """
 
     optimiser: str
@@ -33,6 +34,7 @@ class TrainingConfig:
     flip: bool
     seed: int
     log_every: int
+    keep_best: bool
 
     def compute_lr(self, step: int) -> float:
         """Return the learning rate of `step` (counted from 0): linear warm-up, plateau, linear decay to zero."""

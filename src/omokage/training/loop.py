@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,15 +28,17 @@ def train(
     work: Path,
     log: Callable[[Row], None],
     probe: Probe | None = None,
+    weights: Mapping[str, Tensor] | None = None,
 ) -> TrainingResult:
     """Train on uint8 faces [n, 3, h, w], and return the result.
 
     `log` gets a row of the loss table every `log_every` steps. At the steps of `choose_probe_steps`, the row includes
-    the errors that `probe` returns. Training resumes from the newest checkpoint in `work`. A resumed run logs
-    all earlier rows again, so it writes the same table as an uninterrupted run. Raises UserError if the training
-    diverges, and Interrupted after SIGTERM, once a checkpoint is saved.
+    the errors that `probe` returns. Training starts with random weights, or with `weights` (see Trainer). It resumes
+    from the newest checkpoint in `work`. A resumed run logs all earlier rows again, so it writes the same table as an
+    uninterrupted run. Raises UserError if the training diverges, and Interrupted after SIGTERM, once a checkpoint is
+    saved.
     """
-    trainer = Trainer(faces, spec, config, compute)
+    trainer = Trainer(faces, spec, config, compute, weights)
     if state := load_checkpoint(work):
         trainer.load_state_dict(state)
         for row in trainer.rows:
@@ -60,7 +62,7 @@ def train(
                 last_saved = time.monotonic()
             if must_stop:
                 raise Interrupted(f"stopped after step {trainer.step}: run the same command to resume")
-    return TrainingResult(trainer.ema.model, trainer.snapshots)
+    return trainer.make_result()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Prepare a training run from its parameters and the shards of faces."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -11,8 +11,9 @@ from omokage.compute.device import choose_dtype, prepare_device
 from omokage.data import shards
 from omokage.diffusion.model import ModelSpec, compute_whitening
 from omokage.diffusion.unet import Architecture
-from omokage.params.train import Params
+from omokage.params.train import NO_MODEL, Params
 from omokage.training.config import ComputeConfig, TrainingConfig
+from omokage.training.initial_model import load_initial_weights
 from omokage.training.loop import train
 from omokage.training.trainer import Row, TrainingResult
 from omokage.training.validation import make_probe
@@ -59,22 +60,30 @@ def warn_of_long_half_life(config: TrainingConfig) -> None:
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """Everything that a training run needs. The training and held-out faces are uint8 [n, 3, h, w]."""
+    """Everything that a training run needs. The training and held-out faces are uint8 [n, 3, h, w].
+
+    `weights` are those with which the training starts, or None for random ones.
+    """
 
     spec: ModelSpec
     config: TrainingConfig
     compute: ComputeConfig
     train_faces: Tensor
     held_out_faces: Tensor
+    weights: Mapping[str, Tensor] | None
 
     @classmethod
-    def create(cls, params: Params, faces: Path, threads: int) -> "TrainingSetup":
-        """Read the face shards in the folder `faces`, choose the device, and return the setup."""
+    def create(cls, params: Params, faces: Path, initial_model: Path, threads: int) -> "TrainingSetup":
+        """Read the face shards in the folder `faces`, choose the device, and return the setup.
+
+        `initial_model` is the model file of the parameter `init_from`. Raises UserError if it does not fit.
+        """
         device = prepare_device(threads)
         compute = ComputeConfig.from_environment(device, choose_dtype(params.precision, device))
         train_faces, held_out_faces = (shards.read_faces(faces, split) for split in shards.SPLITS)
         spec, config = make_configs(params, train_faces)
-        return cls(spec, config, compute, train_faces, held_out_faces)
+        weights = None if params.init_from == NO_MODEL else load_initial_weights(initial_model, spec, params.init_from)
+        return cls(spec, config, compute, train_faces, held_out_faces, weights)
 
     def get_splits(self) -> dict[str, Tensor]:
         """Return the faces of both splits, by the names of the columns of the loss table."""
@@ -88,4 +97,4 @@ class TrainingSetup:
         """
         folder = work / f"{self.compute.device.type}-{self.compute.dtype}-{threads}"
         probe = make_probe(self.spec, self.get_splits(), self.compute, self.config.seed)
-        return train(self.train_faces, self.spec, self.config, self.compute, folder, log, probe)
+        return train(self.train_faces, self.spec, self.config, self.compute, folder, log, probe, self.weights)

@@ -4,7 +4,7 @@ The state after a step depends only on the parameters, the training set and the 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from omokage.diffusion.schedule import ScheduleTensors
 from omokage.diffusion.unet import UNet
 from omokage.training import optimisers
 from omokage.training.batches import Batch, Batches
+from omokage.training.best_ema import BestEma
 from omokage.training.config import ComputeConfig, TrainingConfig
 from omokage.training.prefetch import Prefetcher
 
@@ -40,10 +41,11 @@ Probe = Callable[[UNet], Row]
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The network with EMA weights, and the snapshots of the power-function EMAs and of the final raw weights."""
+    """The EMA network after `step` steps, and the snapshots of the power-function EMAs and the final raw weights."""
 
     network: UNet
     snapshots: list[posthoc_ema.Snapshot]
+    step: int
 
 
 def create_network(spec: ModelSpec, seed: int) -> UNet:
@@ -74,7 +76,15 @@ def compute_loss(
 class Trainer:
     """The state of a training run after `step` steps: everything that the next step depends on."""
 
-    def __init__(self, faces: Tensor, spec: ModelSpec, config: TrainingConfig, compute: ComputeConfig) -> None:
+    def __init__(
+        self,
+        faces: Tensor,
+        spec: ModelSpec,
+        config: TrainingConfig,
+        compute: ComputeConfig,
+        weights: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Start with random weights, or with the `weights` of a network by name. The EMAs start with them as well."""
         self.spec, self.config, self.compute = spec, config, compute
         batches, schedule = Batches(faces, spec, config), spec.make_schedule()
         self.batches: Prefetcher | Batches = Prefetcher(batches) if compute.device.type == "cuda" else batches
@@ -87,8 +97,10 @@ class Trainer:
             config.loss_weight_floor,
         )
         self.loss_weight = loss_weight.float().to(compute.device)
-        network = create_network(spec, config.seed).to(compute.device)
-        self.network = network.to(memory_format=choose_memory_format(compute.device))
+        network = create_network(spec, config.seed)
+        if weights is not None:
+            network.load_state_dict(weights)
+        self.network = network.to(compute.device).to(memory_format=choose_memory_format(compute.device))
         self.parameters = list(self.network.parameters())
         # CUDA graphs would overwrite the gradients of one micro-batch with those of the next.
         self.compiled = compile_network(self.network, compute.device, cuda_graphs=compute.micro_batch is None)
@@ -100,6 +112,7 @@ class Trainer:
         self.optimisers = optimisers.make_optimisers(self.network, config.optimiser, config.lr)
         self.snapshots: list[posthoc_ema.Snapshot] = []
         self.rows: list[Row] = []
+        self.best = BestEma()
         self.step = 0
         self.loss_sum = torch.zeros((), device=compute.device)
         self.first_diverged_step = torch.tensor(-1, device=compute.device)
@@ -165,9 +178,17 @@ class Trainer:
         row = {"step": self.step, "lr": self.config.compute_lr(self.step - 1), "loss": float(self.loss_sum) / steps}
         if probe and self.step in choose_probe_steps(self.config):
             row |= probe(self.ema.model)
+            if self.config.keep_best:
+                self.best.update(self.step, row["held_out"], self.ema.model)
         self.rows.append(row)
         self.loss_sum = torch.zeros_like(self.loss_sum)
         return row
+
+    def make_result(self) -> TrainingResult:
+        """Return the result after the last step: with `keep_best` the best EMA, otherwise the last one."""
+        if self.best.weights:
+            self.ema.model.load_state_dict(self.best.weights)
+        return TrainingResult(self.ema.model, self.snapshots, self.best.step or self.step)
 
     def check_divergence(self) -> None:
         """Raise UserError if the training has diverged.
@@ -194,6 +215,7 @@ class Trainer:
             "network": self.network.state_dict(),
             "ema": self.ema.model.state_dict(),
             "power_emas": {sigma_rel: ema.model.state_dict() for sigma_rel, ema in self.power_emas.items()},
+            "best": asdict(self.best),
             "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
         }
 
@@ -211,6 +233,7 @@ class Trainer:
             )
         self.step, self.rows, self.loss_sum = state["step"], state["rows"], state["loss_sum"].to(self.compute.device)
         self.snapshots = [posthoc_ema.Snapshot(**snapshot) for snapshot in state["snapshots"]]
+        self.best = BestEma(**state["best"])
         self.network.load_state_dict(state["network"])
         self.ema.model.load_state_dict(state["ema"])
         for sigma_rel, ema in self.power_emas.items():
