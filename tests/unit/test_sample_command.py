@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 from support.clone import Clone, tiny_params
+from support.runs import STAGES
 from support.training import make_spec, train_tiny
 
 from omokage.base.job import Job
@@ -26,7 +27,6 @@ from omokage.sampling.generator import ImageGenerator
 from omokage.stages import sample
 from omokage.stamps.stamp import read_stamp
 
-OUTPUTS = ("samples", "frames", "progress", "study")
 COUNT = 40  # samples of the run: two batches
 MODEL, SNAPSHOTS = "results/model.safetensors", "results/snapshots.safetensors"
 LOCK = """\
@@ -55,7 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_model(root / MODEL, result.network, make_spec())
     posthoc_ema.save_snapshots(root / SNAPSHOTS, result.snapshots)
     params = write_lock(root, sample_steps=3, eta=0.5, sampler="ddim", sample_seed=5)
-    outputs = {f"results/{name}.safetensors": root / f"results/{name}.safetensors" for name in OUTPUTS}
+    outputs = {name: root / name for name in STAGES["sample"].outs}
     inputs = {name: root / name for name in (MODEL, SNAPSHOTS)}
     sample.run(Job(params, inputs, outputs, root / "work", threads=1))
     return root
