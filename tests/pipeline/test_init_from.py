@@ -18,7 +18,7 @@ def change_model(clone: Clone, name: str) -> None:
     with safe_open(clone.root / MODEL, framework="pt") as file:
         metadata = file.metadata()
     weights = load_file(clone.root / MODEL)
-    weights["last.bias"] += torch.tensor(0.5)
+    weights["last.2.bias"] += torch.tensor(0.5)
     save_file(weights, clone.root / "models" / name, metadata)
 
 
@@ -58,9 +58,9 @@ def test_a_model_that_does_not_exist_or_fit_stops_the_run_in_one_line(
     clone.set_params(init_from="absent.safetensors")
     done = clone.dvc("repro", "train", check=False)
     assert done.returncode and "params.yaml: init_from = 'absent.safetensors': " in done.stderr
-    clone.set_params(init_from="../results/model.safetensors")
+    clone.set_params(init_from="../params.yaml")
     done = clone.dvc("repro", "train", check=False)
-    assert done.returncode and "init_from = '../results/model.safetensors': string should match" in done.stderr
+    assert done.returncode and "init_from = '../params.yaml': string should match" in done.stderr
     (clone.root / "models" / "other.safetensors").write_bytes((clone.root / MODEL).read_bytes())
     clone.set_params(init_from="other.safetensors", prediction="x0")
     done = clone.dvc("repro", "train", check=False)

@@ -11,7 +11,8 @@ from torch import Tensor
 from omokage.base.errors import UserError
 from omokage.diffusion.model import REMEDY, ModelSpec, load_model
 
-# What may differ: dropout has no weights, and precision only rounds. The whitening is that of the training set.
+# What may differ: dropout has no weights, and precision only rounds. Images are whitened with the statistics of the new
+# training set, since the network was trained on inputs of mean 0 and variance 1.
 FREE_FIELDS = ("dropout", "precision", "mean", "std")
 
 
