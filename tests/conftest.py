@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 from support import preloaded
 from support.clone import Clone, create_once, make_interruptible, parse_stages_run
 from support.runs import STAGES
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 # Four tests run at once on two cores, since some of them wait for a disk, a queue or SLURM. With more threads than
 # cores, the threads of a convolution spin while they wait for each other, and a step takes ten times as long.
 os.environ["OMP_NUM_THREADS"] = "1"
+# An example of a property may take any time, since other work may run on the machine.
+settings.register_profile("omokage", deadline=None)
+settings.load_profile("omokage")
 LAUNCHER = """cd "$(dirname "$0")/.."
 PYTHONPATH=src exec "$OMOKAGE_PYTHON" -m omokage.pipeline.runner "$1" --threads 1
 """

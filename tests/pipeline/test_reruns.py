@@ -55,6 +55,7 @@ OTHER_VALUES: dict[str, Any] = {
     "batch_size": 16,
     "ema_sigma_rel": 0.07,
     "guidance_snapshot": 0.1,
+    "guidance_min_log_snr": 100.0,
     "sampler": "ddim",
     "channel_mult": [1, 1],
     "attention_resolutions": [8],

@@ -108,7 +108,7 @@ def is_like(cut: NDArray[np.uint8], images: NDArray[np.uint8]) -> bool:
     return cut.shape == images.shape and bool(np.abs(cut.astype(int) - images).mean() < 20)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.integers(8, 96), st.integers(1, 40), st.integers(1, 8))
 def test_samples_are_cut_out_of_their_figure(image_size: int, count: int, grid_side: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (count, 3, image_size, image_size), np.uint8)

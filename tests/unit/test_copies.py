@@ -169,7 +169,7 @@ def split_files(numbers: set[int], face_groups: np.ndarray | None = None) -> dic
     return dict(zip(chosen, choose_sides(records, group_images(records, groups, {}), HELD_OUT), strict=True))
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(old=SETS, new=SETS)
 def test_added_images_never_move_a_held_out_image_to_the_training_set(old: set[int], new: set[int]) -> None:
     before, after = split_files(old), split_files(old | new)
@@ -184,7 +184,7 @@ def test_added_images_never_move_a_held_out_image_to_the_training_set(old: set[i
             assert any(own[other] == "held_out" for other in members)
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100, derandomize=True)
 @given(labels=st.lists(st.integers(0, 6), min_size=len(FILES), max_size=len(FILES)), chosen=SETS)
 def test_a_group_has_one_split_and_is_held_out_if_one_of_its_files_is(labels: list[int], chosen: set[int]) -> None:
     splits = split_files(chosen, np.array(labels))

@@ -63,7 +63,7 @@ def predict_noise(prediction: str, output: Tensor, x_t: Tensor, alpha: Tensor, s
     }[prediction]()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     prediction=st.sampled_from(PREDICTIONS),
     other_prediction=st.sampled_from(PREDICTIONS),
@@ -141,7 +141,7 @@ TRAINED = [  # every combination that params.yaml may name
     gamma=st.floats(0.5, 20),
     floor=st.floats(0, 1),
 )
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_no_noise_level_has_a_weight_beyond_its_bounds(
     combination: tuple[str, str], name: str, timesteps: int, shift: float, zero_snr: bool, gamma: float, floor: float
 ) -> None:

@@ -241,7 +241,6 @@ def test_the_data_card_shows_an_example_of_every_reason(tmp_path: Path) -> None:
     assert sorted(kinds) == ["copy"] + ["too small"] * 11
 
 
-@settings(deadline=None)
 @given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=15), max_count=st.integers(1, 20))
 def test_examples_show_every_group_and_as_many_as_fit(sizes: list[int], max_count: int) -> None:
     members = {f"{number}": [f"{number}/{item}" for item in range(size)] for number, size in enumerate(sizes)}
@@ -292,7 +291,7 @@ NAMES = st.text("ab", min_size=1, max_size=2)
 KINDS = st.sampled_from(["", "duplicate", "copy", "near-duplicate", "too small", "surplus", "broken"])
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(faces=st.lists(st.tuples(NAMES, KINDS, st.booleans())), left_out=st.sets(NAMES))
 def test_counts_add_up_to_the_files_and_faces(faces: list[tuple[str, str, bool]], left_out: set[str]) -> None:
     records = [FaceRecord(FaceCrop(name, 1, method="whole"), "", "") for name, *_ in faces]

@@ -127,7 +127,7 @@ def curate_faces(images: dict[str, int], tolerance: float) -> tuple[list[str], l
     return sides, decisions, assign_splits(sides, decisions)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(old=SETS, new=SETS, tolerance=st.sampled_from([0.0, 6.0, 30.0]))
 def test_added_images_do_not_change_the_split_of_others(
     old: dict[str, int], new: dict[str, int], tolerance: float
@@ -141,7 +141,7 @@ def test_added_images_do_not_change_the_split_of_others(
     assert all(after[name] == split for name, split in before.items() if name in after)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 @given(images=SETS, tolerance=st.sampled_from([6.0, 30.0, 60.0]))
 def test_no_near_duplicates_are_in_both_splits_and_a_held_out_one_is_kept(
     images: dict[str, int], tolerance: float

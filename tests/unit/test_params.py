@@ -160,7 +160,7 @@ def test_a_file_that_is_not_a_mapping_is_refused(tmp_path: Path, text: str) -> N
 SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.lists(st.integers()))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(key=st.sampled_from(sorted(schema.Params.model_fields)), value=SCALARS)
 def test_any_value_is_accepted_or_refused_in_one_line(key: str, value: object) -> None:
     try:

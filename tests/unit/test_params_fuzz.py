@@ -109,7 +109,7 @@ def find_numbers_out_of_range(values: Mapping[str, Any]) -> list[str]:
 def test_a_corrupted_file_is_accepted_within_the_ranges_or_refused_in_one_line(tmp_path: Path) -> None:
     file, outcomes = tmp_path / "params.yaml", Counter[str]()
 
-    @settings(max_examples=1000, deadline=None, derandomize=True)
+    @settings(max_examples=1000, derandomize=True)
     @given(text=corrupted_files())
     def check_file(text: bytes) -> None:
         file.write_bytes(text)

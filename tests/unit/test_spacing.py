@@ -18,7 +18,7 @@ from omokage.sampling.spacing import SPACINGS, space_early, space_trailing
 TIMESTEPS_AND_COUNTS = st.integers(1, 1200).flatmap(lambda t: st.tuples(st.just(t), st.integers(1, t)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     name=st.sampled_from(list(SPACINGS)),
     schedule=st.sampled_from(list(SCHEDULES)),
