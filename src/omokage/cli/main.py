@@ -11,6 +11,7 @@ from omokage.cli import (
     audit,
     clean,
     compare,
+    demo,
     export,
     gallery,
     plan,
@@ -28,7 +29,10 @@ from omokage.cli.parser import Parser
 DESCRIPTION = """\
 Work with the parameters, results and trained model of the pipeline. `dvc repro` runs the pipeline itself. `omokage
 COMMAND --help` describes a command."""
-COMMANDS = (presets, preview_data, plan, stale, why, audit, compare, gallery, sample, score, transform, export, clean)
+COMMANDS = (
+    *(presets, preview_data, plan, stale, why, audit, compare, gallery),
+    *(sample, score, transform, demo, export, clean),
+)
 # Exit codes besides 0 and 1, which the commands return.
 ERROR, INTERRUPTED, BROKEN_PIPE = 2, 130, 141
 

@@ -14,10 +14,9 @@ from torch import Tensor
 
 from omokage.base.errors import UserError
 from omokage.config.params_file import default_params
-from omokage.data.curation.face_cropper import FaceCropper
-from omokage.data.detection.analyse import analyse_image
 from omokage.editing.image_editor import ImageEditor
 from omokage.figures.sheet import add_margin, tile_images
+from omokage.library.faces import crop_likeliest_face
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,12 @@ def load_faces(paths: Sequence[Path], side: int, crop: str) -> Tensor:
     file is missing, is not an image, or has no face.
     """
     defaults, faces = default_params(), []
-    cropper = FaceCropper(side, defaults["crop_margin"], defaults["crop_likelihood"], max_faces=1, min_side=16)
+    margin, likelihood = defaults["crop_margin"], defaults["crop_likelihood"]
     for path in paths:
         if not path.is_file():
             problem = "is not a file" if path.exists() else "there is no such file"
             raise UserError(f"{path}: {problem}: expected an image, such as PNG or JPEG")
-        content = path.read_bytes()
-        face = cropper(analyse_image(path.name, content, crop), content)[0]
+        face = crop_likeliest_face(path.name, path.read_bytes(), side, crop, margin, likelihood)
         if face.pixels is None:
             raise UserError(f"{path}: {face.reason}: give an image of a face, or use the whole image with --crop whole")
         faces.append(torch.from_numpy(face.pixels))

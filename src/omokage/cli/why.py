@@ -117,7 +117,7 @@ def _paragraphs(lineage: Lineage) -> Iterator[tuple[str, str]]:
             f"(floor {scores['kid_floor']:g}), n = {scores['n']} samples and {scores['n_reference']} real faces",
         )
     heading = "original in" if lineage.identification.verdict == Verdict.EDITED else "found in"
-    if lineage.command in ("transform", "sample"):
+    if lineage.command in ("transform", "sample", "demo"):
         heading = "model in"
     yield heading, list_first([*map(str, lineage.revisions)]) or "no revision of this repository"
 

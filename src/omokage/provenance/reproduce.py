@@ -29,6 +29,8 @@ def find_commands(lineage: Lineage) -> list[str]:
         return [f"{command} && {_render_transform(lineage.stamp['transform'])}" for command in commands]
     if lineage.command == "sample":
         return [f"{command} && {_render_sample(lineage.stamp['sample'])}" for command in commands]
+    if lineage.command == "demo":
+        return [f"{command} && omokage demo" for command in commands]
     return commands
 
 

@@ -18,7 +18,12 @@ from omokage.provenance.repository import StoredFile
 from omokage.stamps.stamp import Stamp, hash_pixels, read_stamp
 
 # Commands that write figures but no run record, by the key that they add to the stamp.
-COMMANDS = {"transform": "omokage transform", "sample": "omokage sample", "compare": "omokage compare"}
+COMMANDS = {
+    "transform": "omokage transform",
+    "sample": "omokage sample",
+    "demo": "omokage demo",
+    "compare": "omokage compare",
+}
 # The keys of a run record that a stamp repeats for every run.
 RECORD_PARTS = ("params", "deps", "code", "packages")
 STAMPED = ("results/figures", "results/report.html", "results/report.md")

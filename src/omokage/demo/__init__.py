@@ -1,0 +1,1 @@
+"""The page of `omokage demo`: generate, edit and interpolate images in a browser."""
