@@ -111,10 +111,17 @@ def test_the_reasons_are_true_for_the_values_of_the_run() -> None:
     assert explain("last timestep", zero_snr=True)[0] == "pure noise"
     rate = read_rows(tabulate_training({**DEFAULTS, "warmup": 0.0, "decay": 0.0}, FACTS, 100))["learning rate"]
     assert rate == ["0.006, constant", ""]
-    alone, guided = (read_rows(tabulate_sampling({**DEFAULTS, "guidance_scale": scale})) for scale in (1.0, 2.5))
+    alone, guided, limited = (
+        read_rows(tabulate_sampling({**DEFAULTS, "guidance_scale": scale, "guidance_min_log_snr": log_snr}))
+        for scale, log_snr in ((1.0, -100.0), (2.5, -100.0), (2.5, -3.0))
+    )
     assert alone["autoguidance"][0] == "none" and "guiding" not in alone["network evaluations (NFE)"][0]
-    assert guided["autoguidance"][0] == "scale 2.5, at a log-SNR of at least -3"
-    assert "guiding" in guided["network evaluations (NFE)"][0]
+    assert guided["autoguidance"][0] == "scale 2.5" and "guiding" in guided["network evaluations (NFE)"][0]
+    assert limited["autoguidance"][0] == "scale 2.5, at a log-SNR of at least -3"
+    assert (
+        "where the autoguidance applies, one of the guiding model: at most 40 in all"
+        in limited["network evaluations (NFE)"][0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,8 +132,7 @@ def test_the_reasons_are_true_for_the_values_of_the_run() -> None:
             "ddpm",
             2.0,
             20,
-            "20 steps, each with one evaluation of the network and, where the autoguidance applies, one of the guiding "
-            "model: at most 40 in all",
+            "20 steps, each with one evaluation of the network and one of the guiding model: 40 in all",
         ),
         (
             "heun",
@@ -137,7 +143,7 @@ def test_the_reasons_are_true_for_the_values_of_the_run() -> None:
     ],
 )
 def test_evaluations_are_those_of_the_sampler(sampler: str, scale: float, evaluations: int, words: str) -> None:
-    params = {"sampler": sampler, "guidance_scale": scale, "sample_steps": evaluations}
+    params = {**DEFAULTS, "sampler": sampler, "guidance_scale": scale, "sample_steps": evaluations}
     assert describe_evaluations(params) == words
     network = evaluations if sampler != "heun" else 19
     assert count_timesteps(sampler, evaluations) == int(words.split()[0])

@@ -54,7 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "results").mkdir()
     save_model(root / MODEL, result.network, make_spec())
     posthoc_ema.save_snapshots(root / SNAPSHOTS, result.snapshots)
-    params = write_lock(root, sample_steps=3, eta=0.5, sampler="ddim", sample_seed=5)
+    params = write_lock(root, sample_steps=3, eta=0.5, sampler="ddim", sample_seed=5, guidance_min_log_snr=-3.0)
     outputs = {name: root / name for name in STAGES["sample"].outs}
     inputs = {name: root / name for name in (MODEL, SNAPSHOTS)}
     sample.run(Job(params, inputs, outputs, root / "work", threads=1))

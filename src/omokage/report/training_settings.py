@@ -7,6 +7,7 @@ from omokage.report.settings import Row, tabulate_settings
 from omokage.report.tables import Table
 from omokage.wording.text import format_count, format_number, format_percent
 
+ALL_NOISE_LEVELS = -100  # the lowest value of guidance_min_log_snr, which is below every noise level
 OPTIMISERS = {
     "muon": (
         "Muon for the inner convolutions, AdamW for the other weights",
@@ -62,8 +63,17 @@ def describe_evaluations(params: Mapping[str, Any]) -> str:
         text += f", each with {number} of the network"
         return text if per_step == 1 else f"{text}: {evaluations:,} in all"
     guiding = "one" if per_step == 1 else "as many"
-    text += f", each with {number} of the network and, where the autoguidance applies, {guiding} of the guiding model"
-    return f"{text}: at most {2 * evaluations:,} in all"
+    if _is_limited(params):
+        text += (
+            f", each with {number} of the network and, where the autoguidance applies, {guiding} of the guiding model"
+        )
+        return f"{text}: at most {2 * evaluations:,} in all"
+    return f"{text}, each with {number} of the network and {guiding} of the guiding model: {2 * evaluations:,} in all"
+
+
+def _is_limited(params: Mapping[str, Any]) -> bool:
+    """Return whether the autoguidance applies only at some of the noise levels."""
+    return bool(params["guidance_min_log_snr"] > ALL_NOISE_LEVELS)
 
 
 def _list_training(params: Mapping[str, Any], facts: Mapping[str, Any], faces: int) -> Iterator[Row]:
@@ -138,8 +148,8 @@ def _list_sampling(params: Mapping[str, Any]) -> Iterator[Row]:
     if is_guided:
         snapshot = f"the snapshot nearest to {format_percent(params['guidance_snapshot'])} of the training"
         reason = f"moves away from the errors of {snapshot}, the guiding model (Karras et al. 2024)"
-        level = f"scale {format_number(scale)}, at a log-SNR of at least {params['guidance_min_log_snr']:g}"
-        yield "autoguidance", level, f"{reason}; too much, or at higher noise, it shifts colours"
+        level = f", at a log-SNR of at least {params['guidance_min_log_snr']:g}" if _is_limited(params) else ""
+        yield "autoguidance", f"scale {format_number(scale)}{level}", f"{reason}; too much exaggerates colours"
     else:
         yield "autoguidance", "none", "it would double the time of a step"
     if params["ema_kind"] == "posthoc":

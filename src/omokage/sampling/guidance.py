@@ -24,7 +24,7 @@ def apply_autoguidance(denoiser: Denoiser, guiding: Denoiser, scale: float, min_
     prediction and the same schedule. Any kind (eps, x0 or v) may be used, since each is linear in the clean image.
 
     At noise levels with a log-SNR below `min_log_snr` the result is p, and the guiding network is not evaluated. There
-    the overall colours are decided, and guidance enlarges their errors. All images of a batch have one noise level.
+    the overall colours are decided, and guidance can enlarge their errors. All images of a batch have one noise level.
     """
     # The noise angle is atan2(sigma, alpha), and the SNR is alpha^2 / sigma^2.
     max_angle = math.atan2(1.0, math.exp(max(min_log_snr, -1000.0) / 2))
