@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def _parse_port(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve the page until Ctrl-C, and return the exit code."""
+    """Serve the page until Ctrl-C, then end the process. Raises UserError if the page cannot be served."""
     if importlib.util.find_spec("gradio") is None:
         raise UserError(
             "gradio is not installed, expected the extra `demo`: run `make install` or `pip install gradio`"
@@ -67,5 +68,10 @@ def run(arguments: argparse.Namespace) -> int:
     with listener:
         model = load_files(source.model, source.snapshots, threads=THREADS)
         actions = Actions(model, hash_file(source.model))
-        serve(actions, listener, arguments.host, lambda address: print(f"{address} (stop: Ctrl-C)", flush=True))
-    return 0
+        try:
+            serve(actions, listener, arguments.host, lambda address: print(f"{address} (stop: Ctrl-C)", flush=True))
+            code = 2  # the server has failed, and printed why
+        except KeyboardInterrupt:
+            code = 130
+    # Without waiting, as Python would, for the threads of a computation whose result nobody would see.
+    os._exit(code)

@@ -14,6 +14,9 @@ from omokage.library.settings import MAX_SEED
 from omokage.params.sample import Sampler
 
 MAX_WAITING = 16  # computations in the queue; more are refused
+# Without a common name, each button would have a queue of its own.
+QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}
+KEEP_UPLOADS = (600, 3600)  # seconds: how often to look for old uploads, and how old they may become
 # The fonts of the system: nothing is loaded from the network.
 FONT, MONOSPACE = ["system-ui", "sans-serif"], ["ui-monospace", "monospace"]
 CSS = """
@@ -23,10 +26,7 @@ figcaption { overflow-wrap: anywhere; padding: 0.5em 0 }
 .pair { display: grid; gap: 1em; grid-template-columns: repeat(2, minmax(0, 16rem)) }
 .pair img { width: 100% }
 .tab-container button[role=tab].selected { color: var(--body-text-color) }
-@media (max-width: 30rem) {
-  .app { padding: 1rem !important }
-  .tab-container button[role=tab] { padding: 0 0.4rem }
-}
+@media (max-width: 30rem) { .tab-container button { padding: 0 0.3rem } }
 .save { display: inline-block; padding: 0.5em 0; text-decoration: underline }
 """
 
@@ -48,7 +48,7 @@ def build_page(actions: Actions) -> Any:
     """Return the page, a gradio.Blocks. One computation runs at a time."""
     model = actions.model
     # With analytics_enabled, Gradio asks the network for newer versions.
-    with gr.Blocks(title="Omokage", analytics_enabled=False) as page:
+    with gr.Blocks(title="Omokage", analytics_enabled=False, delete_cache=KEEP_UPLOADS) as page:
         gr.Markdown(f"# Omokage\n\nA trained model of faces, {model.image_size} × {model.image_size} pixels.")
         with gr.Tab("Generate"):
             _add_generate(actions)
@@ -58,7 +58,7 @@ def build_page(actions: Actions) -> Any:
             _add_edit(actions)
         with gr.Tab("Interpolate"):
             _add_interpolate(actions)
-    page.queue(max_size=MAX_WAITING, default_concurrency_limit=1)
+    page.queue(max_size=MAX_WAITING)
     return page
 
 
@@ -68,7 +68,7 @@ def _add_generate(actions: Actions) -> None:
     with gr.Row():
         controls += [_add_sampler(), _add_steps(actions, 20), _add_guidance(actions)]
     button, figure = gr.Button("Generate", variant="primary"), gr.HTML()
-    _connect(button.click, actions.generate, controls, figure)
+    _connect(button.click, actions.generate, controls, figure, **QUEUE)
 
 
 def _add_denoising(actions: Actions) -> None:
@@ -88,7 +88,7 @@ def _add_denoising(actions: Actions) -> None:
     def show(computed: list[str], number: float) -> str:
         return computed[min(int(number), len(computed)) - 1] if computed else ""
 
-    _connect(button.click, denoise, controls, [frames, slider, figure])
+    _connect(button.click, denoise, controls, [frames, slider, figure], **QUEUE)
     # Without the queue, because showing a frame computes nothing and need not wait.
     _connect(slider.change, show, [frames, slider], figure, queue=False, show_progress="hidden")
 
@@ -103,7 +103,7 @@ def _add_edit(actions: Actions) -> None:
     with gr.Row():
         seed, steps = _add_seed("Seed"), _add_steps(actions, 50)
     button, figure = gr.Button("Edit", variant="primary"), gr.HTML()
-    _connect(button.click, actions.edit, [upload, strength, count, seed, steps, whole], figure)
+    _connect(button.click, actions.edit, [upload, strength, count, seed, steps, whole], figure, **QUEUE)
 
 
 def _add_interpolate(actions: Actions) -> None:
@@ -113,7 +113,7 @@ def _add_interpolate(actions: Actions) -> None:
     with gr.Row():
         controls += [_add_steps(actions, 20), _add_guidance(actions)]
     button, figure = gr.Button("Interpolate", variant="primary"), gr.HTML()
-    _connect(button.click, actions.interpolate, controls, figure)
+    _connect(button.click, actions.interpolate, controls, figure, **QUEUE)
 
 
 def _connect(

@@ -3,8 +3,10 @@
 import errno
 import logging
 import os
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +18,7 @@ from omokage.base.errors import UserError
 from omokage.demo.actions import Actions
 
 MAX_UPLOAD = "20mb"  # of an image; a larger upload is refused
+STOP_SECONDS = 3  # to close the connections when a signal arrives
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # The browser loads nothing from elsewhere, and shows the page in no frame. Gradio needs the exceptions for its scripts.
 POLICY = (
@@ -28,15 +31,6 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
-
-
-class QuietServer(uvicorn.Server):
-    """A server that reports no errors while it stops: it closes connections that the page keeps open."""
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, close the connections, and wait for the requests in progress as long as configured."""
-        logging.getLogger("uvicorn.error").disabled = True
-        await super().shutdown(sockets)
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -56,10 +50,12 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def serve(actions: Actions, listener: socket.socket, host: str, announce: Callable[[str], None]) -> None:
-    """Serve the page on a bound socket, until SIGINT or SIGTERM, which then take their usual effect.
+    """Serve the page on a bound socket, until SIGINT or SIGTERM, which raise KeyboardInterrupt.
 
     `announce` gets the address of the page. Uploads are kept in a temporary folder until the end.
     """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="omokage-demo-") as folder:
         # Read when Gradio is imported.
         os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1", GRADIO_TEMP_DIR=folder)
@@ -91,7 +87,20 @@ def serve(actions: Actions, listener: socket.socket, host: str, announce: Callab
         )
         name, port = (f"[{host}]" if ":" in host else host), listener.getsockname()[1]
         announce(f"http://{name}:{port}/")
-        QuietServer(config).run(sockets=[listener])
+        _run(uvicorn.Server(config), listener)
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    """Run the server in a thread, so that a signal need not wait for the computations of the server's own threads."""
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        thread.join()
+    finally:
+        # The page keeps a connection open, which uvicorn would report as an error.
+        logging.getLogger("uvicorn.error").disabled = True
+        server.should_exit = True
+        thread.join(STOP_SECONDS)
 
 
 def _add_headers(app: Any) -> Any:
