@@ -15,6 +15,7 @@ from torch import Tensor
 from omokage.base.job import Job
 from omokage.data import shards, text_arrays
 from omokage.evaluation.scores.copies import SEARCHES
+from omokage.evaluation.scores.style import compute_histograms
 from omokage.figures.registry import FIGURES
 from omokage.params.figures import Params
 from omokage.sampling.sample_sets import save_sample_sets
@@ -97,6 +98,9 @@ METRICS = {
     **{"precision_floor": 0.9, "recall_floor": 0.9, "density_floor": 1.01, "coverage_floor": 0.95},
     **{"face_rate": 0.6, "face_rate_floor": 0.95},
     "searches": SEARCHES,
+    "style_histograms": compute_histograms(
+        {group: torch.arange(9 * 48, dtype=torch.uint8).view(9, 3, 4, 4) for group in ("samples", "train", "held_out")}
+    ),
 }
 NEIGHBOURS_CSV = """sample,kind,train,train_distance,held_out,held_out_distance,feature_train,feature_train_distance,\
 feature_held_out,feature_held_out_distance,mirrored,right,down

@@ -185,7 +185,7 @@ def test_samples_and_floor_are_scored_at_the_same_n(tmp_path: Path, lite: Extrac
             for floor in ("", "_floor")
         ),
         *(f"{key}_{end}" for key in ("distance", "kid") for end in ("low", "high")),
-        *("score", "extractor", "resize", "seed", "n", "n_reference", "searched", "searches"),
+        *("score", "extractor", "resize", "seed", "n", "n_reference", "searched", "searches", "style_histograms"),
         *("distinct", "colour_variety", "feature_variance"),
     }
     assert (metrics["resize"], metrics["seed"]) == ("clean, bicubic, 224", 3)

@@ -15,7 +15,7 @@ from support.fixtures import METRICS, NEIGHBOURS_CSV, PROGRESS_CSV, STUDY_CSV, h
 from support.report_fixtures import GOOD_RUN
 
 from omokage.data import text_arrays
-from omokage.evaluation.scores.style import COLOURS, compare_style, measure_style
+from omokage.evaluation.scores.style import COLOURS, compare_style, compute_histograms, measure_style
 from omokage.figures import (
     animation,
     between,
@@ -41,8 +41,8 @@ from omokage.figures.style import Chart
 from omokage.report.embedded_figure import EmbeddedFigure
 from omokage.report.run import NoiseLevel
 from omokage.report.training_loss import compute_mean_error
+from omokage.report.wording import format_number
 from omokage.stamps.stamp import save_gif, save_png, save_svg
-from omokage.wording.text import format_number
 
 STYLE: dict[str, Any] = {"figure_style": "whitegrid", "figure_palette": "colorblind", "figure_dpi": 120}
 
@@ -218,8 +218,15 @@ def test_the_figure_of_style_shows_the_values_whose_means_the_report_compares() 
         mean, real_mean = values.mean(), measures["b"][name].mean()
         assert len(values) == 40
         assert scores[name] == pytest.approx(mean - real_mean if name in COLOURS else mean / max(real_mean, 1))
-    chart = style_fidelity.plot(images["a"].numpy(), images["b"].numpy(), images["b"].numpy(), **STYLE)
-    assert {"mean red", "contrast", "sharpness", "40 samples", "40 held-out faces"} <= read_texts(chart)
+    histograms = compute_histograms({"samples": images["a"], "held_out": images["b"], "train": images["b"]})
+    for name, histogram in histograms.items():
+        *shares, mean = histogram["samples"]
+        assert mean == pytest.approx(measures["a"][name].mean()) and sum(shares) == pytest.approx(1)
+        assert len(histogram["edges"]) == len(shares) + 1 and histogram["train"] == histogram["held_out"]
+        middles = (np.array(histogram["edges"][1:]) + np.array(histogram["edges"][:-1])) / 2
+        assert float(middles @ np.array(shares)) == pytest.approx(mean, abs=np.diff(middles)[0])
+    chart = style_fidelity.plot({"style_histograms": histograms}, **STYLE)
+    assert {"mean red", "contrast", "sharpness", "samples", "held-out faces", "training faces"} <= read_texts(chart)
 
 
 def read_texts(chart: Chart) -> set[str]:

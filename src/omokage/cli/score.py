@@ -123,7 +123,8 @@ def list_scores(scores: Mapping[str, Any]) -> Iterator[tuple[str, str, str, str]
             continue
         floor = scores.get(f"{key}_floor")
         if isinstance(value, dict):
-            for name, inner in value.items():
+            # Descriptions and histograms are no scores.
+            for name, inner in value.items() if all(isinstance(item, float | int) for item in value.values()) else ():
                 yield f"{key}: {name}", f"{inner:.5g}", "", f"{floor[name]:.5g}" if floor else ""
             continue
         interval = f"{scores[f'{key}_low']:.5g} to {scores[f'{key}_high']:.5g}" if f"{key}_low" in scores else ""

@@ -11,7 +11,7 @@ from omokage.provenance.history import History
 from omokage.provenance.identify import Verdict, identify
 from omokage.provenance.lineage import Lineage
 from omokage.provenance.reproduce import find_commands
-from omokage.wording.text import format_value
+from omokage.report.wording import format_value
 
 DESCRIPTION = """\
 Identify which run produced a figure, report or table. Copies are recognised too: renamed, without metadata, or saved in

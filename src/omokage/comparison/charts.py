@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from omokage.comparison.runs import Run
-from omokage.wording.text import format_number
+from omokage.report.wording import format_number
 
 MAX_POINTS = 240  # of a line
 WIDTH, HEIGHT = 1000, 600  # the coordinates of a line; the page stretches them to its own size

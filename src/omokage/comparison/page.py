@@ -10,7 +10,7 @@ from omokage.comparison.runs import Run
 from omokage.comparison.samples import crop_grid, encode_sample, encode_webp
 from omokage.comparison.scores import chart_scores, tabulate_measures, tabulate_settings
 from omokage.comparison.template import describe_parameter, isolate, render
-from omokage.wording.text import join_words
+from omokage.report.wording import join_words
 
 ROWS_PER_TABLE = 4  # of samples
 # What else can differ, as a noun in the singular and in the plural.

@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Any
 
 from omokage.comparison.template import isolate
-from omokage.wording.text import format_number, join_words
+from omokage.report.wording import format_number, join_words
 
 FACES = "data/faces"
 LOWER, HIGHER = "lower is better", "higher is better"
@@ -45,7 +45,7 @@ SETTINGS = {
     "feature_variance": "variance of the features of real faces",
 }
 # Numbers of faces, and what each search for copies finds: no scores.
-NO_SCORES = ("searched", "searches")
+NO_SCORES = ("searched", "searches", "style_histograms")
 # Scores computed with other values of these settings, or with other real faces, are not comparable.
 COMPARABLE = ("extractor", "resize", "n", "n_reference")
 PARTS = ("low", "high", "floor")

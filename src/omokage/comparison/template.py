@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from omokage import report
 from omokage.config.parameters import DESCRIPTIONS
-from omokage.wording.text import format_duration, format_number
+from omokage.report.wording import format_duration, format_number
 
 FOLDER = Path(__file__).parent
 STYLE_SHEETS = (Path(report.__file__).parent / "report.css", FOLDER / "page.css")

@@ -14,7 +14,7 @@ from omokage.config.parameters import DESCRIPTIONS
 from omokage.diffusion.model import ModelSpec
 from omokage.report.escaping import escape_markdown, format_code_span, sanitise_url
 from omokage.report.tables import SCORE_MEANINGS, SCORE_NAMES
-from omokage.wording.text import format_count, format_number, format_percent
+from omokage.report.wording import format_count, format_number, format_percent
 
 # The score -> its identifier among the hub's metrics. Only Inception features give the metric fid.
 METRICS = ("distance", "kid", "precision", "recall", "coverage")

@@ -7,11 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from omokage.figures.sheet import PAPER, Frames, measure_text, tile_images, write_label
-from omokage.wording.text import format_signed
+from omokage.figures.sheet import PAPER, Frames, format_log_snr, measure_text, tile_images, write_label
 
 # (columns, rows, side in pixels, colours) to try, in this order, until the GIF has at most BUDGET bytes.
-SIZES = ((4, 2, 96, 64), (3, 2, 96, 64), (4, 2, 64, 64), (3, 2, 64, 64), (3, 1, 64, 64), (2, 1, 64, 32), (1, 1, 64, 32))
+SIZES = (
+    *((4, 2, 96, 64), (3, 2, 96, 64), (4, 2, 64, 64), (3, 2, 64, 64)),
+    *((3, 1, 64, 64), (2, 1, 64, 32), (1, 1, 64, 32), (1, 1, 64, 8)),
+)
 BUDGET, MAX_FRAMES = 150_000, 16
 FRAME_MS, LAST_FRAME_MS = 300, 3000
 TEXT_SIZE, HEAD, LONGEST_LABEL = 20, 32, "t = 9999, log-SNR −99.9"
@@ -27,7 +29,7 @@ def plot(denoising: dict[str, NDArray[Any]]) -> Frames:
     shown = np.linspace(0, count - 1, min(MAX_FRAMES, count)).round().astype(int)
     stack = denoising["x_t"][shown]
     levels = zip(denoising["t"][shown].tolist(), denoising["log_snr"][shown].tolist(), strict=True)
-    labels = [f"t = {t}, log-SNR {format_signed(log_snr)}" for t, log_snr in levels]
+    labels = [f"t = {t}, log-SNR {format_log_snr(log_snr)}" for t, log_snr in levels]
     labels[-1] = "clean image"
     for columns, rows, side, colours in SIZES:
         sheets = [

@@ -7,11 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from omokage.figures.sheet import Row, choose_fitting, compose_rows
-from omokage.wording.text import format_signed
+from omokage.figures.sheet import Row, choose_fitting, compose_rows, format_log_snr
 
 # (frames, samples) to try, in this order, until the PNG has at most BUDGET bytes.
-SIZES, BUDGET = ((11, 2), (9, 2), (7, 2), (9, 1), (7, 1), (5, 1)), 140_000
+SIZES, BUDGET = ((11, 2), (9, 2), (7, 2), (9, 1), (7, 1), (5, 1), (3, 1)), 140_000
 
 
 def plot(denoising: dict[str, NDArray[Any]]) -> Image.Image:
@@ -29,7 +28,7 @@ def _compose(denoising: dict[str, NDArray[Any]], columns: int, samples: int) -> 
     *timesteps, _ = denoising["t"][shown].tolist()
     rows = [
         Row("timestep t", [*map(str, timesteps), "clean"]),
-        Row("log-SNR", [format_signed(value) for value in denoising["log_snr"][shown].tolist()]),
+        Row("log-SNR", [format_log_snr(value) for value in denoising["log_snr"][shown].tolist()]),
     ]
     for sample in range(min(samples, denoising["x_t"].shape[1])):
         rows.append(Row("noisy", denoising["x_t"][shown, sample], gap_above=sample > 0))

@@ -8,8 +8,7 @@ from PIL import Image
 
 from omokage.compute.seeding import make_generator
 from omokage.diffusion.schedule import Schedule
-from omokage.figures.sheet import Images, Row, choose_fitting, compose_rows
-from omokage.wording.text import format_signed
+from omokage.figures.sheet import Images, Row, choose_fitting, compose_rows, format_log_snr
 
 # (timesteps, faces) to try, in this order, until the PNG has at most BUDGET bytes.
 SIZES, BUDGET = ((10, 3), (10, 2), (10, 1), (7, 1), (5, 1)), 95_000
@@ -49,7 +48,7 @@ def _compose(
         noise = torch.randn(face.shape, generator=make_generator(0, "figure noising", index)).expand_as(x0)
         x_t = schedule.add_noise(x0, noise, timesteps) * std + centre
         rows.append((x_t * 255).round().clamp(0, 255).to(torch.uint8).numpy())
-    ratios = [format_signed(value) for value in schedule.log_snr[timesteps].tolist()]
+    ratios = [format_log_snr(value) for value in schedule.log_snr[timesteps].tolist()]
     return compose_rows(
         title,
         [

@@ -80,7 +80,7 @@ FIGURES = {
         (SAMPLES, *(f"results/{kind}.safetensors:{part}" for kind in SETS for part in ("samples", "labels"))),
         sample_params=SAMPLER,
     ),
-    **_make_chart_specs("style", style_fidelity.plot, SAMPLES, HELD_OUT, TRAIN),
+    **_make_chart_specs("style", style_fidelity.plot, SCORES),
     "neighbours.png": FigureSpec(neighbours.plot, ("results/neighbours.csv", SCORES, SAMPLES, TRAIN, HELD_OUT)),
     "transformed.png": FigureSpec(transformed.plot, (TRANSFORMED,)),
     "between.png": FigureSpec(between.plot, (f"{TRANSFORMED}:between",)),

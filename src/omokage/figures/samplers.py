@@ -9,7 +9,7 @@ from PIL import Image
 from omokage.figures.sheet import Images, Row, choose_fitting, compose_rows, note_shown
 
 # Counts of seeds to try, in this order, until the PNG has at most BUDGET bytes.
-COUNTS, BUDGET = (10, 8, 6, 4, 2), 65_000
+COUNTS, BUDGET = (10, 8, 6, 4, 2, 1), 65_000
 MAX_ROWS = 6
 Labels = Sequence[dict[str, Any]]
 

@@ -19,7 +19,7 @@ from omokage.figures.sheet import (
 )
 
 # The budget holds 64 samples and 64 faces of 64 pixels, but fewer if the samples are noise.
-BUDGET, MIN_SIDE, GAP = 280_000, 2, 2
+BUDGET, MIN_SIDE, GAP = 220_000, 2, 2
 
 
 def plot(samples: Images, held_out: Images, *, grid_side: int) -> Image.Image:

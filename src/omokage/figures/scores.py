@@ -5,7 +5,6 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from omokage.figures.style import FAINT, INK, Canvas, Chart, open_figure
-from omokage.wording.text import format_number
 
 OVERLAP = ("precision", "recall", "density", "coverage", "face_rate")
 
@@ -38,8 +37,8 @@ def _plot_bars(axes: Axes, metrics: dict[str, Any], key: str, canvas: Canvas) ->
     axes.plot([low, high], [1, 1], color=INK, linewidth=2, marker="|", markersize=9)
     for row, (end, label) in enumerate(
         (
-            (floor, format_number(floor)),
-            (max(value, high), f"{format_number(value)} ({format_number(low)} to {format_number(high)})"),
+            (floor, _format_score(floor)),
+            (max(value, high), f"{_format_score(value)} ({_format_score(low)} to {_format_score(high)})"),
         )
     ):
         axes.annotate(label, (max(end, 0), row), (8, 0), textcoords="offset points", va="center", fontsize=11)
@@ -62,4 +61,8 @@ def _plot_points(axes: Axes, metrics: dict[str, Any], canvas: Canvas) -> None:
     axes.set_ylim(len(OVERLAP) - 0.5, -0.8)
     axes.set_xlim(-0.03, max(1.05, *(1.05 * score for score in (*values, *floors))))
     for row, value in enumerate(values):
-        axes.annotate(format_number(value), (value, row), (0, 9), textcoords="offset points", ha="center", fontsize=10)
+        axes.annotate(_format_score(value), (value, row), (0, 9), textcoords="offset points", ha="center", fontsize=10)
+
+
+def _format_score(value: float) -> str:
+    return f"{value:.3g}".replace("-", "−")

@@ -160,6 +160,11 @@ def add_margin(sheet: Image.Image) -> Image.Image:
     return ImageOps.expand(sheet, MARGIN, PAPER)
 
 
+def format_log_snr(log_snr: float) -> str:
+    """Return a log-SNR in nats as text, with its sign and one decimal, or an infinity sign."""
+    return f"{log_snr:+z.1f}".replace("-", "−").replace("inf", "∞")
+
+
 def write_label(
     sheet: Image.Image, at: tuple[float, float], text: str, size: int, anchor: str, faint: bool = False
 ) -> None:

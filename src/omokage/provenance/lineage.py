@@ -140,7 +140,7 @@ class Lineage:
     def initial_model_changed(self) -> bool:
         """Whether the content of the model file from which the training started has changed under the same name."""
         run = self.runs.get("train") or (self.stamp if self.output[1] == "train" else None)
-        if run is None or run["params"].get("init_from") != self._current_params.get("init_from"):
+        if run is None or run.get("params", {}).get("init_from") != self._current_params.get("init_from"):
             return False  # another name is a changed parameter
         return self._has_changed_file(run, "train")
 

@@ -12,7 +12,7 @@ from omokage.report.captions import CAPTIONS
 from omokage.report.evidence import Evidence
 from omokage.report.style import RATIOS, list_shifts
 from omokage.report.training_loss import describe_gap
-from omokage.wording.text import format_count, format_number, format_signed, join_words
+from omokage.report.wording import format_count, format_number, format_signed, join_words
 
 # A predicted image with at most this root mean square difference from the clean image looks like it, of 255.
 SIMILAR = 10.0

@@ -8,7 +8,7 @@ from omokage.report.run import Run
 from omokage.report.style_challenges import STYLE_PROBLEMS
 from omokage.report.training_loss import compute_generalisation_gap, compute_loss_fall, compute_mean_error
 from omokage.report.verdict import Problem
-from omokage.wording.text import format_count, format_number, format_percent, format_signed
+from omokage.report.wording import format_count, format_number, format_percent, format_signed
 
 # If one of these was found, it likely explains the problems of style.
 UNDERTRAINED = {"too little training", "still learning"}

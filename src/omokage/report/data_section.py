@@ -7,8 +7,8 @@ from omokage.report.content import Block, BulletList, Link
 from omokage.report.run import Run
 from omokage.report.settings import Row, merge_params, tabulate_settings
 from omokage.report.tables import tabulate_dropped
+from omokage.report.wording import format_count, format_number, format_percent, join_words
 from omokage.stamps.records import Record, find_record
-from omokage.wording.text import format_count, format_number, format_percent, join_words
 
 HEADING = "Data"
 SOURCES = {

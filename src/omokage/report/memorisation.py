@@ -5,7 +5,7 @@ from math import exp, lgamma
 
 from omokage.report.run import Run
 from omokage.report.verdict import Verdict
-from omokage.wording.text import format_count, format_percent, join_words
+from omokage.report.wording import format_count, format_percent, join_words
 
 # What chance gives more rarely than this is reported.
 RARE = 0.001

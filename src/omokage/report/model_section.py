@@ -8,8 +8,8 @@ from omokage.report.objective_settings import NAMES, tabulate_objective
 from omokage.report.run import Duration
 from omokage.report.settings import merge_params
 from omokage.report.tables import Cell, Table
+from omokage.report.wording import format_count, format_duration, format_number, format_percent, join_words
 from omokage.stamps.records import Record, find_record
-from omokage.wording.text import format_count, format_duration, format_number, format_percent, join_words
 
 HEADING = "Model"
 # Kind of a part (see training/network_parts.py) -> its name in the table. A level gets its number appended.

@@ -6,7 +6,7 @@ from typing import Any
 
 from omokage.report.settings import Row, tabulate_settings
 from omokage.report.tables import Table
-from omokage.wording.text import format_number
+from omokage.report.wording import format_number
 
 # What the network may predict, in words.
 NAMES = {

@@ -7,8 +7,8 @@ from typing import Any
 
 from omokage.base.json_file import read_json
 from omokage.report.tables import Cell, Table
+from omokage.report.wording import format_value
 from omokage.stamps.records import Record, publish
-from omokage.wording.text import format_value
 
 # The default of every parameter. `make deps` writes this file from config/parameters.py. The report may not import that
 # module: config is above the stages, and every edit of a parameter's meaning there would rerun the report.

@@ -13,7 +13,7 @@ from omokage.report.quality import MIN_SAMPLES
 from omokage.report.run import Run
 from omokage.report.training_loss import NOTABLE_TREND, compute_loss_fall
 from omokage.report.verdict import Verdict
-from omokage.wording.text import format_count, format_percent, join_words
+from omokage.report.wording import format_count, format_percent, join_words
 
 # With fewer training faces, diffusion models of this kind tend to memorise them.
 SMALL_TRAINING_SET = 5000

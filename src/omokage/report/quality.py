@@ -8,7 +8,7 @@ from omokage.report.repetition import describe_repetition, judge_collapse
 from omokage.report.run import Run
 from omokage.report.training_loss import OVERFITTING, compute_generalisation_gap
 from omokage.report.verdict import Verdict, find_band
-from omokage.wording.text import format_count, format_number, format_percent, format_ratio
+from omokage.report.wording import format_count, format_number, format_percent, format_ratio
 
 # If the detector finds a face in less than this share of the real faces, the face rate says little.
 LOW_FACE_RATE = 0.2

@@ -6,7 +6,7 @@ Identical samples can have high precision and density, and scores in features mi
 from typing import Any
 
 from omokage.report.verdict import Verdict
-from omokage.wording.text import format_count, format_percent, join_words
+from omokage.report.wording import format_count, format_percent, join_words
 
 # If at least this share of the samples is identical, nearly identical or uniform, this is the verdict.
 MOST = 0.5

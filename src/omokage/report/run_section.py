@@ -6,8 +6,8 @@ from omokage.report.content import Block
 from omokage.report.run import Run
 from omokage.report.settings import merge_params
 from omokage.report.tables import Cell, Table
+from omokage.report.wording import format_count, format_duration, format_number, format_percent, join_words
 from omokage.stamps.records import Record, find_record
-from omokage.wording.text import format_count, format_duration, format_number, format_percent, join_words
 
 HEADING = "Hardware and time"
 UNKNOWN = "unknown"

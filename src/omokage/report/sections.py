@@ -9,8 +9,8 @@ from omokage.report.evidence import Evidence
 from omokage.report.parameters import UNCHANGED, format_params_file, tabulate_parameters
 from omokage.report.run import Run
 from omokage.report.training_settings import describe_evaluations, tabulate_sampling
+from omokage.report.wording import format_count, format_number, format_percent, join_words
 from omokage.stamps.records import Record, find_record
-from omokage.wording.text import format_count, format_number, format_percent, join_words
 
 COMMANDS = """\
 make install && . .venv/bin/activate

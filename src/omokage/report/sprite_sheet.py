@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from omokage.report.embedded_figure import encode_data_uri
-from omokage.wording.text import format_signed
+from omokage.report.wording import format_signed
 
 # (faces, frames) to try, in this order, until the JPEG has at most MAX_BYTES bytes.
 SIZES = ((8, 25), (8, 16), (6, 16), (6, 11), (4, 11), (4, 8), (3, 8), (2, 8), (1, 8), (1, 5))

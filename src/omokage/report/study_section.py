@@ -14,8 +14,8 @@ from omokage.report.run import Run
 from omokage.report.settings import merge_params
 from omokage.report.tables import Cell, Table
 from omokage.report.trials import PARAMETERS, Trial, group_trials
+from omokage.report.wording import format_count, format_number, join_words
 from omokage.stamps.records import Record
-from omokage.wording.text import format_count, format_number, join_words
 
 HEADING = "Hyperparameter study"
 NAMES = {"schedule": "schedule", "prediction": "prediction", "lr": "learning rate"}

@@ -2,7 +2,7 @@
 
 from omokage.report.run import Run
 from omokage.report.verdict import Verdict, find_band
-from omokage.wording.text import format_percent, format_signed, join_words
+from omokage.report.wording import format_percent, format_signed, join_words
 
 COLOURS = ("red", "green", "blue")
 RATIOS = ("contrast", "saturation", "sharpness")

@@ -6,7 +6,7 @@ from functools import partial
 from omokage.report.run import Run
 from omokage.report.style import COLOURS, list_shifts
 from omokage.report.verdict import Problem
-from omokage.wording.text import format_number, format_percent
+from omokage.report.wording import format_number, format_percent
 
 # Log-SNR below which guidance shifts colours: guided only above it, samples had the colours of unguided ones.
 HIGH_NOISE = -3.0

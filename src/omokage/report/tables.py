@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from omokage.report.run import Run
-from omokage.wording.text import format_number, format_percent, format_signed
+from omokage.report.wording import format_number, format_percent, format_signed
 
 SCORE_MEANINGS = {
     "distance": "distance between all samples and all real faces; lower is better",

@@ -5,7 +5,7 @@ from statistics import fmean
 
 from omokage.report.run import Duration, LossRow, Run
 from omokage.report.verdict import Verdict, find_band
-from omokage.wording.text import format_count, format_duration, format_number, format_percent, format_signed
+from omokage.report.wording import format_count, format_duration, format_number, format_percent, format_signed
 
 # With fewer rows in the loss table, the last tenth is too short to show a trend.
 MIN_ROWS_FOR_TREND = 20

@@ -5,7 +5,7 @@ from typing import Any
 
 from omokage.report.settings import Row, tabulate_settings
 from omokage.report.tables import Table
-from omokage.wording.text import format_count, format_number, format_percent
+from omokage.report.wording import format_count, format_number, format_percent
 
 ALL_NOISE_LEVELS = -100  # the lowest value of guidance_min_log_snr, which is below every noise level
 OPTIMISERS = {

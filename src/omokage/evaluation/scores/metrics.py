@@ -80,6 +80,7 @@ def compute_metrics(
         **variety.compare_samples(samples, real["faces"]),
         "style": style.compare_style(samples, faces["held_out"]),
         "style_floor": style.compare_style(real["faces"], faces["held_out"]),
+        "style_histograms": style.compute_histograms({"samples": samples, **faces}),
     }
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ from omokage.evaluation.scores.copies import CopySearch
 
 
 def write_scores(path: Path, scores: Mapping[str, Any]) -> None:
-    """Write scores as a JSON file."""
-    path.write_text(json.dumps(_round(scores), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write scores as a JSON file, with each list in one line."""
+    text = json.dumps(_round(scores), indent=2, ensure_ascii=False)
+    text = re.sub(r"\[[^\[\]{}]*\]", lambda found: " ".join(found[0].split()), text)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
 def write_neighbours(path: Path, search: CopySearch) -> None:
@@ -44,4 +47,6 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]
 def _round(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _round(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_round(inner) for inner in value]
     return float(f"{value:.5g}") if isinstance(value, float) else value
