@@ -130,7 +130,7 @@ def test_the_figure_in_git_replaces_samples_that_are_not_in_the_cache(
     with History(Path.cwd()) as history:
         run = runs.read_run(history, "HEAD~1")
     assert run.samples is not None and original.samples is not None
-    # The figure has a grid of 2 x 2 samples, in 256 colours.
+    # The figure has a grid of 2 x 2 samples, in rounded colours.
     difference = np.abs(run.samples.astype(int) - original.samples[:4])
     assert difference.mean() < 8 < np.abs(original.samples[:4].astype(int) - original.samples[3::-1]).mean()
 

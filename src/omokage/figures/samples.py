@@ -13,13 +13,16 @@ from omokage.figures.sheet import (
     choose_fitting,
     compute_factor,
     describe_size,
+    measure_png,
     measure_text,
+    round_colours,
     tile_images,
     write_label,
 )
 
-# The budget holds 64 samples and 64 faces of 64 pixels, but fewer if the samples are noise.
-BUDGET, MIN_SIDE, GAP = 220_000, 2, 2
+# The budgets in bytes: of the full grid with rounded colours, and of a grid with 256 colours, which may be smaller.
+ROUNDED_BUDGET, BUDGET = 270_000, 220_000
+MIN_SIDE, GAP = 2, 2
 
 
 def plot(samples: Images, held_out: Images, *, grid_side: int) -> Image.Image:
@@ -30,6 +33,10 @@ def plot(samples: Images, held_out: Images, *, grid_side: int) -> Image.Image:
     """
     side = min(grid_side, math.isqrt(len(samples)), math.isqrt(len(held_out)))
     sides = range(side, min(side, MIN_SIDE) - 1, -1)
+    # With 256 colours, plain backgrounds get a texture that the samples do not have.
+    rounded = round_colours(_compose(samples, held_out, side, side))
+    if measure_png(rounded) <= ROUNDED_BUDGET:
+        return rounded
     return choose_fitting([partial(_compose, samples, held_out, n, side) for n in sides], BUDGET)
 
 

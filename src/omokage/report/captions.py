@@ -35,7 +35,8 @@ CAPTIONS: dict[str, Caption] = {
     "samples": Caption(
         "Samples",
         "Samples of the model (left) and held-out real faces (right). Both are the first of their set, in order, "
-        "not selected. Enlarged without smoothing (nearest neighbour) by the factor below the grids, with 256 colours.",
+        "not selected. Enlarged without smoothing (nearest neighbour) by the factor below the grids. Colours are "
+        "rounded to multiples of 4 of 255; a very large grid has 256 colours.",
         is_wide=True,
     ),
     # The name of denoising.gif, since denoising.png is another figure.
