@@ -48,7 +48,7 @@ DESCRIPTIONS: dict[str, Description] = {
     ),
     "image_size": Description(32, "side length of the training images and samples in pixels"),
     "crop_margin": Description(0.3, "margin on each side of a detected face, as a fraction of the face's side length"),
-    "crop_likelihood": Description(0.95, "minimum likelihood of a detection, 0 to 1; detections below it are ignored"),
+    "crop_likelihood": Description(0.975, "minimum likelihood of a detection, 0 to 1; detections below it are ignored"),
     "faces_per_picture": Description(8, "maximum number of faces cropped from one image, most likely first"),
     "min_side": Description(
         24, "minimum side length of a face crop in pixels, before resizing; smaller crops are dropped"
