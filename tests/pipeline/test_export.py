@@ -166,7 +166,8 @@ def test_a_run_with_a_posthoc_ema_and_without_guidance(finished_clone: Clone, tm
     changes = {"ema_kind": "posthoc", "ema_sigma_rel": 0.1, "guidance_scale": 1.0}
     with History(finished_clone.root) as history:
         run = find_run(history, history.revision("workspace"))
-        params = {**run.params, "sample": {**run.params["sample"], **changes}}
+        train = {**run.params["train"], "init_from": "other-faces.safetensors"}
+        params = {**run.params, "train": train, "sample": {**run.params["sample"], **changes}}
         (folder := tmp_path / "folder").mkdir()
         write_folder(replace(run, params=params, samples=None), folder, Options("faces", has_onnx=False))
     assert not (folder / "guidance").exists() and not (folder / "denoiser.onnx").exists()
@@ -176,6 +177,8 @@ def test_a_run_with_a_posthoc_ema_and_without_guidance(finished_clone: Clone, tm
     assert (folder / "samples.png").exists()  # cut out of the figure, without the file of samples
     card = (folder / "README.md").read_text()
     assert "onnx" not in card.lower() and "guidance/" not in card
+    # The licence of the faces is known, but not that of the model that the training started from.
+    assert "license: unknown" in card and "started from the weights of the model file `other-faces.safetensors`" in card
 
 
 def test_the_model_file_keeps_its_weights_and_describes_the_run(finished_clone: Clone, exported: Path) -> None:

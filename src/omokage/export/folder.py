@@ -33,7 +33,7 @@ from omokage.export.files import (
     PIPELINE_CLASS,
     VERSION_KEY,
 )
-from omokage.export.licences import find_common_identifier
+from omokage.export.licences import UNKNOWN, find_common_identifier
 from omokage.export.model_card import CardContent, render_card
 from omokage.export.onnx_file import write_onnx
 from omokage.export.run import Run
@@ -52,6 +52,7 @@ SETTINGS = {
     "timestep_spacing": "timestep_spacing",
     "eta": "eta",
 }
+NO_MODEL = "none"  # the value of init_from for a training from random weights
 # The values of parameters that runs of older versions do not have.
 OLDER_RUNS = {"guidance_min_log_snr": -100.0}
 
@@ -77,7 +78,9 @@ def write_folder(run: Run, folder: Path, options: Options) -> float | None:
     version = _find_version()
     sample = {key: value for values in run.params.values() for key, value in values.items()}
     settings = {key: {**OLDER_RUNS, **sample}[parameter] for key, parameter in SETTINGS.items()}
-    licence = options.licence or find_common_identifier(run.manifest["licences"])
+    # The data of a model that the training started from is not recorded.
+    has_known_data = sample.get("init_from", NO_MODEL) == NO_MODEL
+    licence = options.licence or (find_common_identifier(run.manifest["licences"]) if has_known_data else UNKNOWN)
     network, spec = _write_model(run, sample, folder / MODEL, describe_run(run, licence))
     if settings["guidance_scale"] != 1:
         _write_guiding_model(run, sample["guidance_snapshot"], spec, folder / GUIDING_MODEL)
