@@ -3,12 +3,12 @@
 import argparse
 import importlib.util
 import os
-from pathlib import Path
 from typing import Any
 
 from omokage.base.errors import UserError
 from omokage.base.files import hash_file
 from omokage.cli.checkout import find_checkout
+from omokage.cli.model_source import add_source_options, find_in_file, find_in_revision
 from omokage.cli.transform import THREADS
 
 HOST, PORT = "127.0.0.1", 7860
@@ -26,13 +26,7 @@ def add_parser(commands: Any) -> None:
         description=DESCRIPTION,
         examples=["omokage demo", "omokage demo --rev first", "omokage demo --model model.safetensors --port 8000"],
     )
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "--rev", default="workspace", help="use the model of this experiment or commit (default: %(default)s)"
-    )
-    source.add_argument(
-        "--model", type=Path, help="use the model in this file; snapshots.safetensors next to it serves autoguidance"
-    )
+    add_source_options(parser)
     parser.add_argument(
         "--host",
         default=HOST,
@@ -58,7 +52,6 @@ def run(arguments: argparse.Namespace) -> int:
             "gradio is not installed, expected the extra `demo`: run `make install` or `pip install gradio`"
         )
     # Imported late, because these modules load torch, which other commands do not need.
-    from omokage.cli.model_source import find_in_file, find_in_revision
     from omokage.demo.actions import Actions
     from omokage.demo.server import bind, serve
     from omokage.library.loading import load_files

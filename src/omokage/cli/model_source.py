@@ -9,7 +9,7 @@ from omokage.base.errors import UserError
 from omokage.config.params_file import default_params
 from omokage.config.renamed import rename_parameters
 from omokage.config.yaml_file import parse_yaml
-from omokage.pipeline.dvc_lock import hash_md5
+from omokage.provenance.cached_outputs import find_cached
 from omokage.provenance.history import History, Revision
 from omokage.provenance.stamped_files import MODEL
 
@@ -64,15 +64,18 @@ def _find_output(history: History, revision: Revision, path: str) -> Path | None
     place, md5 = history.root / path, _find_md5(history, revision, path)
     if revision.kind == "workspace" and place.is_file():
         return place
-    if md5 is None:
-        return None
-    # Imported late, because this module loads DVC, which takes a second.
-    from omokage.pipeline.dvc_run_cache import OBJECTS, find_cache
+    return find_cached(history.root, path, md5) if md5 else None
 
-    cached = find_cache(history.root) / OBJECTS / md5[:2] / md5[2:]
-    if cached.is_file():
-        return cached
-    return place if place.is_file() and hash_md5(place) == md5 else None
+
+def add_source_options(parser: Any) -> None:
+    """Add the options --rev and --model, of which only one may be given."""
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--rev", default="workspace", help="use the model of this experiment or commit (default: %(default)s)"
+    )
+    source.add_argument(
+        "--model", type=Path, help="use the model in this file; snapshots.safetensors next to it serves autoguidance"
+    )
 
 
 def _find_md5(history: History, revision: Revision, path: str) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from omokage.base.errors import UserError
 from omokage.cli.checkout import find_checkout
+from omokage.cli.model_source import add_source_options, find_in_file, find_in_revision
 from omokage.cli.output_file import check_output, check_output_folder
 from omokage.cli.parser import add_settings_option, parse_count
 from omokage.config.validation import validate
@@ -48,13 +49,7 @@ def add_parser(commands: Any) -> None:
         choices: dict[str, Any] = {"choices": kind} if isinstance(kind, tuple) else {"type": kind}
         parser.add_argument(option, dest=key, help=f"{meaning} (default: that of the run)", **choices)
     add_settings_option(parser, "sample")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "--rev", default="workspace", help="use the model of this experiment or commit (default: %(default)s)"
-    )
-    source.add_argument(
-        "--model", type=Path, help="use the model in this file; snapshots.safetensors next to it serves autoguidance"
-    )
+    add_source_options(parser)
     parser.add_argument(
         "--out",
         type=Path,
@@ -74,7 +69,6 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Write the samples and the sheet, print where they are, and return the exit code."""
     # Imported late, because these modules load torch, which other commands do not need.
-    from omokage.cli.model_source import find_in_file, find_in_revision
     from omokage.cli.sample_run import generate, is_sheet, write_grid
 
     source = find_in_file(arguments.model) if arguments.model else find_in_revision(find_checkout(), arguments.rev)

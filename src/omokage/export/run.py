@@ -10,7 +10,7 @@ from typing import Any
 from omokage.base.errors import UserError
 from omokage.base.json_file import parse_json
 from omokage.pipeline.dvc_lock import hash_md5
-from omokage.pipeline.dvc_run_cache import OBJECTS, find_cache
+from omokage.provenance.cached_outputs import find_cached
 from omokage.provenance.history import WORKSPACE, History, Revision
 from omokage.provenance.identify import Identification, Verdict
 from omokage.provenance.lineage import SAMPLES, SCORES, Lineage
@@ -81,7 +81,7 @@ def find_run(history: History, revision: Revision) -> Run:
         counts=parse_json(_read_output(history, revision, COUNTS, outs) or b"{}", COUNTS),
         scores=_read_scores(history, revision, outs),
         figure=figure if locks.get("figures", {"deps": {}})["deps"].get(SAMPLES) == outs[SAMPLES] else None,
-        samples=_look_up(history, SAMPLES, outs[SAMPLES]),
+        samples=find_cached(history.root, SAMPLES, outs[SAMPLES]),
         commits=[found for found in lineage.revisions if found.kind != "workspace"],
         commands=find_commands(lineage),
     )
@@ -104,7 +104,7 @@ def find_revision_of_model(history: History, model: Path) -> Revision:
 
 def find_file(history: History, revision: Revision, path: str, md5: str) -> Path:
     """Return a file with this MD5, at `path` in the checkout or in DVC's cache. Raises UserError if neither has it."""
-    if found := _look_up(history, path, md5):
+    if found := find_cached(history.root, path, md5):
         return found
     steps = {
         "workspace": f"run `dvc pull {path}`, or `dvc repro`",
@@ -112,14 +112,6 @@ def find_file(history: History, revision: Revision, path: str, md5: str) -> Path
         "commit": f"run `dvc pull` in a checkout of {revision.name}, or `dvc fetch --all-commits`",
     }
     raise UserError(f"{path} of {revision} is neither in this checkout nor in DVC's cache: {steps[revision.kind]}")
-
-
-def _look_up(history: History, path: str, md5: str) -> Path | None:
-    place = history.root / path
-    if place.is_file() and hash_md5(place) == md5:
-        return place
-    cached = find_cache(history.root) / OBJECTS / md5[:2] / md5[2:]
-    return cached if cached.is_file() else None
 
 
 def _list_outs(history: History, revision: Revision) -> dict[str, str]:
