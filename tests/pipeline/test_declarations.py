@@ -15,7 +15,7 @@ from omokage.pipeline.declare import render_packages, rewrite_dvc_yaml
 from omokage.pipeline.graph import find_upstream
 from omokage.pipeline.imports import find_imports
 
-MAX_CODE_DEPS, MAX_LINES = 10, 360
+MAX_CODE_DEPS, MAX_LINES = 10, 350
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -18,7 +18,9 @@ from omokage.evaluation.scores.copies import SEARCHES
 from omokage.evaluation.scores.style import compute_histograms
 from omokage.figures.registry import FIGURES
 from omokage.params.figures import Params
+from omokage.report.run import TRIALS
 from omokage.sampling.sample_sets import save_sample_sets
+from support.clone import ROOT
 
 
 @dataclass(frozen=True)
@@ -161,10 +163,12 @@ def write_figure_inputs(root: Path) -> Job[Params]:
     (root / "results/runs").mkdir(parents=True)
     _write_images(root)
     _write_tables(root)
+    (root / TRIALS).parent.mkdir(parents=True)
+    (root / TRIALS).write_bytes((ROOT / TRIALS).read_bytes())
     for stage, example in UPSTREAM_STAGES.items():
         write_stage_record(root, stage, example, {f"src/omokage/stages/{stage}.py": hash_text(stage)}, {"torch": "2"})
     inputs = [path for example in UPSTREAM_STAGES.values() for path in example.outs if (root / path).exists()]
-    inputs += [f"results/runs/{stage}.json" for stage in UPSTREAM_STAGES]
+    inputs += [*(f"results/runs/{stage}.json" for stage in UPSTREAM_STAGES), TRIALS]
     modules = ("stages/figures", "figures/style", "figures/loss", "figures/samples", "figures/animation")
     return Job(
         params=Params(

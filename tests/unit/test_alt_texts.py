@@ -27,7 +27,14 @@ NETWORK = [
 ]
 
 
-def describe(name: str, run: Run = GOOD_RUN, frames: Mapping[str, Any] | None = None) -> str:
+TRIAL = {
+    **{"schedule": "cosine", "prediction": "v", "lr": "0.004", "distance": "97.5", "distance_floor": "20"},
+    **{"distance_low": "95", "distance_high": "99", "precision": "0.1", "recall": "0.1", "train.seconds": "60"},
+}
+EXAMPLE_RUN = replace(GOOD_RUN, trials=[TRIAL, TRIAL | {"prediction": "eps", "lr": "0.001", "distance": "215"}])
+
+
+def describe(name: str, run: Run = EXAMPLE_RUN, frames: Mapping[str, Any] | None = None) -> str:
     """Return the alternative text of a figure, with plain spaces."""
     evidence = Evidence(run, PARAMS, NETWORK, [4.02, 31.26], frames or make_denoising_frames(3, 5))
     return describe_figure(name, evidence).replace("\u00a0", " ")
@@ -59,6 +66,10 @@ def test_every_figure_has_an_alternative_text_of_whole_sentences_that_is_not_its
         ),
         ("data_card", "45,000 training faces and 5,000 held-out faces. Dropped: none."),
         ("study", "with ddim and 20 evaluations: Fréchet distance 4"),
+        (
+            "hyperparameters",
+            "2 combinations, from 97.5 (cosine, v, learning rate 0.004) to 215 (cosine, eps, learning rate 0.001).",
+        ),
         ("samplers", "ddim with 20 evaluations of the network in the first row"),
         ("style", "by +0.5 in red, +0.0 in green and −0.5 in blue (of 255)"),
         ("style", "the samples have contrast 1, saturation 1 and sharpness 1."),

@@ -1,6 +1,7 @@
 """The plots of single figures: their content, and the limits of their file sizes."""
 
 import io
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from omokage.figures import (
     contact,
     data_card,
     denoising,
+    hyperparameters,
     loss,
     neighbours,
     noise_levels,
@@ -246,6 +248,21 @@ def test_progress_and_study_show_the_score_of_the_run_and_the_floor_if_nothing_e
         is_shown = own <= read_texts(chart)
         assert is_shown == (rows == 0 or name == "study"), read_texts(chart)
     assert ("40" in read_texts(charts["progress"])) and ("20" in read_texts(charts["study"]))
+
+
+def test_the_schedule_says_where_image_and_noise_are_equal() -> None:
+    params: dict[str, Any] = {"schedule": "cosine", "timesteps": 1000, "zero_snr": False}
+    # The log-SNR of the cosine schedule is nearly 2 ln(cot(pi/2 t/T)): 0 at T/2, and -2 ln 2 at 0.705 T.
+    for shift, half in ((0.0, 496), (2 * math.log(2), 702)):
+        texts = read_texts(schedule.plot(**params, log_snr_shift=shift, **STYLE))
+        assert f"log-SNR 0 at t = {half}" in texts
+
+
+def test_the_study_of_hyperparameters_has_a_panel_for_each_prediction() -> None:
+    rows = [(schedule, prediction, lr) for schedule in "ab" for prediction in ("eps", "v") for lr in (0.001, 0.004)]
+    table = pd.DataFrame(rows, columns=["schedule", "prediction", "lr"]).assign(distance=50.0, distance_floor=20.0)
+    texts = read_texts(hyperparameters.plot(table, **STYLE))
+    assert {"prediction eps", "prediction v", "a", "b", "0.001", "0.004", "real faces (floor)"} <= texts
 
 
 def test_the_error_by_noise_level_names_the_means_that_the_report_names(tmp_path: Path) -> None:

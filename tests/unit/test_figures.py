@@ -54,6 +54,7 @@ def test_a_stamp_contains_what_the_figure_depends_on_and_nothing_else(finished_j
         **expect_chart("noise_levels", {*data, "train"}),
         **expect_chart("architecture", set()),
         **expect_chart("schedule", set()),
+        **expect_chart("hyperparameters", set()),
         "noising.png": data,
         "denoising.png": {*data, "train", "sample"},
         "denoising.gif": {*data, "train", "sample"},

@@ -29,7 +29,8 @@ def plot(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_
         raw: dict[str, Any] = {"color": PALE, "linewidth": 1} if window else {"color": FAINT}
         loss.plot(steps, table["loss"].iloc[shown], label="training loss", zorder=2, **raw)
         if window:
-            label = f"training loss, mean of {2 * window + 1} rows"
+            steps_per_row = (table["step"].iloc[-1] - table["step"].iloc[0]) / (len(table) - 1)
+            label = f"training loss, mean of {round((2 * window + 1) * steps_per_row):,} steps"
             loss.plot(steps, _smooth(table["loss"].to_numpy(), window)[shown], color=FAINT, label=label, zorder=3)
         for split, name, line, number in SPLIT_LINES:
             style: dict[str, Any] = {"color": canvas.colours[number], "markersize": 5, "linewidth": 1.5}

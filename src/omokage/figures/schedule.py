@@ -3,7 +3,7 @@
 import numpy as np
 
 from omokage.diffusion.schedule import SCHEDULES, Schedule
-from omokage.figures.style import FAINT, Chart, open_figure
+from omokage.figures.style import FAINT, INK, Chart, open_figure
 
 DASHES = (":", "--", "-.")
 MAX_POINTS = 200  # more timesteps than pixels only make the file larger
@@ -19,7 +19,10 @@ def plot(
     figure_palette: str,
     figure_dpi: int,
 ) -> Chart:
-    """Plot the schedule named `schedule` in colour, and the other schedules in grey."""
+    """Plot the schedule named `schedule` in colour, and the other schedules in grey.
+
+    A vertical line marks the first timestep with at least as much noise as image: a log-SNR of at most 0.
+    """
     steps = np.unique(np.linspace(0, timesteps - 1, min(MAX_POINTS, timesteps)).round().astype(int))
     with open_figure(figure_style, figure_palette, figure_dpi, (6.4, 3.4), columns=2) as canvas:
         left, right = canvas.panels
@@ -35,7 +38,13 @@ def plot(
         left.legend()
         right.set_title("Signal-to-noise ratio")
         right.set_ylabel("log-SNR (nats)")
-        right.set_ylim(-13 + log_snr_shift, 11 + log_snr_shift)
+        own = Schedule.make(schedule, timesteps, zero_snr, log_snr_shift).log_snr
+        lowest = own[own.isfinite()].min().item()
+        right.set_ylim(min(-13 + log_snr_shift, lowest - 1), 11 + log_snr_shift)
+        if crossings := (own <= 0).nonzero().flatten().tolist():
+            half = crossings[0]
+            right.axvline(half, color=INK, linewidth=1.5, linestyle="--", label=f"log-SNR 0 at t = {half:,}", zorder=1)
+            right.legend(*(part[-1:] for part in right.get_legend_handles_labels()))
         for axes in canvas.panels:
             axes.set_xlabel("timestep $t$")
         return canvas.render_chart()

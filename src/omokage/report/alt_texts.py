@@ -12,6 +12,7 @@ from omokage.report.captions import CAPTIONS
 from omokage.report.evidence import Evidence
 from omokage.report.style import RATIOS, list_shifts
 from omokage.report.training_loss import describe_gap
+from omokage.report.trials import group_trials
 from omokage.report.wording import format_count, format_number, format_signed, join_words
 
 # A predicted image with at most this root mean square difference from the clean image looks like it, of 255.
@@ -202,6 +203,14 @@ def _describe_architecture(evidence: Evidence) -> str:
     )
 
 
+def _describe_hyperparameters(evidence: Evidence) -> str:
+    trials = group_trials(evidence.run.trials)
+    if not trials:
+        return "The table of the study is empty."
+    best, worst = (f"{format_number(trial.distance)} ({trial.label})" for trial in (trials[0], trials[-1]))
+    return f"Distances of {format_count(len(trials), 'combination')}, from {best} to {worst}."
+
+
 # By the names of CAPTIONS. A test requires an entry for each figure of the project.
 ALT_TEXTS: dict[str, Callable[[Evidence], str]] = {
     "samples": _describe_samples,
@@ -217,6 +226,7 @@ ALT_TEXTS: dict[str, Callable[[Evidence], str]] = {
     "neighbours": _describe_neighbours,
     "loss": _describe_loss,
     "noise_levels": _describe_noise_levels,
+    "hyperparameters": _describe_hyperparameters,
     "transformed": _describe_transformed,
     "schedule": _describe_schedule,
     "noising": _describe_noising,

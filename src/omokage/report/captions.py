@@ -15,6 +15,7 @@ Section = Literal[
     "Style",
     "Memorisation",
     "Training",
+    "Hyperparameter study",
     "Image editing",
     "Forward process",
     "Data",
@@ -54,7 +55,8 @@ CAPTIONS: dict[str, Caption] = {
     "samplers": Caption(
         "Denoising",
         "Samples by sampler and network evaluations (NFE), with one seed in each column. The first row is from this "
-        "run's own sampler. DDPM adds new noise after each step, DDIM does not.",
+        "run's own sampler. DDPM adds new noise after each step, DDIM does not. Evaluations of the guiding model "
+        "are not counted.",
         is_wide=True,
     ),
     "architecture": Caption(
@@ -74,8 +76,9 @@ CAPTIONS: dict[str, Caption] = {
     ),
     "study": Caption(
         "Sample quality",
-        "Scores by sampler and kind of EMA weights, by network evaluations per image (NFE). The star is the score of "
-        "the run's own samples, and the dashed line that of real faces (floor).",
+        "Scores by sampler and kind of EMA weights, by network evaluations per image (NFE), without those of the "
+        "guiding model. The star is the score of the run's own samples, and the dashed line that of real faces "
+        "(floor).",
     ),
     "style": Caption(
         "Style",
@@ -90,13 +93,20 @@ CAPTIONS: dict[str, Caption] = {
     "loss": Caption(
         "Training",
         "Mean squared error by training step, on whitened images, without unit or loss weights, logarithmic. Grey: the "
-        "training loss of each step, of the network without EMA. In colour: the EMA network on as many training and "
-        "held-out faces, with the same noise levels and the same noise. Below: the learning rate.",
+        "training loss of the network without EMA, a mean over the steps since the value before. In colour: the EMA "
+        "network on as many training and held-out faces, with the same noise levels and the same noise. Below: the "
+        "learning rate.",
     ),
     "noise_levels": Caption(
         "Training",
         "Mean squared error of the EMA network by noise level, given as log signal-to-noise ratio in nats: noise on "
         "the left, clean images on the right.",
+    ),
+    "hyperparameters": Caption(
+        "Hyperparameter study",
+        "The project's study: distance by learning rate, for each prediction and noise schedule. Each run is a marker, "
+        "and lines connect the means over the seeds.",
+        is_wide=True,
     ),
     "transformed": Caption(
         "Image editing",
