@@ -120,7 +120,7 @@ def test_an_undertrained_run_is_advised_to_train_longer() -> None:
     assert verdicts["Style"] == "colour drift and low sharpness"
     assert verdicts["Challenges"] == "too little training, still learning, colour drift and low sharpness"
     text = read_paragraphs(UNDERTRAINED_RUN)
-    assert "undertrained" in text and "more steps would likely help" in text
+    assert "undertrained" in text and "More steps may help" in text
     assert "+25.2 in red" in text
     assert "25 times as much" in text
 

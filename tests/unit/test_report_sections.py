@@ -1,13 +1,13 @@
 """The sections that describe a run: they follow its values, and every choice of a parameter has words."""
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import pytest
 from support.clone import ROOT
 from support.fixtures import NETWORK, UPSTREAM_STAGES
@@ -24,6 +24,7 @@ from omokage.report.run import TRIALS, Duration
 from omokage.report.run_section import describe_run, tabulate_stages
 from omokage.report.sections import describe_forward_process
 from omokage.report.settings import merge_params
+from omokage.report.solved_problems import tabulate_solved_problems
 from omokage.report.study_section import describe_study, tabulate_trials
 from omokage.report.tables import Table
 from omokage.report.training_settings import describe_evaluations, tabulate_sampling, tabulate_training
@@ -110,7 +111,7 @@ def test_the_reasons_are_true_for_the_values_of_the_run() -> None:
     assert explain("minimum loss weight", loss_weight_floor=0.0) == ["0", ""]
     assert explain("last timestep", zero_snr=True)[0] == "pure noise"
     rate = read_rows(tabulate_training({**DEFAULTS, "warmup": 0.0, "decay": 0.0}, FACTS, 100))["learning rate"]
-    assert rate == ["0.006, constant", ""]
+    assert rate[0] == "0.006, constant" and "0.01 was worse" in rate[1]
     alone, guided, limited = (
         read_rows(tabulate_sampling({**DEFAULTS, "guidance_scale": scale, "guidance_min_log_snr": log_snr}))
         for scale, log_snr in ((1.0, -100.0), (2.5, -100.0), (2.5, -3.0))
@@ -306,16 +307,18 @@ def test_the_summary_names_the_model_the_data_and_the_training() -> None:
     assert "for 1,200 steps on cpu." in summarise_model(records, MANIFEST, GOOD_RUN.faces, Duration("cpu"))
 
 
-def test_the_forward_process_says_where_half_of_the_image_is_left() -> None:
-    def read(frames: Mapping[str, Any]) -> str:
-        evidence = Evidence.collect(GOOD_RUN, make_records(), frames)
-        return " ".join(list_texts(describe_forward_process(evidence)[1]))
+def test_the_forward_process_names_the_schedule_and_its_timesteps() -> None:
+    evidence = Evidence.collect(GOOD_RUN, make_records(schedule="linear", timesteps=500), make_denoising_frames(1, 6))
+    text = " ".join(list_texts(describe_forward_process(evidence)[1]))
+    assert text.endswith("The schedule of this run is linear, with 500 timesteps.")
 
-    frames = make_denoising_frames(1, 6)
-    frames["log_snr"] = np.array([-np.inf, -3, -1, 2, 4, np.inf])
-    assert "which is between t = 1 and t = 2 of 1,000 timesteps." in read(frames)
-    frames["log_snr"] = np.array([-9, -7, -5, -3, -1, np.inf])
-    assert read(frames).endswith("at a log-SNR of 0.")
+
+def test_the_problems_solved_earlier_have_the_numbers_of_the_ablation() -> None:
+    ablation = (ROOT / "docs/ablation.md").read_text()
+    rows = tabulate_solved_problems().rows
+    numbers = [number for row in rows for number in re.findall(r"\d+\.\d", row[-1].text)]
+    assert len(numbers) >= 2 * len(rows)
+    assert [number for number in numbers if not re.search(rf"\b{re.escape(number)}\b", ablation)] == []
 
 
 def test_the_path_of_the_users_images_is_no_parameter_of_the_page() -> None:

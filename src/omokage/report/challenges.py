@@ -147,14 +147,26 @@ def _describe_trend(is_falling: bool, run: Run) -> Problem:
     evidence = f"Over the last tenth of the training, the loss {'fell' if is_falling else 'rose'} by "
     evidence += f"{format_percent(abs(fall))}."
     if is_falling:
-        cause = "the training ended before the loss levelled off."
-        return Problem(evidence, cause, "raise steps.", ("steps",), "loss", is_measured=True)
+        cause = "the training ended before the loss levelled off, or the falling learning rate lowered it."
+        return Problem(evidence + _describe_last_scores(run), cause, "raise steps.", ("steps",), "loss")
     return Problem(
         evidence,
         "a learning rate that is too high, so that the updates no longer converge.",
         "lower lr, or raise warmup.",
         ("lr", "warmup"),
         "loss",
+    )
+
+
+def _describe_last_scores(run: Run) -> str:
+    """Return a sentence on the distance at the last two training snapshots, or "" if it was not measured."""
+    if len(run.progress) < 2:
+        return ""
+    (start, before), (end, after) = (
+        (int(row["step"]), format_number(float(row["distance"]))) for row in run.progress[-2:]
+    )
+    return (
+        f" The distance of {run.progress[-1]['n']} samples was {before} at step {start:,} and {after} at step {end:,}."
     )
 
 

@@ -95,7 +95,8 @@ def _describe_search(run: Run) -> str:
     searched = run.metrics["searched"]
     return (
         f"{format_count(run.metrics['n'], 'sample')} were compared with all {searched['train']:,} training faces in "
-        "pixels: as they are, mirrored, shifted by 1 pixel, and brighter or darker. In features they were "
+        f"pixels: as they are, mirrored, {run.metrics['searches']['shifted']['finds']}, and brighter or darker. In "
+        "features they were "
         f"compared with {searched['feature_train']:,} training faces. The same searches were made for "
         f"{format_count(run.metrics['n_reference'], 'held-out face')}, which are no copies; their share is the floor."
     )

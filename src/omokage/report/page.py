@@ -26,6 +26,7 @@ from omokage.report.sections import (
     list_parameters,
 )
 from omokage.report.settings import merge_params
+from omokage.report.solved_problems import tabulate_solved_problems
 from omokage.report.sprite_sheet import SpriteSheet
 from omokage.report.study_section import describe_study
 from omokage.report.tables import Table, tabulate_scores, tabulate_scores_csv, tabulate_style
@@ -33,8 +34,9 @@ from omokage.report.training_settings import tabulate_training
 from omokage.stamps.records import Record, find_record
 
 ORIGIN = (
-    "All numbers in this report, and the words that assess them, are computed from this one run. Only the "
-    "hyperparameter study has other runs, and says so."
+    "The numbers in this report, and the words that assess them, are computed from this one run. The hyperparameter "
+    "study, the table of problems solved earlier, and some reasons for settings quote other runs of the project, and "
+    "say so."
 )
 # The figures of the denoising that the player on the HTML page replaces.
 PLAYER_STILLS = ("animation", "denoising")
@@ -97,7 +99,7 @@ class Page:
             assess("Style", tabulate_style(run)),
             assess("Memorisation"),
             self._build(*describe_editing(self.evidence)),
-            assess("Challenges"),
+            assess("Challenges", tabulate_solved_problems()),
             self._build(*describe_run(run, self.records)),
             self._build(*list_parameters(self.records, self.report_params), folded=True),
             self._build(*describe_reproduction(self.records, self.report_params)),
@@ -108,12 +110,14 @@ class Page:
     ) -> Section:
         """Return a section of `blocks`, followed by those figures of the section that are not among them.
 
-        A string that is the name of a figure stands for the figure. Empty tables are left out.
+        A string that is the name of a figure stands for the figure. Empty tables are left out, and figures that would
+        show that nothing was measured.
         """
+        measured = {"progress": self.run.progress, "study": self.run.study}
         own = [
             name
             for name, caption in CAPTIONS.items()
-            if caption.section == heading and name not in (*blocks, *PLAYER_STILLS)
+            if caption.section == heading and name not in (*blocks, *PLAYER_STILLS) and measured.get(name, True)
         ]
         resolved = (
             self.figures[block] if isinstance(block, str) and block in CAPTIONS else block for block in (*blocks, *own)

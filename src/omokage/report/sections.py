@@ -1,7 +1,6 @@
 """The texts of the sections that describe a run and judge nothing. Each function returns a heading and blocks."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 from omokage.report.content import Block, Code, CodeBlock, DenoisingPlayer, Inline, Paragraph
@@ -21,23 +20,28 @@ omokage why results/report.html
 # change one parameter and rerun
 dvc exp run -S lr=1e-4
 """
+REVERSE_PROCESS = (
+    "The reverse process is a sequence of steps from a timestep t to an earlier one, s. The network's prediction at "
+    "x_t gives the clean image x̂_0 and the noise ε̂ = (x_t − α_t x̂_0) / σ_t. A step of DDPM draws x_s from a normal "
+    "distribution with the mean (α_t|s σ_s² x_t + α_s σ_t|s² x̂_0) / σ_t² and the variance σ_t|s² σ_s² / σ_t², where "
+    "α_t|s = α_t / α_s and σ_t|s² = σ_t² − α_t|s² σ_s². It is the distribution of x_s in the forward process, given "
+    "x_t and x̂_0. A step of DDIM (η = 0) draws nothing: x_s = α_s x̂_0 + σ_s ε̂."
+)
 # A heading, and the blocks below it. A string that is the name of a figure stands for the figure.
 Content = tuple[str, Sequence[Block]]
 
 
 def describe_forward_process(evidence: Evidence) -> Content:
-    """Define the noisy image and its noise level, with the timesteps between which noise and image are equal."""
+    """Define the noisy image and its noise level."""
+    params = evidence.params
     text = (
         "The forward process adds noise: the noisy image at timestep t is x_t = α_t x_0 + σ_t ε, with the clean image "
         "x_0, Gaussian noise ε of variance 1, and σ_t² = 1 − α_t². The share of the image's variance that is left is "
-        "ᾱ_t = α_t², and the log-SNR is ln(α_t² / σ_t²), in nats. Half of the variance is left at a log-SNR of 0"
+        "ᾱ_t = α_t², and the log-SNR is ln(α_t² / σ_t²), in nats. Half of the variance is left at a log-SNR of 0, "
+        f"which a dashed line marks in the figure. The schedule of this run is {params['schedule']}, with "
+        f"{params['timesteps']:,} timesteps."
     )
-    timesteps, log_snr = (evidence.frames[key].tolist() for key in ("t", "log_snr"))
-    # From noise to the clean image, whose timestep is -1.
-    for (noisier, low), (cleaner, high) in pairwise(zip(timesteps, log_snr, strict=True)):
-        if low <= 0 < high and cleaner >= 0:
-            text += f", which is between t = {cleaner} and t = {noisier} of {evidence.params['timesteps']:,} timesteps"
-    return "Forward process", [f"{text}."]
+    return "Forward process", [text]
 
 
 def describe_denoising(run: Run, records: Sequence[Record], player: DenoisingPlayer) -> Content:
@@ -49,7 +53,14 @@ def describe_denoising(run: Run, records: Sequence[Record], player: DenoisingPla
     )
     if params["guidance_scale"] > 1:
         text += f" The scale of the autoguidance is {format_number(params['guidance_scale'])}."
-    return "Denoising", [text, player, tabulate_sampling(params), *_compare_samplers(run, params), "samplers"]
+    return "Denoising", [
+        text,
+        REVERSE_PROCESS,
+        player,
+        tabulate_sampling(params),
+        *_compare_samplers(run, params),
+        "samplers",
+    ]
 
 
 def _compare_samplers(run: Run, params: Mapping[str, Any]) -> list[Block]:
@@ -74,7 +85,8 @@ def describe_editing(evidence: Evidence) -> Content:
     return "Image editing", [
         "SDEdit adds noise to a held-out face and removes it again; its strength is the share of the "
         f"{format_count(params['transform_steps'], 'sampling step')} that are run, here {strengths}. DDIM inversion "
-        "runs the sampler ddim backwards, from a face to the noise that ddim turns into this face. After this "
+        "runs the sampler ddim backwards, from a face to the noise that ddim turns into this face. Each step is solved "
+        "by fixed-point iteration (Pan et al. 2023), which makes the inversion nearly exact. After this "
         f"round trip, the faces have root mean square errors of {low} to {high} (of 255). Latent "
         "interpolation generates samples from starting noise between two others."
     ]

@@ -34,7 +34,7 @@ def describe_study(run: Run, records: Sequence[Record]) -> tuple[str, list[Block
         *(" ".join(sentences) for key in PARAMETERS if (sentences := list(_compare_values(trials, key)))),
         _describe_rates(trials),
         _compare_with_run(trials, run.trials, merge_params(records)),
-        Paragraph(["A chart of the study and what it teaches are in ", Code("docs/benchmarks.md"), "."]),
+        Paragraph(["What it teaches, and the machine that it ran on, are in ", Code("docs/benchmarks.md"), "."]),
     ]
 
 

@@ -48,7 +48,7 @@ def _judge_colour_drift(run: Run) -> tuple[str, str]:
         largest,
         (
             (3, "", "There is no notable colour drift"),
-            (8, "slight colour drift", "A drift this slight is hardly visible in a grid of samples"),
+            (8, "slight colour drift", "A drift this slight is visible next to real faces"),
         ),
         ("colour drift", "A drift this large is visible"),
     )

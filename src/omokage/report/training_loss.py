@@ -127,8 +127,8 @@ def _describe_trend(fall: float) -> tuple[str, str]:
     """
     if fall > NOTABLE_TREND:
         return " and was still falling", (
-            f"The loss was still falling, by {format_percent(fall)} over the last tenth of the run: more steps would "
-            "likely help."
+            f"The loss was still falling, by {format_percent(fall)} over the last tenth of the run. Part of this is "
+            "the effect of a learning rate that falls at the end. More steps may help."
         )
     if fall < -NOTABLE_TREND:
         return ", then rose", (

@@ -15,6 +15,10 @@ OPTIMISERS = {
     ),
     "adamw": ("AdamW for all weights", "the usual optimiser of diffusion models"),
 }
+RATES = {
+    "muon": "with Muon, 0.004 and 0.006 did not differ beyond chance in the project's ablation, and 0.01 was worse",
+    "adamw": "AdamW needs a lower rate than Muon",
+}
 SAMPLERS = {
     "ddpm": (
         "ddpm: ancestral sampling, variance of the posterior",
@@ -31,7 +35,7 @@ SAMPLERS = {
     "heun": ("heun", "second order with two network evaluations a step (Karras et al. 2022)"),
 }
 SPACINGS = {
-    "early": "evenly spaced from the noisiest on, with more at high noise, where the overall colours are decided",
+    "early": "evenly spaced, and up to a sixth of them at the noisiest levels, where the overall colours are decided",
     "trailing": "evenly spaced, from the noisiest on, since sampling starts from pure noise",
     "leading": "evenly spaced, without the noisiest",
     "log-snr": "evenly spaced in the log-SNR",
@@ -123,7 +127,7 @@ def _list_training(params: Mapping[str, Any], facts: Mapping[str, Any], faces: i
 
 
 def _describe_rate(params: Mapping[str, Any]) -> Row:
-    parts, reasons = [], []
+    parts, reasons = [], [RATES[params["optimiser"]]]
     if params["warmup"]:
         parts.append(f"rises over the first {format_percent(params['warmup'])} of the steps")
         reasons.append("small first steps, while the weights are random")
@@ -131,7 +135,7 @@ def _describe_rate(params: Mapping[str, Any]) -> Row:
         parts.append(f"falls to zero over the last {format_percent(params['decay'])}")
         reasons.append("small last steps, which average out the noise of the batches")
     if not parts:
-        return "learning rate", f"{params['lr']:g}, constant", ""
+        return "learning rate", f"{params['lr']:g}, constant", reasons[0]
     return "learning rate", f"{params['lr']:g} at its peak; {' and '.join(parts)}", "; ".join(reasons)
 
 
