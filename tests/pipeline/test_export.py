@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from support.clone import Clone
 from torch import Tensor
 
+import omokage
 from omokage.base.errors import UserError
 from omokage.base.files import hash_file, hash_tree
 from omokage.base.job import Job
@@ -29,6 +30,7 @@ from omokage.diffusion.model import load_model, save_model
 from omokage.diffusion.unet import UNet
 from omokage.export import onnx_file
 from omokage.export.denoiser import OmokageDenoiser
+from omokage.export.files import MODEL
 from omokage.export.folder import SETTINGS, Options, write_folder
 from omokage.export.run import find_run
 from omokage.params.sample import Params
@@ -127,6 +129,17 @@ def test_diffusers_generates_the_samples_of_the_run_without_omokage(
     changes = {"sample_seed": 5, "sampler": "heun", "sample_steps": 3}
     other = generate_with_stage(finished_clone, tmp_path / "work", **changes)[3:5].permute(0, 2, 3, 1).numpy()
     assert np.abs(255 * arrays["other"] - other).max() <= 1.001
+
+
+def test_the_library_uses_the_guiding_model_of_the_folder(finished_clone: Clone, exported: Path) -> None:
+    params = load_yaml(finished_clone.root / "params.yaml")
+    model = omokage.load(exported / MODEL, threads=1)
+    options = {"sampler": params["sampler"], "steps": params["sample_steps"], "spacing": params["timestep_spacing"]}
+    samples = model.sample(4, seed=params["sample_seed"], guidance=params["guidance_scale"], **options)
+    expected = load_file(finished_clone.root / "results/samples.safetensors")["samples"][:4]
+    assert (samples.int() - expected.int()).abs().max() <= 1
+    unguided = model.sample(4, seed=params["sample_seed"], guidance=1, **options)
+    assert (samples.int() - unguided.int()).abs().max() > 1
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from omokage.base.errors import UserError
 from omokage.config.params_file import default_params
 from omokage.config.renamed import rename_parameters
 from omokage.config.yaml_file import parse_yaml
+from omokage.library.guidance_file import find_guidance_file
 from omokage.provenance.cached_outputs import find_cached
 from omokage.provenance.history import History, Revision
 from omokage.provenance.stamped_files import MODEL
@@ -31,15 +32,28 @@ class ModelSource:
     remedy: str
 
 
-def find_in_file(path: Path) -> ModelSource:
-    """Return the source of a model file outside of a checkout: snapshots from its folder, and default parameters.
+def add_source_options(parser: Any) -> None:
+    """Add the options --rev and --model, of which only one may be given."""
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--rev", default="workspace", help="use the model of this experiment or commit (default: %(default)s)"
+    )
+    source.add_argument(
+        "--model",
+        type=Path,
+        help="use the model in this file; autoguidance needs snapshots.safetensors or guidance/ next to it",
+    )
 
-    Without the snapshots, the parameters have no autoguidance.
+
+def find_in_file(path: Path) -> ModelSource:
+    """Return the source of a model file outside of a checkout: the file for autoguidance next to it, and defaults.
+
+    Without that file, the parameters have no autoguidance.
     """
-    snapshots, params = path.with_name(Path(SNAPSHOTS).name), default_params()
-    if not snapshots.is_file():
-        return ModelSource(path, None, {**params, "guidance_scale": 1.0}, f"put {snapshots.name} next to {path}")
-    return ModelSource(path, snapshots, params, "")
+    params, remedy = default_params(), f"put {Path(SNAPSHOTS).name} next to {path}"
+    if snapshots := find_guidance_file(path):
+        return ModelSource(path, snapshots, params, remedy)
+    return ModelSource(path, None, {**params, "guidance_scale": 1.0}, remedy)
 
 
 def find_in_revision(root: Path, name: str) -> ModelSource:
@@ -65,17 +79,6 @@ def _find_output(history: History, revision: Revision, path: str) -> Path | None
     if revision.kind == "workspace" and place.is_file():
         return place
     return find_cached(history.root, path, md5) if md5 else None
-
-
-def add_source_options(parser: Any) -> None:
-    """Add the options --rev and --model, of which only one may be given."""
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "--rev", default="workspace", help="use the model of this experiment or commit (default: %(default)s)"
-    )
-    source.add_argument(
-        "--model", type=Path, help="use the model in this file; snapshots.safetensors next to it serves autoguidance"
-    )
 
 
 def _find_md5(history: History, revision: Revision, path: str) -> str | None:

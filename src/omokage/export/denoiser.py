@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from omokage.compute.device import choose_memory_format
 from omokage.diffusion.model import ModelSpec, load_model
 from omokage.diffusion.unet import UNet
-from omokage.export.files import CONFIG, GUIDING_MODEL, MODEL
+from omokage.export.files import CONFIG, MODEL
+from omokage.library.guidance_file import GUIDING_MODEL
 from omokage.sampling.batches import choose_batch_size
 from omokage.sampling.denoiser import Denoiser, make_denoiser
 from omokage.sampling.generator import ImageGenerator

@@ -1,6 +1,8 @@
-"""The files of an exported folder, relative to it, and what each of them is. This module loads no other."""
+"""The files of an exported folder, relative to it, and what each of them is."""
 
-CARD, MODEL, GUIDING_MODEL, CONFIG = "README.md", "model.safetensors", "guidance/model.safetensors", "config.json"
+from omokage.library.guidance_file import GUIDING_MODEL
+
+CARD, MODEL, CONFIG = "README.md", "model.safetensors", "config.json"
 ONNX, INDEX, PIPELINE, PICTURE = "denoiser.onnx", "model_index.json", "pipeline.py", "samples.png"
 VERSION_KEY = "omokage_version"  # the key of config.json by which an export is recognised
 # diffusers looks for the module of a component in the folder with the component's name.

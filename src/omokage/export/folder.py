@@ -23,7 +23,6 @@ from omokage.export.files import (
     COMPONENT_CLASS,
     CONFIG,
     FILES,
-    GUIDING_MODEL,
     INDEX,
     MODEL,
     NETWORK,
@@ -40,6 +39,7 @@ from omokage.export.run import Run
 from omokage.export.safetensors_header import copy_with_metadata
 from omokage.export.standalone import build_standalone
 from omokage.figures.sheet import tile_images
+from omokage.library.guidance_file import GUIDING_MODEL
 
 SAMPLES_SHOWN, COLUMNS = 64, 8
 # The setting of the exported folder -> the parameter of the stage `sample`.

@@ -8,28 +8,26 @@ from omokage.base.errors import UserError
 from omokage.base.memory import explain_out_of_memory
 from omokage.compute.device import prepare_device
 from omokage.diffusion.model import load_model
+from omokage.library.guidance_file import find_guidance_file
 from omokage.library.model import Model
-
-SNAPSHOTS = "snapshots.safetensors"
 
 
 def load(path: str | Path, device: str | torch.device | None = None, threads: int | None = None) -> Model:
     """Return the trained model in a file such as results/model.safetensors.
 
     `device` is cpu, cuda or mps, by default the best one that is available. `threads` is the number of CPU threads of
-    PyTorch, by default the number that PyTorch has chosen. If there is a file snapshots.safetensors in the same folder,
-    autoguidance uses it. PyTorch is set to deterministic kernels, in the whole process. Raises UserError if the file is
-    not a model of this version.
+    PyTorch, by default the number that PyTorch has chosen. If the same folder has the file snapshots.safetensors, or
+    guidance/model.safetensors as in an exported folder, autoguidance uses it. PyTorch is set to deterministic kernels,
+    in the whole process. Raises UserError if the file is not a model of this version.
     """
     path = Path(path)
-    snapshots = path.with_name(SNAPSHOTS)
-    return load_files(path, snapshots if snapshots.is_file() else None, device, threads)
+    return load_files(path, find_guidance_file(path), device, threads)
 
 
 def load_files(
     path: Path, snapshots: Path | None, device: str | torch.device | None = None, threads: int | None = None
 ) -> Model:
-    """Return the model in the file `path`, with the snapshots of its training in the file `snapshots`; see `load`."""
+    """Return the model in the file `path`, with the file `snapshots` for autoguidance; see `load`."""
     if not path.is_file():
         problem = "is not a file" if path.exists() else "there is no such file"
         raise UserError(f"{path}: {problem}: expected a trained model, such as results/model.safetensors")

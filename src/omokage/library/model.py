@@ -32,7 +32,8 @@ class Model:
 
     - `network`: the UNet, on `device`. It computes with whitened images (see `spec.whiten` and `spec.to_images`)
     - `spec`: the description of the model (see `omokage.diffusion.model.ModelSpec`)
-    - `snapshots`: the file with the snapshots of the training, which autoguidance needs, or None
+    - `snapshots`: the file that autoguidance needs, with the snapshots of the training, or in an exported folder with
+      the guiding model; or None
 
     All images are uint8 [n, 3, side, side] on the CPU, where `side` is `image_size`. The options of the methods are:
 
