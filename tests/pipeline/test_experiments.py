@@ -39,15 +39,21 @@ def wait_for_queue(clone: Clone) -> str:
 
 
 @pytest.mark.parametrize("lr", ["1e-4", pytest.param("1e-5", marks=pytest.mark.slow)])
-def test_a_learning_rate_on_the_command_line_is_a_number(
+def test_a_learning_rate_on_the_command_line_is_a_number_and_its_model_can_be_sampled_later(
     copy_clone: Callable[[], Clone], bypass_snakemake: Callable[[Clone], Clone], lr: str
 ) -> None:
     clone = bypass_snakemake(copy_clone())
-    done = clone.dvc("exp", "run", "-S", f"lr={lr}", "train")
+    done = clone.dvc("exp", "run", "--name", "slower", "-S", f"lr={lr}", "train")
     assert set(parse_stages_run(done.stdout)) == {"params", "train"}
     assert read_record(clone, "train")["params"]["lr"] == float(lr)
     table = clone.dvc("exp", "show", "--csv").stdout
     assert lr.replace("e-", "e-0") in table or str(float(lr)) in table
+    assert clone.omokage("sample", "-n", "2", "--out", "at-once")[0] == 0
+    clone.run("git", "checkout", "--", "params.yaml", "dvc.lock")
+    for name in ("model", "snapshots"):
+        (clone.root / f"results/{name}.safetensors").unlink()
+    assert clone.omokage("sample", "-n", "2", "--rev", "slower", "--out", "later")[0] == 0
+    assert hash_tree(clone.root / "later") == hash_tree(clone.root / "at-once")
 
 
 def test_during_training_its_metrics_are_shown_and_a_second_repro_names_the_first(
