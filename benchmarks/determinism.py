@@ -49,10 +49,10 @@ def hash_tensors(tensors: Iterable[Tensor]) -> str:
 
 
 def make_inputs(changes: dict[str, Any]) -> tuple[Params, Tensor]:
-    """Return the laptop preset with some parameters changed, and 500 images of random pixels."""
+    """Return the preset laptop-32 with some parameters changed, and 500 images of random pixels."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (500, 3, 32, 32), dtype=torch.uint8, generator=generator)
-    return load_preset("laptop", changes), images
+    return load_preset("laptop-32", changes), images
 
 
 def train(work: Path, stop: int | None, mode: str) -> str:

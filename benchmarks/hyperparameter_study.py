@@ -1,5 +1,6 @@
 """Collect a study of schedule, prediction and learning rate on the avatars, made with `dvc exp run`.
 
+    omokage presets use laptop-32
     dvc exp run --queue --name study -S schedule=cosine,sigmoid,linear -S prediction=v,eps,x0 -S lr=4e-3,1e-3 \\
         -S batch_size=32 -S steps=400 -S samples=200 -S progress_samples=0 evaluate
     dvc queue start    # until `dvc queue status` says Success for each

@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> None:
     data = args.data or prepare_data(args.source)
     faces, held_out = read_splits(data)
     uses_avatars = json.loads((data / "manifest.json").read_text(encoding="utf-8"))["source"] == "avatars"
-    p = load_preset("laptop" if uses_avatars else "folder-32", {"seed": args.seed})
+    p = load_preset("laptop-32" if uses_avatars else "folder-32", {"seed": args.seed})
     lr = args.lr or (p.lr if library == "omokage" else 1e-4)
     steps = args.steps
     if steps is None:

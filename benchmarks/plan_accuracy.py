@@ -56,9 +56,9 @@ def main(changes: tuple[str, ...]) -> None:
     subprocess.run(
         [sys.executable, "-m", "dvc", "config", "--local", "remote.checkout.url", "."], cwd=clone, check=True
     )
-    run_pipeline(clone, load_preset("laptop", BASE).values())
+    run_pipeline(clone, load_preset("laptop-32", BASE).values())
     for change in changes:
-        values = load_preset("laptop", BASE | parse_changes(change.split())).values()
+        values = load_preset("laptop-32", BASE | parse_changes(change.split())).values()
         predicted = {step.stage: step.seconds for step in plan_steps(clone, values)}
         measured = run_pipeline(clone, values)
         for stage, seconds in measured.items():

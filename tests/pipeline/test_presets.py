@@ -11,7 +11,7 @@ from omokage.config.presets import read_presets
 
 PRESETS = read_presets(ROOT)
 # The others are parts of these. At 64 px they share a recipe, which takes minutes even when scaled down.
-SMALL, LARGE = ("folder-32", "laptop"), ("another-anime-64", "pixiv-64", "pixiv-128")
+SMALL, LARGE = ("folder-32", "laptop"), ("laptop-32", "another-anime-64", "pixiv-64", "pixiv-128")
 SCALED_DOWN = {
     "source": "avatars",
     "avatar_count": 8,

@@ -46,12 +46,12 @@ DESCRIPTIONS: dict[str, Description] = {
         "images in which faces are detected: auto (all but nearly square ones of at most 256 pixels, or 512 if nearly "
         "all images are square face crops), detect (all) or whole (none)",
     ),
-    "image_size": Description(32, "side length of the training images and samples in pixels"),
+    "image_size": Description(64, "side length of the training images and samples in pixels"),
     "crop_margin": Description(0.3, "margin on each side of a detected face, as a fraction of the face's side length"),
     "crop_likelihood": Description(0.975, "minimum likelihood of a detection, 0 to 1; detections below it are ignored"),
     "faces_per_picture": Description(8, "maximum number of faces cropped from one image, most likely first"),
     "min_side": Description(
-        24, "minimum side length of a face crop in pixels, before resizing; smaller crops are dropped"
+        48, "minimum side length of a face crop in pixels, before resizing; smaller crops are dropped"
     ),
     "max_dropped": Description(
         0.5, "maximum fraction of the images that may be dropped; if more are, the stage stops with an error"
@@ -93,7 +93,7 @@ DESCRIPTIONS: dict[str, Description] = {
     "timesteps": Description(1000, "number of noise levels in the schedule (T)"),
     "zero_snr": Description(False, "rescale the schedule so that its last timestep is pure noise (zero terminal SNR)"),
     "log_snr_shift": Description(
-        1.4, "offset added to the schedule's log-SNR, in nats; recommended: 2 ln(64 / image_size)"
+        0.7, "offset added to the schedule's log-SNR, in nats; recommended: 2 ln(64 / image_size)"
     ),
     "prediction": Description(
         "v", "what the network predicts: eps (the noise), x0 (the clean image) or v (the velocity)"
@@ -115,15 +115,15 @@ DESCRIPTIONS: dict[str, Description] = {
     "lr": Description(0.006, "peak learning rate"),
     "warmup": Description(0.05, "fraction of the steps over which lr rises linearly to its peak"),
     "decay": Description(0.5, "fraction of the steps, at the end, over which lr falls linearly to zero"),
-    "batch_size": Description(64, "training images per step"),
-    "steps": Description(1200, "training steps"),
+    "batch_size": Description(16, "training images per step"),
+    "steps": Description(4000, "training steps"),
     "ema_half_life": Description(
         5000.0, "half-life of the EMA of the weights, in training images (shorter at the start of training)"
     ),
     "grad_clip": Description(1.0, "maximum gradient norm; larger gradients are scaled down to it"),
     "flip": Description(False, "mirror training images at random; use only if faces look left as often as right"),
-    "model_channels": Description(48, "channels of the first UNet level"),
-    "channel_mult": Description([1, 2, 2], "channels of each UNet level, as multiples of model_channels"),
+    "model_channels": Description(24, "channels of the first UNet level"),
+    "channel_mult": Description([1, 2, 4, 4], "channels of each UNet level, as multiples of model_channels"),
     "num_res_blocks": Description(1, "residual blocks per UNet level"),
     "attention_resolutions": Description(
         [4],
@@ -137,7 +137,7 @@ DESCRIPTIONS: dict[str, Description] = {
         "auto", "floating-point format: auto (bf16 if the device supports it natively, otherwise fp32), fp32 or bf16"
     ),
     "seed": Description(0, "seed of the initial weights, data order, flips, noise and dropout"),
-    "log_every": Description(10, "training steps between rows of the loss table (results/loss.csv)"),
+    "log_every": Description(20, "training steps between rows of the loss table (results/loss.csv)"),
     "init_from": Description(
         "none",
         "model file below models/ from which the training starts, of the same architecture and schedule; none: random "
