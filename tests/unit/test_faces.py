@@ -211,6 +211,13 @@ def test_bytes_are_the_same_for_any_number_of_processes_and_jobs(tmp_path: Path,
         assert read_files(run_faces(tmp_path, images, jobs=jobs)[0]) == alone
 
 
+def test_processes_that_crop_faces_do_not_load_torch() -> None:
+    code = "import sys, omokage.data.curation.crop_files; print('torch' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": PYTHON_PATH}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"  # it would take three seconds and half a GiB for each process
+
+
 def test_ten_kills_change_nothing(tmp_path: Path, images: dict[str, bytes]) -> None:
     expected = run_faces(tmp_path, images)[0]
     out = tmp_path / "killed"

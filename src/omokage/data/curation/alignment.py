@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from omokage.data.curation.copy_descriptors import SIDE
+from omokage.data.curation.face_cropper import PREVIEW_SIDE as SIDE
 
 STEPS = 4
 # Edges of the picture that are not compared, as a border or a watermark may be there: 3 of 32 pixels on each side.

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-SIDE = 32  # pixels of a preview, the form in which pictures are compared
+from omokage.data.curation.face_cropper import PREVIEW_SIDE as SIDE
+
 CHROMA = 2.0  # weight of colour relative to brightness: the colours of hair and background tolerate shifts
 NORM = 2000  # of a descriptor: its values are integers, so that float32 sums of products are exact in any order
 COLOURS = torch.tensor([[1 / 3, 1 / 3, 1 / 3], [CHROMA / 2, 0, -CHROMA / 2], [-CHROMA / 4, CHROMA / 2, -CHROMA / 4]])

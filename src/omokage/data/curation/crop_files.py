@@ -15,10 +15,9 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from omokage.base.files import hash_bytes
-from omokage.data.curation.copy_descriptors import SIDE as PREVIEW_SIDE
 from omokage.data.curation.curate import FaceRecord
 from omokage.data.curation.descriptors import FaceDescriptors
-from omokage.data.curation.face_cropper import FaceCrop, FaceCropper
+from omokage.data.curation.face_cropper import PREVIEW_SIDE, FaceCrop, FaceCropper
 from omokage.data.detection import table
 from omokage.data.images import zip_reader
 

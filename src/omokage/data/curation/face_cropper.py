@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from omokage.data.curation.copy_descriptors import SIDE as PREVIEW_SIDE
 from omokage.data.detection.table import WHOLE, Detection, DetectionResult
 from omokage.data.images.decode import UnusableImageError, decode_image
 
 HAIR = 0.1  # crops are moved up by this fraction of the face's side, because hair extends above the face
 SURPLUS = "surplus"  # the kind of the faces beyond `max_faces`
+PREVIEW_SIDE = 32  # pixels of a preview, the form in which the search for copies compares pictures
 
 Box = tuple[int, int, int, int]
 
