@@ -44,7 +44,8 @@ def find_near_duplicates(descriptors: FaceDescriptors, tolerance: float, threads
 def _find_pairs(descriptors: FaceDescriptors, tolerance: float, block: Rows, candidates: Rows) -> Rows:
     """Return the pairs (row in `candidates`, row in `block`) of near-duplicates, int64 [m, 2]."""
     distances = np.bitwise_count(descriptors.phash[block, None] ^ descriptors.phash[None, candidates])
-    block_index, candidate_index = np.nonzero(distances <= MAX_HASH_DISTANCE)
+    places = np.flatnonzero(distances <= MAX_HASH_DISTANCE)  # much faster than nonzero of the matrix
+    block_index, candidate_index = np.divmod(places, max(1, len(candidates)))
     pairs = np.stack([candidates[candidate_index], block[block_index]], 1)
     thumbnails = descriptors.thumbnails.reshape(-1, THUMBNAIL**2 * 3)
     is_close = [
