@@ -114,13 +114,24 @@ def read_crops(chunks: Sequence[Path]) -> tuple[list[FaceRecord], FaceDescriptor
 
 def read_previews(chunks: Sequence[Path]) -> Previews:
     """Return the previews in the crop files `chunks`, in the order of the files."""
-    faces, images, names = [], [], []
+    names = []
     for path in chunks:
         with safe_open(path, "numpy") as file:
-            faces.append(file.get_tensor("previews"))
-            images.append(file.get_tensor("image_previews"))
             names += json.loads(file.metadata()["images"])
-    return Previews(np.concatenate(faces), np.concatenate(images), names)
+    return Previews(_read_images(chunks, "previews"), _read_images(chunks, "image_previews"), names)
+
+
+def _read_images(chunks: Sequence[Path], name: str) -> NDArray[np.uint8]:
+    """Return the images in the arrays `name` of the crop files, [n, side, side, 3]. They are in memory only once."""
+    counts = []
+    for path in chunks:
+        with safe_open(path, "numpy") as file:
+            counts.append(file.get_slice(name).get_shape()[0])
+    images = np.empty((sum(counts), PREVIEW_SIDE, PREVIEW_SIDE, 3), np.uint8)
+    for path, end, count in zip(chunks, np.cumsum(counts), counts, strict=True):
+        with safe_open(path, "numpy") as file:
+            images[end - count : end] = file.get_tensor(name)
+    return images
 
 
 def read_pixels(chunks: Sequence[Path], is_selected: Sequence[bool]) -> Iterator[NDArray[np.uint8]]:
