@@ -22,7 +22,7 @@ TIMESTEPS = 1000  # noise levels of diffusers' schedule
 class PeerModel(BenchmarkModel):
     """What both libraries share: shuffled batches, mirrored at random, and a discrete noise schedule.
 
-    Their networks have about as many parameters as ours: 2.6 million up to 32 px (`laptop-32`), otherwise 36 (gpu_speed).
+    Their networks have about as many parameters as ours: 2.6 million up to 32 px (laptop-32), otherwise 36 (gpu_speed).
     """
 
     alphas_cumprod: Tensor

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.clone import TINY_PARAMS, tiny_params
+from support.clone import ROOT, TINY_PARAMS, tiny_params
 
 from omokage.config.params_file import default_params
+from omokage.config.presets import read_presets
 from omokage.diffusion import posthoc_ema
 from omokage.editing.edits import INVERSION_ITERATIONS
 from omokage.evaluation.scores import alignment
@@ -21,7 +22,8 @@ from omokage.sampling import batches
 from omokage.stages import transform
 from omokage.training import trainer, validation
 
-DEFAULTS = default_params()
+# The factors below are those of this recipe.
+DEFAULTS = default_params() | read_presets(ROOT)["laptop-32"].params
 TRAIN_SECONDS = 300.0
 
 
