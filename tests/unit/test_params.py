@@ -181,9 +181,9 @@ def test_rendered_parameters_are_read_back_unchanged(tmp_path: Path) -> None:
 
 def test_rewriting_params_yaml_keeps_values_and_adds_missing_parameters(tmp_path: Path) -> None:
     file = tmp_path / "params.yaml"
-    file.write_text("lr: 0.001  # an old comment\nchannel_mult:\n  - 1\n  - 1\n  - 2\n")
+    file.write_text("lr: 0.001  # an old comment\nchannel_mult:\n  - 1\n  - 1\n  - 2\n  - 2\n")
     rewrite_params(file)
-    values = default_params() | {"lr": 0.001, "channel_mult": [1, 1, 2]}
+    values = default_params() | {"lr": 0.001, "channel_mult": [1, 1, 2, 2]}
     assert file.read_text() == render_params(values)
 
 

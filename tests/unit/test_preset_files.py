@@ -139,7 +139,7 @@ def test_the_command_lists_shows_and_uses_presets(
     assert main(["presets", "show", "folder", "gpu-64"]) == 0
     shown = capsys.readouterr().out
     assert "source: folder  # default: avatars\n" in shown
-    assert "channel_mult: [1, 2, 2, 2]  # default: [1, 2, 2]\n" in shown
+    assert "channel_mult: [1, 2, 2, 2]  # default: [1, 2, 4, 4]\n" in shown
     assert main(["presets", "show", "laptop"]) == 0
     assert capsys.readouterr().out == "no difference from the defaults\n"
     assert main(["presets", "use", "folder", "cpu-32"]) == 0

@@ -32,7 +32,8 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with 20 faces, a picture with a face, one without, and two files that are no images."""
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
     (tmp_path / "src" / "omokage").mkdir(parents=True)
-    params = default_params() | {"source": "folder", "folder": "pictures", "image_size": 16, "near_duplicates": 0.0}
+    params = default_params() | {"source": "folder", "folder": "pictures", "image_size": 16, "min_side": 24}
+    params["near_duplicates"] = 0.0
     (tmp_path / "params.yaml").write_text(render_params(params), encoding="utf-8")
     pictures = tmp_path / "pictures"
     write_random_images(pictures, 20)
