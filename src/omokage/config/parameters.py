@@ -134,7 +134,7 @@ DESCRIPTIONS: dict[str, Description] = {
         2, "side length of the pixel blocks folded into channels before the UNet; 1: no patching"
     ),
     "precision": Description(
-        "auto", "floating-point format: auto (bf16 if the device supports it natively, otherwise fp32), fp32 or bf16"
+        "fp32", "floating-point format: auto (bf16 if the device supports it natively, otherwise fp32), fp32 or bf16"
     ),
     "seed": Description(0, "seed of the initial weights, data order, flips, noise and dropout"),
     "log_every": Description(20, "training steps between rows of the loss table (results/loss.csv)"),
