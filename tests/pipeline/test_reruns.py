@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from support.clone import Clone
 from support.evaluation import save_stand_in_weights
 from support.images import write_random_images
 from support.runs import STAGES
 
-from omokage.compute.device import choose_dtype
 from omokage.config.yaml_file import load_yaml
 from omokage.evaluation.features.extractors import INCEPTION_FILE
 from omokage.params.schema import Params
@@ -72,8 +70,7 @@ OTHER_VALUES: dict[str, Any] = {
     "init_from": "copy.safetensors",  # see `change_params`
     "source": "folder",
     "copies": "strict",
-    # The dtype that auto does not select on this processor.
-    "precision": "bf16" if choose_dtype("auto", torch.device("cpu")) == torch.float32 else "fp32",
+    "precision": "bf16",  # not auto, which is fp32 on some processors
 }
 # Their change leaves the outputs of a stage as they are in this tiny run, so that later stages do not rerun.
 WITHOUT_EFFECT = {
