@@ -10,8 +10,9 @@ from omokage.config.params_file import default_params
 from omokage.config.presets import read_presets
 
 PRESETS = read_presets(ROOT)
-# The others are parts of these. At 64 px they share a recipe, which takes minutes even when scaled down.
-SMALL, LARGE = ("folder-32", "laptop"), ("laptop-32", "another-anime-64", "pixiv-64", "pixiv-128")
+# The others are parts of these. The recipe for GPUs takes minutes even when scaled down.
+SMALL = ("folder-32", "laptop")
+LARGE = ("laptop-32", "folder-64", "another-anime-64", "pixiv-64", "pixiv-128")
 SCALED_DOWN = {
     "source": "avatars",
     "avatar_count": 8,
