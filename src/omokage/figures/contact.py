@@ -11,7 +11,7 @@ from omokage.figures.sheet import GAP, PAPER, add_margin, choose_fitting, write_
 # Blue and vermilion of the Okabe-Ito palette, which colour-blind readers can tell apart.
 KEPT_COLOUR, DROPPED_COLOUR = (0, 114, 178), (213, 94, 0)
 # Counts of images to try, in this order, until the PNG has at most BUDGET bytes.
-BUDGET, COUNTS, COLUMNS = 90_000, (40, 30, 20, 10), 10
+BUDGET, COUNTS, COLUMNS = 60_000, (40, 30, 20, 10), 10
 
 
 def plot(card: dict[str, NDArray]) -> Image.Image:

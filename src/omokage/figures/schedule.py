@@ -44,7 +44,7 @@ def plot(
         if crossings := (own <= 0).nonzero().flatten().tolist():
             half = crossings[0]
             right.axvline(half, color=INK, linewidth=1.5, linestyle="--", label=f"log-SNR 0 at t = {half:,}", zorder=1)
-            right.legend(*(part[-1:] for part in right.get_legend_handles_labels()))
+            right.legend(*(part[-1:] for part in right.get_legend_handles_labels()), loc="lower left")
         for axes in canvas.panels:
             axes.set_xlabel("timestep $t$")
         return canvas.render_chart()

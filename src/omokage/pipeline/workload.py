@@ -27,7 +27,7 @@ SNAPSHOTS = 6  # snapshots of the EMA that a training saves
 BATCH = 32  # samples that the stage `sample` generates at once
 COUNTERPART = 10  # samples of the stage `sample` from another sampler
 PAIRS = 3  # interpolations of the stage `transform`
-INVERSION = 4  # network evaluations of each step of DDIM inversion
+INVERSION = 6  # network evaluations of each step of DDIM inversion
 FORWARD = 1 / 3  # work of a forward pass, in training steps, which also compute gradients
 PROBES, LEVELS, PROBE_FACES = 6, 12, 96  # measurements of the errors during training, their noise levels and faces
 

@@ -86,7 +86,7 @@ def describe_editing(evidence: Evidence) -> Content:
         "SDEdit adds noise to a held-out face and removes it again; its strength is the share of the "
         f"{format_count(params['transform_steps'], 'sampling step')} that are run, here {strengths}. DDIM inversion "
         "runs the sampler ddim backwards, from a face to the noise that ddim turns into this face. Each step is solved "
-        "by fixed-point iteration (Pan et al. 2023), which makes the inversion nearly exact. After this "
+        "by accelerated fixed-point iteration (Pan et al. 2023), which makes the inversion nearly exact. After this "
         f"round trip, the faces have root mean square errors of {low} to {high} (of 255). Latent "
         "interpolation generates samples from starting noise between two others."
     ]
