@@ -45,8 +45,8 @@ def invert_ddim(
     """Return the latents of the images x0: noise from which `decode_ddim` returns nearly x0.
 
     The steps of DDIM are inverted, from the last of `timesteps` to the first. DDIM's step from t_next to t uses the
-    clean image predicted at t_next, so the inverse is implicit. It is found by accelerated fixed-point iteration (Pan et
-    al. 2023, AIDI), which starts at the explicit step (Song et al. 2021, eq. 14) and is all of it with `iterations` = 0.
+    clean image predicted at t_next, so the inverse is implicit. It is found by accelerated fixed-point iteration (Pan
+    et al. 2023, AIDI). This starts at the explicit step (Song et al. 2021, eq. 14), which is all with `iterations` = 0.
     A step takes 1 + `iterations` network evaluations.
     """
     x = x0

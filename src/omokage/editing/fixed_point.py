@@ -1,6 +1,7 @@
 """Find a fixed point x = g(x) by Anderson acceleration (Walker & Ni 2011), for each image of a batch by itself."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -30,7 +31,7 @@ def find_fixed_point(g: Callable[[Tensor], Tensor], x: Tensor, iterations: int, 
 
 def _stack_differences(tensors: list[Tensor]) -> Tensor:
     """Return the differences of successive tensors [n, c, h, w] as columns: [n, c * h * w, count]."""
-    return torch.stack([(new - old).flatten(1) for old, new in zip(tensors, tensors[1:], strict=False)], dim=-1)
+    return torch.stack([(new - old).flatten(1) for old, new in pairwise(tensors)], dim=-1)
 
 
 def _solve_least_squares(columns: Tensor, target: Tensor) -> Tensor:
