@@ -160,9 +160,9 @@ DESCRIPTIONS: dict[str, Description] = {
         0.5, "fraction of training after which the guiding model was saved; the nearest of six snapshots is used"
     ),
     "guidance_min_log_snr": Description(
-        -100.0,
+        -3.0,
         "autoguidance applies only at noise levels with at least this log-SNR, because at higher noise it can shift "
-        "colours, for example -3; -100: at all levels",
+        "colours and contrast; -100: at all levels",
     ),
     "sampler": Description(
         "ddpm", "ddpm (posterior variance), ddpm-large (variance beta), ddim, dpm-solver++ (2M) or heun"
