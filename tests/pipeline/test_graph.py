@@ -18,6 +18,8 @@ from omokage.stamps.stamp import read_stamp
 # The report is not restored if the times in timings.json, which it reads, are not those of its last run.
 RESTORED = {"params", "train", "sample", "transform", "evaluate", "figures"}
 AFFECTED_BY_LR = {*RESTORED, "report"}
+# Figures that depend on no training.
+WITHOUT_TRAINING = {"schedule", "noising", "contact", "data_card", "architecture", "hyperparameters"}
 MAX_SIZE_IN_GIT = 2_500_000  # bytes, compressed as git stores them
 
 
@@ -175,7 +177,7 @@ def test_every_figure_is_stamped_with_what_made_it_and_no_path_of_this_machine(f
         stamp = json.dumps(read_stamp(figure))
         assert str(finished_clone.root) not in stamp
         assert '"folder": "pictures"' not in stamp
-        assert ('"lr"' in stamp) == (figure.stem not in {"schedule", "noising", "contact", "data_card", "architecture"})
+        assert ('"lr"' in stamp) == (figure.stem not in WITHOUT_TRAINING)
     assert '"lr"' in json.dumps(read_stamp(finished_clone.root / "results" / "report.html"))
 
 
