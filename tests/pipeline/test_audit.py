@@ -48,7 +48,7 @@ def run_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 
 
 def list_times(clone: Clone) -> list[tuple[Path, int]]:
-    # Another test's clone shares git's objects by hard links, and its commits renew their times. Their names are hashes.
+    # A clone of another test shares git's objects by hard links, and its commits renew their times.
     objects = clone.root / ".git" / "objects"
     files = (path for path in clone.root.rglob("*") if path.is_file())
     return sorted((path, 0 if objects in path.parents else path.stat().st_mtime_ns) for path in files)
