@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ RESTORED = {"params", "train", "sample", "transform", "evaluate", "figures"}
 AFFECTED_BY_LR = {*RESTORED, "report"}
 # Figures that depend on no training.
 WITHOUT_TRAINING = {"schedule", "noising", "contact", "data_card", "architecture", "hyperparameters"}
-MAX_SIZE_IN_GIT = 2_500_000  # bytes, compressed as git stores them
+MAX_SIZE_IN_GIT = 3_000_000  # bytes
 
 
 @pytest.fixture(autouse=True)
@@ -187,10 +186,10 @@ def test_a_run_adds_little_to_git(finished_clone: Clone) -> None:
 
 
 def measure_outputs_in_git(root: Path) -> int:
-    """Return the bytes that dvc.lock and the outputs that git does not ignore take in git, which packs them by zlib."""
+    """Return the bytes of dvc.lock and of the outputs that git does not ignore."""
     outs = {out for stage in read_stages(root).values() for out in stage.outs}
     ignored = [
         line.strip("/") for path in root.glob("*/.gitignore") for line in path.read_text().split() if line[0] == "/"
     ]
     files = [root / out for out in outs if Path(out).name not in ignored]
-    return sum(len(zlib.compress(path.read_bytes())) for path in [*files, root / "dvc.lock"] if path.is_file())
+    return sum(path.stat().st_size for path in files if path.is_file()) + (root / "dvc.lock").stat().st_size

@@ -217,6 +217,6 @@ DESCRIPTIONS: dict[str, Description] = {
     "figure_style": Description("whitegrid", "seaborn style of the plots"),
     "figure_palette": Description("colorblind", "seaborn colour palette of the plots"),
     "figure_dpi": Description(120, "resolution of the plots in dots per inch"),
-    "grid_side": Description(6, "maximum number of images along each side of the sample grid"),
+    "grid_side": Description(5, "maximum number of images along each side of the sample grid"),
     "report_title": Description("Omokage", "title of the report"),
 }

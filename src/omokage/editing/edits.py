@@ -5,7 +5,6 @@ Images are whitened tensors [n, c, h, w], and timesteps are descending lists, as
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,15 +50,19 @@ def invert_ddim(
     """
     x = x0
     for t, t_next in pairwise(reversed(timesteps)):
-        level, level_next = denoiser.get_alpha_sigma(t), denoiser.get_alpha_sigma(t_next)
-        damping = _choose_damping(level, level_next, x0[0].numel())
-        start = step_along_flow(x, denoiser.predict_x0(x, t), level, level_next)
-
-        def step(x_next: Tensor, x_t: Tensor = x, t_next: int = t_next, levels: Any = (level, level_next)) -> Tensor:
-            return step_along_flow(x_t, denoiser.predict_x0(x_next, t_next), *levels)
-
-        x = find_fixed_point(step, start, iterations, damping)
+        x = _invert_step(denoiser, x, t, t_next, iterations)
     return x
+
+
+def _invert_step(denoiser: Denoiser, x: Tensor, t: int, t_next: int, iterations: int) -> Tensor:
+    """Return the noisy images at timestep t_next from which a step of DDIM leads to x at timestep t."""
+    level, level_next = denoiser.get_alpha_sigma(t), denoiser.get_alpha_sigma(t_next)
+
+    def step(x_next: Tensor) -> Tensor:
+        return step_along_flow(x, denoiser.predict_x0(x_next, t_next), level, level_next)
+
+    explicit = step_along_flow(x, denoiser.predict_x0(x, t), level, level_next)
+    return find_fixed_point(step, explicit, iterations, _choose_damping(level, level_next, x[0].numel()))
 
 
 def _choose_damping(level: tuple[float, float], level_next: tuple[float, float], size: int) -> float:

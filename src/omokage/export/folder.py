@@ -40,6 +40,7 @@ from omokage.export.safetensors_header import copy_with_metadata
 from omokage.export.standalone import build_standalone
 from omokage.figures.sheet import tile_images
 from omokage.library.guidance_file import GUIDING_MODEL
+from omokage.params.train import NO_MODEL
 
 SAMPLES_SHOWN, COLUMNS = 64, 8
 # The setting of the exported folder -> the parameter of the stage `sample`.
@@ -52,7 +53,6 @@ SETTINGS = {
     "timestep_spacing": "timestep_spacing",
     "eta": "eta",
 }
-NO_MODEL = "none"  # the value of init_from for a training from random weights
 # The values of parameters that runs of older versions do not have.
 OLDER_RUNS = {"guidance_min_log_snr": -100.0}
 

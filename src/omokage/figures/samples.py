@@ -21,7 +21,7 @@ from omokage.figures.sheet import (
 )
 
 # The budgets in bytes: of the full grid with rounded colours, and of a grid with 256 colours, which may be smaller.
-ROUNDED_BUDGET, BUDGET = 400_000, 220_000
+ROUNDED_BUDGET, BUDGET = 300_000, 220_000
 MIN_SIDE, GAP = 2, 2
 
 
