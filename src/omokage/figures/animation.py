@@ -12,9 +12,9 @@ from omokage.figures.sheet import PAPER, Frames, format_log_snr, measure_text, t
 # (columns, rows, side in pixels, colours) to try, in this order, until the GIF has at most BUDGET bytes.
 SIZES = (
     *((4, 2, 96, 64), (3, 2, 96, 64), (4, 2, 64, 64), (3, 2, 64, 64)),
-    *((3, 2, 64, 32), (3, 1, 64, 64), (2, 1, 64, 32), (1, 1, 64, 32), (1, 1, 64, 8)),
+    *((3, 2, 64, 32), (3, 1, 64, 32), (2, 1, 64, 32), (1, 1, 64, 32), (1, 1, 64, 8)),
 )
-BUDGET, MAX_FRAMES = 150_000, 16
+BUDGET, MAX_FRAMES = 125_000, 16
 FRAME_MS, LAST_FRAME_MS = 300, 3000
 TEXT_SIZE, HEAD, LONGEST_LABEL = 20, 32, "t = 9999, log-SNR −99.9"
 

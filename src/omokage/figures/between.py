@@ -9,7 +9,7 @@ from PIL import Image
 from omokage.figures.sheet import Row, choose_fitting, compose_rows, note_shown
 
 # Counts of pairs to try, in this order, until the PNG has at most BUDGET bytes.
-PAIRS, BUDGET = (4, 3, 2, 1), 65_000
+PAIRS, BUDGET = (4, 3, 2, 1), 45_000
 
 
 def plot(interpolations: NDArray[np.uint8]) -> Image.Image:

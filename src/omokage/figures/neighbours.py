@@ -12,7 +12,7 @@ from PIL import Image
 from omokage.figures.sheet import Images, Row, choose_fitting, compose_rows
 
 # Counts of samples to try in each row, in this order, until the PNG has at most BUDGET bytes.
-COUNTS, BUDGET = (8, 6, 4, 2, 1), 80_000
+COUNTS, BUDGET = (8, 6, 4, 2, 1), 45_000
 NAME_LENGTH = 10  # characters in a line of the name of a row
 # The searches for copies by kind, as in scores.json; see evaluation/scores/copies.py.
 Searches = Mapping[str, Mapping[str, str]]

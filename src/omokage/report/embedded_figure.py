@@ -10,7 +10,7 @@ from PIL import Image
 
 # An SVG is sharp at any size, so it may have this many bytes more than the PNG or WebP.
 MAX_EXTRA_SVG_BYTES = 20_000
-WEBP_QUALITY = 60
+WEBP_QUALITY = 50
 
 
 @dataclass(frozen=True)
