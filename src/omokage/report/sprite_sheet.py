@@ -14,7 +14,7 @@ from omokage.report.wording import format_signed
 
 # (faces, frames) to try, in this order, until the JPEG has at most MAX_BYTES bytes.
 SIZES = ((8, 25), (8, 16), (6, 16), (6, 11), (4, 11), (4, 8), (3, 8), (2, 8), (1, 8), (1, 5))
-MAX_BYTES, JPEG_QUALITY = 130_000, 70
+MAX_BYTES, JPEG_QUALITY = 160_000, 70
 
 
 @dataclass(frozen=True)
