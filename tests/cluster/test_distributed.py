@@ -24,28 +24,41 @@ SCRIPT = ROOT / "tests" / "support" / "train_under_torchrun.py"
 
 
 @pytest.fixture(scope="module")
-def single_process_weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
-    """The weights after four steps in one process, on whole batches."""
+def single_process_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model file after four steps in one process, on whole batches."""
     folder = tmp_path_factory.mktemp("single process")
     save_model(folder / "model.safetensors", train_tiny(folder, steps=4).network, make_spec())
-    return load_file(folder / "model.safetensors")
+    return folder / "model.safetensors"
 
 
-@pytest.mark.parametrize(("processes", "micro_batch"), [(2, 0), (3, 2)])
-def test_torchrun_trains_the_same_model(
-    tmp_path: Path, single_process_weights: dict[str, Tensor], processes: int, micro_batch: int
-) -> None:
-    model = tmp_path / "model.safetensors"
+@pytest.fixture(scope="module")
+def single_process_weights(single_process_model: Path) -> dict[str, Tensor]:
+    """The weights in `single_process_model`."""
+    return load_file(single_process_model)
+
+
+def run_torchrun(processes: int, *arguments: str) -> None:
+    """Train the tiny model in some processes; see train_under_torchrun.py for the arguments."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     done = subprocess.run(
-        [*torchrun, str(SCRIPT), str(model), str(micro_batch)],
+        [*torchrun, str(SCRIPT), *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": PYTHON_PATH},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert compute_relative_distance(load_file(model), single_process_weights) < 1e-5
+
+
+def test_torchrun_trains_the_same_model(tmp_path: Path, single_process_weights: dict[str, Tensor]) -> None:
+    run_torchrun(2, str(tmp_path / "model.safetensors"), "0")
+    assert compute_relative_distance(load_file(tmp_path / "model.safetensors"), single_process_weights) < 1e-5
+
+
+def test_torchrun_goes_on_from_a_model_as_one_process_does(tmp_path: Path, single_process_model: Path) -> None:
+    run_torchrun(3, str(tmp_path / "model.safetensors"), "2", str(single_process_model))
+    expected = train_tiny(tmp_path / "work", steps=4, weights=load_file(single_process_model)).network.state_dict()
+    assert compute_relative_distance(load_file(tmp_path / "model.safetensors"), expected) < 1e-5
 
 
 @pytest.mark.parametrize("micro_batch", [1, 3])
