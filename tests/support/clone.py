@@ -38,6 +38,7 @@ TINY_PARAMS: dict[str, Any] = {
     "samples": 10,
     "denoising_frames": 3,
     "progress_samples": 2,
+    "sampler_study": [],
     "transform_faces": 2,
     "transform_strengths": [0.5],
     "transform_steps": 4,

@@ -191,7 +191,8 @@ DESCRIPTIONS: dict[str, Description] = {
         "0 for no curve",
     ),
     "sampler_study": Description(
-        [], "further samplers to compare, as [EMA_KIND/]SAMPLER:NFE, for example ddim:20 or raw/ddim:20 (raw: no EMA)"
+        ["ddim:20", "dpm-solver++:10"],
+        "further samplers to compare, as [EMA_KIND/]SAMPLER:NFE, for example ddim:20 or raw/ddim:20 (raw: no EMA)",
     ),
     "transform_faces": Description(
         6, "number of held-out faces for image editing (SDEdit) and the DDIM inversion round trip"
