@@ -185,14 +185,14 @@ DESCRIPTIONS: dict[str, Description] = {
         "frames stored for the denoising figure and animation: pure noise, sampling steps evenly in log-SNR, and the "
         "clean image",
     ),
+    "sampler_study": Description(
+        ["ddim:20", "dpm-solver++:10"],
+        "further samplers to compare, as [EMA_KIND/]SAMPLER:NFE, for example ddim:20 or raw/ddim:20 (raw: no EMA)",
+    ),
     "progress_samples": Description(
         64,
         "samples per training snapshot for the curve of distance during training, without autoguidance; at least 2, or "
         "0 for no curve",
-    ),
-    "sampler_study": Description(
-        ["ddim:20", "dpm-solver++:10"],
-        "further samplers to compare, as [EMA_KIND/]SAMPLER:NFE, for example ddim:20 or raw/ddim:20 (raw: no EMA)",
     ),
     "transform_faces": Description(
         6, "number of held-out faces for image editing (SDEdit) and the DDIM inversion round trip"

@@ -32,8 +32,9 @@ class Params(Parameters):
     samples: int = Field(ge=2, le=1_000_000)
     sample_seed: int = Field(ge=0, lt=2**32)
     denoising_frames: int = Field(ge=2, le=1_000)
-    progress_samples: int = Field(ge=0, le=100_000)
+    # Not the last: when DVC writes params.yaml, it loses the heading of a section that follows a list.
     sampler_study: list[StudyEntry]
+    progress_samples: int = Field(ge=0, le=100_000)
 
 
 def parse_study_entry(entry: str) -> tuple[str, str, int]:
