@@ -1,4 +1,4 @@
-"""The source kaggle, with the real kagglehub client and a server on a loopback port."""
+"""Archives of Kaggle: a zip, a tar, damaged and partial ones, with the real kagglehub client and a loopback server."""
 
 import io
 import tarfile
@@ -6,40 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
-from support.images import DOWNLOAD_PARAMS
-from support.kaggle_server import Fault, KaggleServer
+from support.kaggle_server import KaggleServer
 from support.kaggle_source import IMAGES, collect_images, make_image, make_zip
 
 from omokage.base.errors import UserError
-from omokage.config.validation import validate
 from omokage.data.sources import kaggle
 from omokage.data.sources.container import DAMAGED
-from omokage.params.download import Params
 
 pytest_plugins = ["support.kaggle_fixtures"]
-
-
-def test_a_missing_version_gives_the_current_one(server: KaggleServer, hub_cache: Path) -> None:
-    with pytest.raises(UserError, match=r"someone/faces version 4: .* its current version is 3: set kaggle_version: 3"):
-        collect_images(version=4)
-    with pytest.raises(UserError, match=r"status 404: Kaggle shows no data set someone/else: check kaggle_dataset for"):
-        kaggle.collect("someone/else", 1)
-
-
-@pytest.mark.parametrize("version", [None, 0, "latest"])
-def test_a_version_that_is_not_pinned_is_refused_with_the_current_one(
-    server: KaggleServer, hub_cache: Path, version: object
-) -> None:
-    params = Params(**DOWNLOAD_PARAMS | {"kaggle_version": version})
-    with pytest.raises(UserError, match=r"must be a fixed version.*its current version is 3: set kaggle_version: 3"):
-        kaggle.collect(params.kaggle_dataset, params.kaggle_version)
-    server.faults = [Fault("about", 404)]
-    with pytest.raises(
-        UserError, match=r"current version failed \(.* 404\): set kaggle_version to the number that the"
-    ):
-        kaggle.collect(params.kaggle_dataset, params.kaggle_version)
-    assert server.count_requests() == (0, 0, 2)
 
 
 def test_a_tar_is_read_as_well(server: KaggleServer, hub_cache: Path) -> None:
@@ -129,48 +103,6 @@ def test_a_data_set_unpacked_by_kagglehub_is_used_without_a_request(server: Kagg
     (hub_cache / "3.complete").touch()
     assert collect_images() == {"deep/a.png": make_image(1)}
     assert not server.requests
-
-
-PAGE = "https://www.kaggle.com/datasets/some-one/faces.v2"
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        PAGE,
-        f"{PAGE}/",
-        f"{PAGE}/data?select=a.png#top",
-        f"{PAGE}?resource=download",
-        f"{PAGE}/versions/7",
-        PAGE.removeprefix("https://www."),
-        PAGE.replace("https", "http"),
-        "https://www.kaggle.com/api/v1/datasets/download/some-one/faces.v2",
-    ],
-)
-def test_the_address_of_a_data_set_is_understood(address: str) -> None:
-    params = Params(**DOWNLOAD_PARAMS | {"kaggle_dataset": address, "kaggle_version": 7})
-    assert params.kaggle_dataset == "some-one/faces.v2"
-
-
-def test_an_address_of_another_version_is_refused() -> None:
-    with pytest.raises(UserError) as caught:
-        validate(Params, DOWNLOAD_PARAMS | {"kaggle_dataset": f"{PAGE}/versions/7", "kaggle_version": 2})
-    assert str(caught.value) == (
-        f"params.yaml: kaggle_dataset = '{PAGE}/versions/7' is the address of version 7, but kaggle_version = 2: write "
-        "kaggle_version: 7"
-    )
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("../..", "./x", "a/..", "a", "a/b/c", "a/b?c", "https://www.kaggle.com/datasets/../..", f"{PAGE}/../../x"),
-        *("https://www.kaggle.com/competitions/faces", "https://kaggle.com.example.org/datasets/a/b"),
-    ],
-)
-def test_a_data_set_name_cannot_lead_out_of_the_cache(name: str) -> None:
-    with pytest.raises(ValidationError, match="kaggle_dataset"):
-        Params.model_validate({"kaggle_dataset": name})
 
 
 def test_the_licence_is_stored_with_the_archive(server: KaggleServer, hub_cache: Path) -> None:
