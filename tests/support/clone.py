@@ -160,7 +160,7 @@ class Clone:
     def run_deps(self) -> None:
         """Run what `make deps` runs: update everything that is derived from the code."""
         for module in ("omokage.pipeline.declare", "omokage.documentation.write"):
-            self.run(sys.executable, "-m", module, PYTHONPATH="src")
+            self.run(self.python, "-m", module, PYTHONPATH="src")
 
     def commit(self, message: str) -> None:
         """Commit everything that git does not ignore."""
