@@ -83,6 +83,7 @@ WITHOUT_EFFECT = {
     "kaggle_dataset",
     "kaggle_version",
     "log_every",
+    "keep_best",  # the last step has the lowest held-out error
     "denoising_frames",
     "faces_per_picture",
     "max_dropped",
