@@ -129,23 +129,6 @@ def test_the_workflow_is_clean_for_snakemakes_linter(clone: Clone) -> None:
     assert "Congratulations" in clone.snakemake("--lint").stderr
 
 
-@pytest.mark.long
-def test_snakemake_alone_writes_what_dvc_repro_writes_and_dvc_commit_accepts_it(
-    copy_clone: Callable[[], Clone],
-) -> None:
-    clone = copy_clone()
-    clone.set_params(lr=1e-3)
-    clone.snakemake()
-    assert find_planned_stages(clone) == set()
-    alike = copy_clone()
-    alike.set_params(lr=1e-3)
-    alike.repro()
-    assert hash_outputs(clone) == hash_outputs(alike)
-    assert clone.dvc("commit", "--force", "--quiet").returncode == 0
-    assert clone.repro() == []
-    assert clone.run("git", "diff", "--name-only").stdout == alike.run("git", "diff", "--name-only").stdout
-
-
 def test_a_stage_that_fails_keeps_the_results_of_the_last_run_and_the_cache(copy_clone: Callable[[], Clone]) -> None:
     clone = copy_clone()
     clone.dvc("config", "cache.type", "symlink")
