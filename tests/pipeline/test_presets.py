@@ -43,8 +43,10 @@ def test_every_preset_is_run_or_part_of_one_that_is_or_the_default() -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", [*SMALL, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)])
-def test_a_preset_runs_through_all_stages(name: str, preload: Callable[[Clone], Clone], tmp_path: Path) -> None:
+def test_a_preset_runs_through_all_stages(
+    name: str, bypass_snakemake: Callable[[Clone], Clone], tmp_path: Path
+) -> None:
     clone = Clone.create(tmp_path / "clone")
     clone.write_params({**default_params(), **PRESETS[name].params, **SCALED_DOWN})
-    preload(clone).repro()
+    bypass_snakemake(clone).repro()
     assert (clone.root / "results" / "report.html").stat().st_size > 10_000

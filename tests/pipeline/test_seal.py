@@ -206,14 +206,19 @@ def test_a_stage_that_loads_an_undeclared_module_fails_and_its_results_stay(copy
 
 
 @pytest.mark.parametrize(
-    ("lock", "changes", "activity"),
+    ("lock", "stage", "changes", "activity"),
     [
-        ("report", {"report_title": "Another"}, "runs it already"),
-        (f"device-{socket.gethostname()}", {"kid_subsets": 4}, "computes on this machine (share_device: 0)"),
+        ("report", "report", {"report_title": "Another"}, "runs it already"),
+        (
+            f"device-{socket.gethostname()}",
+            "evaluate",
+            {"kid_subsets": 4},
+            "computes on this machine (share_device: 0)",
+        ),
     ],
 )
 def test_a_run_waits_for_a_live_process_that_holds_its_stage_or_the_device(
-    copy_clone: Callable[[], Clone], lock: str, changes: dict[str, Any], activity: str
+    copy_clone: Callable[[], Clone], lock: str, stage: str, changes: dict[str, Any], activity: str
 ) -> None:
     clone = copy_clone()
     hold = (
@@ -228,7 +233,7 @@ def test_a_run_waits_for_a_live_process_that_holds_its_stage_or_the_device(
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         clone.set_params(**changes)
-        command = [sys.executable, "-m", "dvc", "repro"]
+        command = [sys.executable, "-m", "dvc", "repro", stage]
         with subprocess.Popen(
             command, cwd=clone.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as second:
@@ -238,4 +243,4 @@ def test_a_run_waits_for_a_live_process_that_holds_its_stage_or_the_device(
             second.stdout.read()
     assert f": waiting for process {holder.pid} on " in message and message.endswith(f", which {activity}\n")
     assert second.returncode == 0
-    assert clone.repro() == []
+    assert clone.repro(stage) == []

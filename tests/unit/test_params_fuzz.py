@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.clone import ROOT
@@ -106,6 +107,7 @@ def find_numbers_out_of_range(values: Mapping[str, Any]) -> list[str]:
     ]
 
 
+@pytest.mark.long
 def test_a_corrupted_file_is_accepted_within_the_ranges_or_refused_in_one_line(tmp_path: Path) -> None:
     file, outcomes = tmp_path / "params.yaml", Counter[str]()
 
