@@ -20,7 +20,7 @@ PARAMS: dict[str, Any] = {
     "sample_steps": 20,
     "timesteps": 1000,
 }
-PARAMS |= {"transform_between": 8, "transform_strengths": [0.5, 0.95]}
+PARAMS |= {"grid_side": 5, "ema_kind": "ema", "transform_between": 8, "transform_strengths": [0.5, 0.95]}
 NETWORK = [
     {"kind": "down", "side": 16, "channels": 48, "heads": 0, "parameters": 1000},
     {"kind": "down", "side": 4, "channels": 96, "heads": 2, "parameters": 2345},
@@ -51,18 +51,21 @@ def test_every_figure_has_an_alternative_text_of_whole_sentences_that_is_not_its
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("loss", "The training loss goes from 1 to 0.101 over 4,000 steps. At the end of training, the mean error"),
-        ("loss", "is 0.2 on training faces and 0.203 on as many held-out faces, 1.7 % more."),
+        (
+            "loss",
+            "The training loss goes from 1 to 0.101 (mean of the last tenth) over 4,000 steps. At the end of training",
+        ),
+        ("loss", "is 0.2 on up to 96 training faces and 0.203 on as many held-out faces, 1.7 % more."),
         ("noise_levels", "0.203 at −5.0, 0.101 at +0.0 (its minimum) and 0.306 at +5.0."),
-        ("noise_levels", "is 0.2 on training faces and 0.203 on as many held-out faces, 1.7 % more."),
-        ("scores", "Fréchet distance 4 (95 % interval 3.8 to 4.2), floor 3.6; KID 0.001"),
+        ("noise_levels", "is 0.2 on up to 96 training faces and 0.203 on as many held-out faces, 1.7 % more."),
+        ("scores", "Fréchet distance 4 (95 % interval 3.8 to 4.2), real faces 3.6; KID 0.001"),
         ("architecture", "2 levels of 16 and 4 pixels with 48 and 96 channels down"),
         ("architecture", "Self-attention at 4 pixels. 3,345 parameters."),
         ("samples", "+0.5 in red, +0.0 in green and −0.5 in blue"),
         ("transformed", "strengths of 50 % and 95 %. The DDIM round trip"),
         (
             "transformed",
-            "root mean square errors of 4 to 31.3 (of 255).",
+            "root mean square errors of 4.02 to 31.3 (of 255).",
         ),
         ("data_card", "45,000 training faces and 5,000 held-out faces. Dropped: none."),
         ("study", "with ddim and 20 evaluations: Fréchet distance 4"),
@@ -70,7 +73,9 @@ def test_every_figure_has_an_alternative_text_of_whole_sentences_that_is_not_its
             "hyperparameters",
             "2 combinations, from 97.5 (cosine, v, learning rate 0.004) to 215 (cosine, eps, learning rate 0.001).",
         ),
-        ("samplers", "ddim with 20 evaluations of the network in the first row"),
+        ("samplers", "ddim with 20 evaluations of the network in the first row, ddpm with as many in the second."),
+        ("samples", "A grid of up to 5 × 5 of 5,000 samples on the left"),
+        ("architecture", "The noise level is an input of every block."),
         ("style", "by +0.5 in red, +0.0 in green and −0.5 in blue (of 255)"),
         ("style", "the samples have contrast 1, saturation 1 and sharpness 1."),
         ("progress", "After 4,000 steps: Fréchet distance 4"),
@@ -90,8 +95,8 @@ def test_other_numbers_get_other_texts() -> None:
     )
     same = {"samplers", "schedule", "architecture", "animation", "denoising", "between", "noising", "transformed"}
     assert {name for name in CAPTIONS if describe(name) == describe(name, run)} == same
-    assert "goes from 0.5 to 0.7 over 20 steps" in describe("loss", run)
-    assert "0.3 on training faces and 0.225 on as many held-out faces, 25 % less" in describe("loss", run)
+    assert "goes from 0.5 to 0.7 (mean of the last tenth) over 20 steps" in describe("loss", run)
+    assert "0.3 on up to 96 training faces and 0.225 on as many held-out faces, 25 % less" in describe("loss", run)
     assert "Dropped: 3 (blurred) and 4 (copy)." in describe("data_card", run)
 
 
@@ -103,7 +108,7 @@ def test_a_denoising_says_from_where_on_the_prediction_is_the_clean_image() -> N
     x0[2] += 9
     frames["x0"] = x0.astype(np.uint8)
     text = describe("denoising", frames=frames)
-    assert "in 5 frames" in text and "by 40 of 255" in text and "at most 10 from a log-SNR of +0.0 on" in text
+    assert "by 40 of 255" in text and "at most 10 from a log-SNR of +0.0 on" in text
     frames["x0"][3] += 30
     assert "at most 10 only in the clean image" in describe("denoising", frames=frames)
 

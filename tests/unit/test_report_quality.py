@@ -17,7 +17,7 @@ from omokage.report.assessment import summarise_run
         ({"recall": 0.5}, "and less varied"),
         ({"recall": 0.1}, "and much less varied"),
         ({"recall": 0.1, "coverage": 0.1}, "and collapsed to a few images"),
-        ({"recall": 0.1, "coverage": 0.1, "precision": 0.2}, "and few look real"),
+        ({"recall": 0.1, "coverage": 0.1, "precision": 0.2}, "and few are in the region of real faces"),
     ],
 )
 def test_variety_is_judged_separately_from_fidelity(changes: dict[str, Any], verdict: str) -> None:

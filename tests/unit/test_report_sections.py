@@ -18,8 +18,9 @@ from omokage.params import download, faces, sample, schedule, train
 from omokage.report.content import Block, BulletList
 from omokage.report.data_section import describe_data
 from omokage.report.evidence import Evidence
+from omokage.report.memorisation import MISSED
 from omokage.report.model_section import describe_model, summarise_model, tabulate_network
-from omokage.report.objective_settings import tabulate_objective
+from omokage.report.objective_settings import MEASURED_SHIFTS, tabulate_objective
 from omokage.report.run import TRIALS, Duration
 from omokage.report.run_section import describe_run, tabulate_stages
 from omokage.report.sections import describe_forward_process
@@ -27,7 +28,13 @@ from omokage.report.settings import merge_params
 from omokage.report.solved_problems import tabulate_solved_problems
 from omokage.report.study_section import describe_study, tabulate_trials
 from omokage.report.tables import Table
-from omokage.report.training_settings import describe_evaluations, tabulate_sampling, tabulate_training
+from omokage.report.training_settings import (
+    BATCH_SIZES,
+    RATES,
+    describe_evaluations,
+    tabulate_sampling,
+    tabulate_training,
+)
 from omokage.report.trials import group_trials
 from omokage.sampling.samplers import count_timesteps
 
@@ -106,12 +113,14 @@ def test_the_reasons_are_true_for_the_values_of_the_run() -> None:
     assert "a smaller image needs less noise" in explain(shift, image_size=32, log_snr_shift=1.4)[1]
     assert "a larger image needs more noise" in explain(shift, image_size=128, log_snr_shift=-1.4)[1]
     assert explain(shift, image_size=64, log_snr_shift=0.0) == ["none", "the schedules were made for 64 pixels"]
-    assert explain(shift, image_size=32, log_snr_shift=0.0)[1].endswith("2 ln(64 / 32) = 1.39")
+    assert "differs from 2 ln(64 / 32) = 1.39" in explain(shift, image_size=32, log_snr_shift=0.0)[1]
+    assert "55.9 to 50.3" in explain(shift, image_size=64, log_snr_shift=0.7)[1]
+    assert "measured" not in explain(shift, image_size=64, log_snr_shift=0.9)[1]
     assert "minimum loss weight" not in read_rows(tabulate_objective({**DEFAULTS, "loss_weighting": "simple"}))
     assert explain("minimum loss weight", loss_weight_floor=0.0) == ["0", ""]
     assert explain("last timestep", zero_snr=True)[0] == "pure noise"
     rate = read_rows(tabulate_training({**DEFAULTS, "warmup": 0.0, "decay": 0.0}, FACTS, 100))["learning rate"]
-    assert rate[0] == "0.006, constant" and "0.01 was worse" in rate[1]
+    assert rate[0] == "0.006, constant" and "0.004 and 0.006 gave distances" in rate[1]
     alone, guided, limited = (
         read_rows(tabulate_sampling({**DEFAULTS, "guidance_scale": scale, "guidance_min_log_snr": log_snr}))
         for scale, log_snr in ((1.0, -100.0), (2.5, -100.0), (2.5, -3.0))
@@ -228,14 +237,13 @@ def test_a_difference_within_the_intervals_is_not_called_clear() -> None:
         make_trial("linear", "eps", 0.001, 90),
     ]
     text = read_study(rows)
-    assert "Not clearly worse than the best: linear, v, learning rate 0.001." in text
-    assert "Schedule cosine has a lower distance than linear in 1 of 1 pair of rows" in text and "clearly in 0" in text
-    assert "Prediction v has a lower distance than eps in 1 of 1 pair of rows" in text and "clearly in 1" in text
+    assert "Of the other 2 rows, 1 are not clearly worse." in text
+    assert "What it teaches: prediction v is better than eps, by 37 (mean" in text and "schedule cosine" not in text
     assert "one training, so the study does not show how much another seed changes" in text
     # The same with the seeds of one row 40 apart: no difference of less is clear.
     text = read_study([*rows, make_trial("cosine", "v", 0.001, 90, seed=1)])
     assert "larger than 40, the largest difference between runs that differ only in the seed" in text
-    assert "clearly in 1" not in text
+    assert "no value of a parameter is clearly better" in text
 
 
 def test_rows_are_averaged_over_seeds_and_sorted() -> None:
@@ -264,12 +272,12 @@ def test_the_best_learning_rate_at_the_end_of_the_range_is_called_so() -> None:
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"prediction": "v", "lr": 0.004}, "which is row 1 of 2"),
+        ({"prediction": "v", "lr": 0.004}, "as row 1 of 2 in the table. Other settings of the study differ"),
         (
             {"prediction": "v", "lr": 0.003},
-            "With this schedule and prediction, the study's best learning rate is 0.004.",
+            "a combination that the study does not contain; its learning rates are 0.001 and 0.004.",
         ),
-        ({"prediction": "x0", "lr": 0.004}, "a combination that the study does not contain."),
+        ({"prediction": "x0", "lr": 0.004}, "a combination that the study does not contain;"),
     ],
 )
 def test_the_study_says_where_the_parameters_of_the_run_stand(params: dict[str, Any], words: str) -> None:
@@ -277,17 +285,24 @@ def test_the_study_says_where_the_parameters_of_the_run_stand(params: dict[str, 
     assert words in read_study(rows, schedule="cosine", **params)
 
 
-def test_the_study_names_what_differs_in_the_run_and_may_need_another_learning_rate() -> None:
+def test_the_study_names_all_settings_that_differ_in_the_run() -> None:
     rows = [make_trial("cosine", "v", 0.004, 50)]
     assert "with source avatars and an image size of 32 pixels" in read_study(rows)
-    same: dict[str, Any] = {"image_size": 32, "batch_size": 32}
-    assert "may need another learning rate" not in read_study(rows, **same)
+    same: dict[str, Any] = {"image_size": 32, "batch_size": 32, "steps": 400}
+    assert "Other settings" not in read_study(rows, **same)
     for changes, words in (
-        ({"batch_size": 128}, "has batches of 32 and this run 128"),
-        ({"image_size": 64}, "has an image size of 32 and this run 64"),
-        ({"optimiser": "adamw"}, "has the optimiser muon and this run adamw"),
+        ({"batch_size": 128}, "batch size 32 instead of 128"),
+        ({"image_size": 64, "steps": 4000}, "image size 32 instead of 64, steps 400 instead of 4000"),
+        ({"optimiser": "adamw"}, "optimiser muon instead of adamw"),
+        ({"source": "kaggle"}, "source avatars instead of kaggle"),
     ):
-        assert f"{words}, which may need another learning rate." in read_study(rows, **same | changes)
+        assert f"so its order may not hold here: {words}." in read_study(rows, **same | changes)
+
+
+def test_the_study_says_which_combinations_ran_with_which_seeds() -> None:
+    rows = [make_trial("cosine", "v", 0.004, 50, seed) for seed in (0, 1, 2)]
+    rows += [make_trial(schedule, "v", 0.001, 60, 0) for schedule in ("cosine", "linear")]
+    assert "Of the 3 combinations, 2 ran with seed 0 and 1 ran with seeds 0, 1 and 2." in read_study(rows)
 
 
 def test_the_committed_study_can_be_described() -> None:
@@ -319,7 +334,19 @@ def test_the_problems_solved_earlier_have_the_numbers_of_the_ablation() -> None:
     rows = tabulate_solved_problems().rows
     numbers = [number for row in rows for number in re.findall(r"\d+\.\d", row[-1].text)]
     assert len(numbers) >= 2 * len(rows)
+    # The reasons of settings that quote it.
+    shift = MEASURED_SHIFTS[64][1]
+    numbers += re.findall(r"\d+\.\d", f"{shift} {RATES['muon'][40:]} {BATCH_SIZES[64, 16]}")
+    assert {"93.1", "99.7", "50.3"} < {*numbers}
     assert [number for number in numbers if not re.search(rf"\b{re.escape(number)}\b", ablation)] == []
+
+
+def test_the_shares_of_shifted_copies_are_those_of_the_benchmark() -> None:
+    (row,) = re.findall(
+        r"^\| shifted by 2 pixels, right and down (.*)$", (ROOT / "docs/benchmarks.md").read_text(), re.M
+    )
+    shares = re.findall(r"\d+ %", row)
+    assert re.findall(r"\d+ %", MISSED.replace("\u00a0", " ")) == [shares[1], shares[3]]
 
 
 def test_the_path_of_the_users_images_is_no_parameter_of_the_page() -> None:

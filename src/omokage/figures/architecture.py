@@ -13,8 +13,8 @@ from omokage.figures.style import FAINT, INK, Canvas, Chart, open_figure
 # A part of the network, as in training/network_parts.py.
 Part = Mapping[str, Any]
 # Lengths in inches, which are also the units of the axes.
-WIDTH, BOX_WIDTH, BOX_HEIGHT, ROW_HEIGHT, HEADER = 5.0, 2.2, 0.68, 0.92, 0.45
-LEFT, RIGHT, CENTRE = BOX_WIDTH / 2 + 0.03, WIDTH - BOX_WIDTH / 2 - 0.03, WIDTH / 2
+WIDTH, BOX_WIDTH, BOX_HEIGHT, ROW_HEIGHT, HEADER, SIDE = 5.3, 2.2, 0.68, 0.92, 0.45, 0.06
+LEFT, RIGHT, CENTRE = BOX_WIDTH / 2 + 0.2, WIDTH - BOX_WIDTH / 2 - 0.2, WIDTH / 2
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ def plot(*, network: Sequence[Part], figure_style: str, figure_palette: str, fig
         for box in (*left, *right, *bottom):
             _draw_box(canvas, axes, box)
         _draw_arrows(axes, left, right, bottom)
+        _draw_noise_level(axes, (*left, *right), bottom[-1])
         return canvas.render_chart()
 
 
@@ -137,3 +138,13 @@ def _draw_arrows(axes: Axes, left: Sequence[Box], right: Sequence[Box], bottom: 
         for start, end in arrows:
             style = {"arrowstyle": "-|>", "color": colour, "linestyle": line, "linewidth": 1.4, "mutation_scale": 12}
             axes.annotate("", end, start, arrowprops={**style, "shrinkA": 1, "shrinkB": 1})
+
+
+def _draw_noise_level(axes: Axes, boxes: Sequence[Box], noise: Box) -> None:
+    """Draw a dashed line from the noise level along both sides, with an arrow to each box that has blocks."""
+    line: dict[str, Any] = {"color": FAINT, "linestyle": "--", "linewidth": 1.4}
+    for x, side, sign, marker in ((LEFT, SIDE, -1, ">"), (RIGHT, WIDTH - SIDE, 1, "<")):
+        edge = x + sign * BOX_WIDTH / 2
+        heights = [box.y for box in boxes if box.colour is not None and box.x == x]
+        axes.plot([CENTRE + sign * BOX_WIDTH / 2, side, side], [noise.y, noise.y, min(heights)], **line)
+        axes.plot([side + (edge - side) / 2] * len(heights), heights, marker=marker, color=FAINT, linestyle="none")

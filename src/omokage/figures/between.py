@@ -13,12 +13,12 @@ PAIRS, BUDGET = (4, 3, 2, 1), 45_000
 
 
 def plot(interpolations: NDArray[np.uint8]) -> Image.Image:
-    """Plot interpolations, uint8 [pairs, n, 3, h, w], one row for each pair of seeds."""
+    """Plot interpolations, uint8 [pairs, n, 3, h, w], one row for each pair of starting noises."""
     return choose_fitting([partial(_compose, interpolations, pairs) for pairs in PAIRS], BUDGET)
 
 
 def _compose(interpolations: NDArray[np.uint8], pairs: int) -> Image.Image:
     shown = interpolations[:pairs]
-    rows = [Row(f"seeds {2 * pair} to {2 * pair + 1}", images) for pair, images in enumerate(shown)]
+    rows = [Row(f"noise {2 * pair} to {2 * pair + 1}", images) for pair, images in enumerate(shown)]
     note = note_shown(len(shown), len(interpolations), "pairs")
-    return compose_rows("Latent interpolation between two seeds", rows, note)
+    return compose_rows("Latent interpolation between two noises", rows, note)

@@ -31,11 +31,13 @@ def _compose(card: dict[str, NDArray], count: int) -> Image.Image:
     rows = -(-max(1, count) // columns)
     sheet = Image.new("RGB", (max(columns * step - GAP, 4 * step), head + rows * step - GAP), PAPER)
     draw = ImageDraw.Draw(sheet)
-    for x, colour, text in ((0, KEPT_COLOUR, "kept"), (140, DROPPED_COLOUR, "dropped")):
-        draw.rectangle((x, 6, x + 24, 30), outline=colour, width=4)
-        write_label(sheet, (x + 34, 18), text, 26, "lm")
     # At even distances, so that fewer images still represent the whole data set.
     shown = np.linspace(0, len(images) - 1, count).round().astype(int)
+    framed = set(card["boxes"][np.isin(card["boxes"][:, 0], shown), 5].tolist())
+    for x, kept, colour, text in ((0, 1, KEPT_COLOUR, "kept"), (140, 0, DROPPED_COLOUR, "dropped")):
+        if kept in framed:
+            draw.rectangle((x, 6, x + 24, 30), outline=colour, width=4)
+            write_label(sheet, (x + 34, 18), text, 26, "lm")
     for position, index in enumerate(shown):
         left, top = position % columns * step, head + position // columns * step
         sheet.paste(Image.fromarray(np.ascontiguousarray(images[index].transpose(1, 2, 0))), (left, top))

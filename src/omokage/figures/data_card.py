@@ -94,6 +94,11 @@ def _plot_counts(canvas: Canvas, counts: dict[str, Any]) -> None:
 
 def _plot_sizes(canvas: Canvas, sizes: NDArray[np.int32]) -> None:
     axes = canvas.panels[1]
+    if sizes.min() == sizes.max():
+        axes.set(title="image sizes", xticks=[], yticks=[])
+        words = f"all {len(sizes):,}:\n{sizes[0]} pixels\n(shorter side)"
+        axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes)
+        return
     axes.hist(sizes, bins=np.linspace(sizes.min() - 10, sizes.max() + 10, 25).tolist(), color=canvas.colours[0])
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))

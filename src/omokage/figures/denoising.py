@@ -1,9 +1,9 @@
 """Plot the reverse process: the noisy image x_t in some frames, and the clean image x0 predicted from x_t."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -22,9 +22,24 @@ def plot(denoising: dict[str, NDArray[Any]]) -> Image.Image:
     return choose_fitting([partial(_compose, denoising, *size) for size in SIZES], BUDGET)
 
 
+def choose_frames(log_snr: Sequence[float], count: int) -> list[int]:
+    """Return the numbers of at most `count` frames, at least two: the first, the last, and others between them.
+
+    `log_snr` are the log-SNRs of the frames in ascending order, which for all but the first and the last are finite. As
+    long as there are too many frames, the one whose neighbours are closest to each other in log-SNR is left out.
+    """
+    levels = [*log_snr]
+    if len(levels) > 2:  # the first and the last may be infinite
+        levels[0], levels[-1] = levels[1], levels[-2]
+    chosen = [*range(len(levels))]
+    while len(chosen) > count:
+        gaps = [levels[after] - levels[before] for before, after in zip(chosen, chosen[2:], strict=False)]
+        del chosen[gaps.index(min(gaps)) + 1]
+    return chosen
+
+
 def _compose(denoising: dict[str, NDArray[Any]], columns: int, samples: int) -> Image.Image:
-    count = len(denoising["t"])
-    shown = np.linspace(0, count - 1, min(columns, count)).round().astype(int)
+    shown = choose_frames(denoising["log_snr"].tolist(), columns)
     *timesteps, _ = denoising["t"][shown].tolist()
     rows = [
         Row("timestep t", [*map(str, timesteps), "clean"]),

@@ -30,7 +30,7 @@ def plot(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_
         loss.plot(steps, table["loss"].iloc[shown], label="training loss", zorder=2, **raw)
         if window:
             steps_per_row = (table["step"].iloc[-1] - table["step"].iloc[0]) / (len(table) - 1)
-            label = f"training loss, mean of {round((2 * window + 1) * steps_per_row):,} steps"
+            label = f"training loss, mean of {round(2 * window * steps_per_row):,} steps"
             loss.plot(steps, _smooth(table["loss"].to_numpy(), window)[shown], color=FAINT, label=label, zorder=3)
         for split, name, line, number in SPLIT_LINES:
             style: dict[str, Any] = {"color": canvas.colours[number], "markersize": 5, "linewidth": 1.5}
@@ -51,10 +51,15 @@ def plot(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_
 
 
 def _smooth(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
-    """Return the centred moving average over `window` values on each side.
+    """Return the centred moving average over 2 x `window` steps: the values at both ends have half a weight.
 
-    Near the end, the window is smaller but still symmetric. Near the start, where the loss falls steeply, the window of
-    value i has only i // 2 values on each side.
+    So it is as wide as the tenth of the training whose mean the report states. Near the end, the window is smaller but
+    still symmetric. Near the start, where the loss falls steeply, the window of value i has only i // 2 values on each
+    side.
     """
     reach = [min(window, i // 2, len(values) - 1 - i) for i in range(len(values))]
-    return np.array([values[i - r : i + r + 1].mean() for i, r in enumerate(reach)])
+    means = []
+    for i, r in enumerate(reach):
+        part = values[i - r : i + r + 1]
+        means.append((part.sum() - (part[0] + part[-1]) / 2) / (2 * r) if r else values[i])
+    return np.array(means)

@@ -1,4 +1,4 @@
-"""Plot the forward process: faces with the noise of some timesteps."""
+"""Plot the forward process: a face with the noise of some timesteps."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,8 +10,8 @@ from omokage.compute.seeding import make_generator
 from omokage.diffusion.schedule import Schedule
 from omokage.figures.sheet import Images, Row, choose_fitting, compose_rows, format_log_snr
 
-# (timesteps, faces) to try, in this order, until the PNG has at most BUDGET bytes.
-SIZES, BUDGET = ((10, 3), (10, 2), (10, 1), (7, 1), (5, 1)), 95_000
+# Counts of timesteps to try, in this order, until the PNG has at most BUDGET bytes.
+COUNTS, BUDGET = (10, 7, 5), 95_000
 
 
 def plot(
@@ -32,28 +32,25 @@ def plot(
     noise_schedule = Schedule.make(schedule, timesteps, zero_snr, log_snr_shift)
     title = f"Forward noising: {schedule} schedule, T = {timesteps}"
     centre = torch.tensor(mean).view(1, 3, 1, 1)
-    variants = [
-        partial(_compose, faces[:count], noise_schedule, title, centre, std, columns) for columns, count in SIZES
-    ]
+    variants = [partial(_compose, faces[0], noise_schedule, title, centre, std, columns) for columns in COUNTS]
     return choose_fitting(variants, BUDGET)
 
 
 def _compose(
-    faces: Images, schedule: Schedule, title: str, centre: torch.Tensor, std: float, columns: int
+    image: Images, schedule: Schedule, title: str, centre: torch.Tensor, std: float, columns: int
 ) -> Image.Image:
     timesteps = torch.linspace(0, len(schedule) - 1, min(columns, len(schedule)), dtype=torch.float64).round().long()
-    rows = []
-    for index, face in enumerate(torch.from_numpy(faces)):
-        x0 = ((face.float() / 255 - centre) / std).expand(len(timesteps), -1, -1, -1)
-        noise = torch.randn(face.shape, generator=make_generator(0, "figure noising", index)).expand_as(x0)
-        x_t = schedule.add_noise(x0, noise, timesteps) * std + centre
-        rows.append((x_t * 255).round().clamp(0, 255).to(torch.uint8).numpy())
+    face = torch.from_numpy(image)
+    x0 = ((face.float() / 255 - centre) / std).expand(len(timesteps), -1, -1, -1)
+    noise = torch.randn(face.shape, generator=make_generator(0, "figure noising", 0)).expand_as(x0)
+    x_t = schedule.add_noise(x0, noise, timesteps) * std + centre
+    noisy = (x_t * 255).round().clamp(0, 255).to(torch.uint8).numpy()
     ratios = [format_log_snr(value) for value in schedule.log_snr[timesteps].tolist()]
     return compose_rows(
         title,
         [
             Row("timestep t", [str(t) for t in timesteps.tolist()]),
-            *(Row("", row) for row in rows),
+            Row("", noisy),
             Row("log-SNR", ratios),
         ],
     )

@@ -1,5 +1,7 @@
 """Plot the noise schedule: the signal variance and the log signal-to-noise ratio by timestep."""
 
+from typing import Any
+
 import numpy as np
 
 from omokage.diffusion.schedule import SCHEDULES, Schedule
@@ -44,7 +46,9 @@ def plot(
         if crossings := (own <= 0).nonzero().flatten().tolist():
             half = crossings[0]
             right.axvline(half, color=INK, linewidth=1.5, linestyle="--", label=f"log-SNR 0 at t = {half:,}", zorder=1)
-            right.legend(*(part[-1:] for part in right.get_legend_handles_labels()), loc="lower left")
+            # Opaque, since the marked line may pass behind the text.
+            opaque: dict[str, Any] = {"frameon": True, "facecolor": "white", "edgecolor": "none", "framealpha": 1}
+            right.legend(*(part[-1:] for part in right.get_legend_handles_labels()), loc="lower left", **opaque)
         for axes in canvas.panels:
             axes.set_xlabel("timestep $t$")
         return canvas.render_chart()

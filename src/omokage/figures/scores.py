@@ -6,7 +6,9 @@ from matplotlib.axes import Axes
 
 from omokage.figures.style import FAINT, INK, Canvas, Chart, open_figure
 
-OVERLAP = ("precision", "recall", "density", "coverage", "face_rate")
+OVERLAP = ("precision", "recall", "density", "coverage")
+# If the detector finds a face in less than this share of the real faces, the face rate says little.
+LOW_FACE_RATE = 0.2
 
 
 def plot(metrics: dict[str, Any], *, figure_style: str, figure_palette: str, figure_dpi: int) -> Chart:
@@ -21,7 +23,9 @@ def plot(metrics: dict[str, Any], *, figure_style: str, figure_palette: str, fig
             _plot_bars(axes, metrics, key, canvas)
             axes.set_title(f"{name} (lower is better)")
         _plot_points(overlap, metrics, canvas)
-        overlap.set_title("Overlap with real faces, and face rate (higher is better)")
+        overlap.set_title(
+            f"Overlap with real faces{', and face rate' if _has_face_rate(metrics) else ''} (higher is better)"
+        )
         canvas.figure.align_ylabels()
         overlap.set_xlabel(f"{metrics['n']} samples and {metrics['n_reference']} held-out faces", fontsize=11)
         canvas.figure.legend(*overlap.get_legend_handles_labels(), loc="outside lower center", ncols=2)
@@ -32,7 +36,7 @@ def _plot_bars(axes: Axes, metrics: dict[str, Any], key: str, canvas: Canvas) ->
     """Plot the score `key` as a bar with its interval, above a bar of the floor."""
     value, floor = metrics[key], metrics[f"{key}_floor"]
     low, high = metrics[f"{key}_low"], metrics[f"{key}_high"]
-    axes.barh(["real (floor)", "samples"], [floor, value], color=[FAINT, canvas.colours[0]], height=0.62)
+    axes.barh(["real faces", "samples"], [floor, value], color=[FAINT, canvas.colours[0]], height=0.62)
     # A line instead of matplotlib's error bar, because the interval need not contain the score.
     axes.plot([low, high], [1, 1], color=INK, linewidth=2, marker="|", markersize=9)
     for row, (end, label) in enumerate(
@@ -50,18 +54,21 @@ def _plot_bars(axes: Axes, metrics: dict[str, Any], key: str, canvas: Canvas) ->
 
 def _plot_points(axes: Axes, metrics: dict[str, Any], canvas: Canvas) -> None:
     """Plot precision, recall, density, coverage and face rate as points, each in a row with the point of its floor."""
-    values = [metrics[key] for key in OVERLAP]
-    floors = [metrics[f"{key}_floor"] for key in OVERLAP]
+    names = [*OVERLAP, *(["face_rate"] if _has_face_rate(metrics) else [])]
+    values = [metrics[key] for key in names]
+    floors = [metrics[f"{key}_floor"] for key in names]
     points: dict[str, Any] = {"linestyle": "none", "zorder": 2}
-    axes.plot(floors, range(len(OVERLAP)), marker="D", color=FAINT, markersize=8, label="real (floor)", **points)
-    axes.plot(
-        values, range(len(OVERLAP)), marker="o", color=canvas.colours[0], markersize=10, label="samples", **points
-    )
-    axes.set_yticks(range(len(OVERLAP)), [key.replace("_", " ") for key in OVERLAP])
-    axes.set_ylim(len(OVERLAP) - 0.5, -0.8)
+    axes.plot(floors, range(len(names)), marker="D", color=FAINT, markersize=8, label="real faces", **points)
+    axes.plot(values, range(len(names)), marker="o", color=canvas.colours[0], markersize=10, label="samples", **points)
+    axes.set_yticks(range(len(names)), [key.replace("_", " ") for key in names])
+    axes.set_ylim(len(names) - 0.5, -0.8)
     axes.set_xlim(-0.03, max(1.05, *(1.05 * score for score in (*values, *floors))))
     for row, value in enumerate(values):
         axes.annotate(_format_score(value), (value, row), (0, 9), textcoords="offset points", ha="center", fontsize=10)
+
+
+def _has_face_rate(metrics: dict[str, Any]) -> bool:
+    return bool(metrics["face_rate_floor"] >= LOW_FACE_RATE)
 
 
 def _format_score(value: float) -> str:

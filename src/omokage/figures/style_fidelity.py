@@ -8,6 +8,7 @@ from omokage.figures.style import FAINT, INK, Canvas, Chart, open_figure
 
 GROUPS = {"train": "training faces", "held_out": "held-out faces", "samples": "samples"}
 COLOURS = ("red", "green", "blue")
+UNITS = {"sharpness": "grey levels squared"}
 
 
 def plot(metrics: dict[str, Any], *, figure_style: str, figure_palette: str, figure_dpi: int) -> Chart:
@@ -20,6 +21,8 @@ def plot(metrics: dict[str, Any], *, figure_style: str, figure_palette: str, fig
         for axes, (name, histogram) in zip(canvas.panels, histograms.items(), strict=True):
             _plot_measure(axes, histogram, canvas)
             axes.set_title(f"mean {name}" if name in COLOURS else name)
+            axes.set_xlabel(UNITS.get(name, "of 255"), fontsize=10)
+        canvas.figure.supylabel("share of the images", fontsize=11)
         handles, labels = canvas.panels[0].get_legend_handles_labels()
         canvas.figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=10)
         return canvas.render_chart()

@@ -26,6 +26,6 @@ def _compose(transformed: dict[str, NDArray[Any]], count: int) -> Image.Image:
         edits = transformed["varied"][:count, number]
         rows.append(Row(f"SDEdit {100 * strength:.0f} %", edits, gap_above=number == 0))
     rows.append(Row("DDIM\nround trip", transformed["there_and_back"][:count], gap_above=True))
-    rows.append(Row("RMSE (of 255)", [f"{error:.1f}" for error in transformed["errors"][:count].tolist()]))
+    rows.append(Row("RMSE (of 255)", [f"{error:.2g}" for error in transformed["errors"][:count].tolist()]))
     note = note_shown(count, len(transformed["faces"]), "faces")
     return compose_rows("Image editing (SDEdit and DDIM inversion)", rows, note)

@@ -2,13 +2,16 @@
 
 import fcntl
 import json
+import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from omokage.base.checkout import local_folder
 from omokage.base.files import write_text
+from omokage.pipeline.machine import describe_machine
 from omokage.stamps.records import Record
-from omokage.stamps.timings import PATH, Timings, identify_run, read_timings
+from omokage.stamps.timings import MACHINES, PATH, Timings, identify_run, read_machines, read_timings
 
 MAX_RUNS = 10  # times kept for each stage
 # `params` takes no time, and the report reads the file, so a time of its own would make it stale.
@@ -31,7 +34,10 @@ def write_seconds(root: Path, record: Record, seconds: float) -> None:
             if run not in timings.get(stage, {}):
                 runs = [*timings.get(stage, {}).items(), (run, round(seconds, 1))]
                 timings[stage] = dict(runs[-MAX_RUNS:])
-                write_text(root / PATH, _render(timings))
+                machines = read_machines(root / PATH) if (root / PATH).exists() else {}
+                machine = f"{describe_machine()}, {_measure_memory()}"
+                machines[machine] = [*machines.get(machine, []), run]
+                write_text(root / PATH, _render(timings, machines))
     except (OSError, ValueError) as error:
         print(
             f"omokage: {PATH}: the time of {stage} is not added ({error}): restore it with `git checkout -- {PATH}`",
@@ -51,5 +57,15 @@ def read_last_seconds(root: Path) -> dict[str, float]:
         return seconds
 
 
-def _render(timings: Timings) -> str:
-    return json.dumps(dict(sorted(timings.items())), indent=1) + "\n"
+def _render(timings: Timings, machines: Mapping[str, Sequence[str]]) -> str:
+    """Return the content of the file, with the machines of those runs only whose times are kept."""
+    known = {run for runs in timings.values() for run in runs}
+    kept = {machine: [run for run in runs if run in known] for machine, runs in machines.items()}
+    content = {**timings, MACHINES: {machine: runs for machine, runs in kept.items() if runs}}
+    return json.dumps(dict(sorted(content.items())), indent=1) + "\n"
+
+
+def _measure_memory() -> str:
+    """Return the memory of this machine in words."""
+    gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{gib:.0f} GiB of memory"

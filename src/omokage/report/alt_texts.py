@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from omokage.report.captions import CAPTIONS
-from omokage.report.evidence import Evidence
+from omokage.report.evidence import Evidence, name_counterpart
 from omokage.report.style import RATIOS, list_shifts
-from omokage.report.training_loss import describe_gap
+from omokage.report.training_loss import compute_last_loss, describe_gap
 from omokage.report.trials import group_trials
 from omokage.report.wording import format_count, format_number, format_signed, join_words
 
 # A predicted image with at most this root mean square difference from the clean image looks like it, of 255.
 SIMILAR = 10.0
+MAX_SAMPLER_ROWS = 6  # as in figures/samplers.py
 
 
 def describe_figure(name: str, evidence: Evidence) -> str:
@@ -25,12 +26,11 @@ def describe_figure(name: str, evidence: Evidence) -> str:
 
 
 def _describe_samples(evidence: Evidence) -> str:
-    metrics = evidence.run.metrics
+    metrics, side = evidence.run.metrics, evidence.params["grid_side"]
     return (
-        "Generated faces on the left, real faces on the right. The mean colour of the samples differs by "
-        f"{list_shifts(evidence.run)} (of 255), and their sharpness is {format_number(metrics['style']['sharpness'])} "
-        f"times that of held-out faces. Precision is {format_number(metrics['precision'])} and recall "
-        f"{format_number(metrics['recall'])}."
+        f"A grid of up to {side} × {side} of {metrics['n']:,} samples on the left, and one of held-out faces on the "
+        f"right. The mean colour of all samples differs by {list_shifts(evidence.run)} (of 255), and their sharpness "
+        f"is {format_number(metrics['style']['sharpness'])} times that of held-out faces."
     )
 
 
@@ -43,18 +43,18 @@ def _describe_denoising(evidence: Evidence) -> str:
     level = format_signed(float(frames["log_snr"][similar]))
     when = "only in the clean image" if similar == len(errors) - 1 else f"from a log-SNR of {level} on"
     return (
-        f"Noise turns into faces in {len(errors)} frames. From pure noise, the network predicts an image that differs "
-        f"from the final one by {format_number(errors[0])} of 255 (root mean square). The difference is at most "
-        f"{format_number(SIMILAR)} {when}."
+        "Noise turns into faces. From pure noise, the network predicts an image that differs from the final one by "
+        f"{format_number(errors[0])} of 255 (root mean square). The difference is at most {format_number(SIMILAR)} "
+        f"{when}."
     )
 
 
 def _describe_between(evidence: Evidence) -> str:
     count = evidence.params["transform_between"]
-    return (
-        f"Rows of {format_count(count, 'sample')}. The first and the last of a row have different seeds, and the "
-        f"starting noise of the {count - 2} between them lies at even angles on the arc from one to the other."
-    )
+    text = f"Rows of {format_count(count, 'sample')}. The first and the last of a row start from different noise"
+    if count > 2:
+        text += ", and the noise of those between them lies at even angles on the arc from one to the other"
+    return f"{text}."
 
 
 def _describe_score(metrics: Mapping[str, Any], key: str, name: str) -> str:
@@ -62,7 +62,7 @@ def _describe_score(metrics: Mapping[str, Any], key: str, name: str) -> str:
     if f"{key}_low" in metrics:
         interval = f" (95\u00a0% interval {format_number(metrics[f'{key}_low'])} to "
         interval += f"{format_number(metrics[f'{key}_high'])})"
-    return f"{name} {format_number(metrics[key])}{interval}, floor {format_number(metrics[f'{key}_floor'])}"
+    return f"{name} {format_number(metrics[key])}{interval}, real faces {format_number(metrics[f'{key}_floor'])}"
 
 
 def _describe_scores(evidence: Evidence) -> str:
@@ -105,9 +105,15 @@ def _describe_samplers(evidence: Evidence) -> str:
     run, params = evidence.run, evidence.params
     text = (
         f"Samples with one seed in each column: {params['sampler']} with {params['sample_steps']} evaluations of the "
-        "network in the first row, another sampler with as many in the second."
+        f"network in the first row, {name_counterpart(params['sampler'])} with as many in the second."
     )
-    return f"{text} Below: {format_count(len(run.study), 'set')} of sampler_study." if run.study else text
+    shown = {
+        (params["ema_kind"], name, params["sample_steps"])
+        for name in (params["sampler"], name_counterpart(params["sampler"]))
+    }
+    others = {(row["weights"], row["sampler"], int(row["evaluations"])) for row in run.study} - shown
+    count = min(len(others), MAX_SAMPLER_ROWS - len(shown))
+    return f"{text} Below: {format_count(count, 'set')} of sampler_study." if count else text
 
 
 def _describe_style(evidence: Evidence) -> str:
@@ -130,9 +136,9 @@ def _describe_neighbours(evidence: Evidence) -> str:
 
 def _describe_loss(evidence: Evidence) -> str:
     run = evidence.run
-    first, last = run.losses[0].loss, run.losses[-1].loss
+    first, last = run.losses[0].loss, compute_last_loss(run.losses)[0] if len(run.losses) > 1 else run.losses[0].loss
     return (
-        f"The training loss goes from {format_number(first)} to {format_number(last)} over "
+        f"The training loss goes from {format_number(first)} to {format_number(last)} (mean of the last tenth) over "
         f"{format_count(run.losses[-1].step, 'step')}. {describe_gap(run)}"
     )
 
@@ -151,7 +157,7 @@ def _describe_noise_levels(evidence: Evidence) -> str:
 
 def _describe_transformed(evidence: Evidence) -> str:
     strengths = join_words([f"{100 * strength:.0f}\u00a0%" for strength in evidence.params["transform_strengths"]])
-    low, high = (format_number(round(limit(evidence.round_trip), 1)) for limit in (min, max))
+    low, high = (format_number(limit(evidence.round_trip)) for limit in (min, max))
     return (
         f"Held-out faces, and their edits at strengths of {strengths}. The DDIM round trip returns the faces with root "
         f"mean square errors of {low} to {high} (of 255)."
@@ -169,7 +175,7 @@ def _describe_schedule(evidence: Evidence) -> str:
 
 def _describe_noising(evidence: Evidence) -> str:
     return (
-        f"With the {evidence.params['schedule']} schedule, faces of {evidence.params['image_size']} pixels turn into "
+        f"With the {evidence.params['schedule']} schedule, a face of {evidence.params['image_size']} pixels turns into "
         "noise with the timestep. Image and noise are equally strong at a log-SNR of 0."
     )
 
@@ -194,12 +200,19 @@ def _describe_contact(evidence: Evidence) -> str:
 def _describe_architecture(evidence: Evidence) -> str:
     levels = [part for part in evidence.network if part["kind"] == "down"]
     sides = sorted({part["side"] for part in evidence.network if part["heads"]}, reverse=True)
+    size, full = (
+        evidence.network[-1]["side"] // levels[0]["side"],
+        [p for p in evidence.network if p["kind"] == "finish"],
+    )
+    patches = f"patches of {size} × {size} pixels, " if size > 1 else ""
+    finish = f", a block of {full[0]['side']} × {full[0]['side']} positions" if full else ""
     attention = f"Self-attention at {join_words([f'{side} pixels' for side in sides])}." if sides else "No attention."
     return (
-        f"The UNet from the noisy image to its prediction: {format_count(len(levels), 'level')} of "
+        f"The UNet from the noisy image to its prediction: {patches}{format_count(len(levels), 'level')} of "
         f"{join_words([str(part['side']) for part in levels])} pixels with "
-        f"{join_words([str(part['channels']) for part in levels])} channels down, as many levels up, and skip "
-        f"connections between them. {attention} {sum(part['parameters'] for part in evidence.network):,} parameters."
+        f"{join_words([str(part['channels']) for part in levels])} channels down, as many levels up{finish}, and skip "
+        f"connections between them. The noise level is an input of every block. {attention} "
+        f"{sum(part['parameters'] for part in evidence.network):,} parameters."
     )
 
 

@@ -43,47 +43,46 @@ CAPTIONS: dict[str, Caption] = {
     # The name of denoising.gif, since denoising.png is another figure.
     "animation": Caption(
         "Denoising",
-        "Denoising of a few samples, from pure noise to the clean image, on which the animation pauses. The frames are "
-        "spread evenly in log signal-to-noise ratio (log-SNR, in nats), as far as the sampler's steps allow.",
+        "Denoising of a few samples, from pure noise to the clean image, on which the animation pauses. Above: the "
+        "timestep t, and the log signal-to-noise ratio (log-SNR) in nats.",
     ),
     "denoising": Caption(
         "Denoising",
         "Denoising of a few samples, from pure noise to the clean image: the noisy image x_t at timestep t, and the "
-        "clean image that the network predicts from it. The columns are spread evenly in log-SNR, as far as the "
-        "sampler's steps allow.",
+        "clean image that the network predicts from it. The columns are some of the sampler's steps, chosen for small "
+        "gaps in log-SNR.",
     ),
     "samplers": Caption(
         "Denoising",
         "Samples by sampler and network evaluations (NFE), with one seed in each column. The first row is from this "
-        "run's own sampler. DDPM adds new noise after each step, DDIM does not. Evaluations of the guiding model "
-        "are not counted.",
+        "run's own sampler, the second from DDIM or DDPM with as many evaluations.",
         is_wide=True,
     ),
     "architecture": Caption(
         "Model",
         "The network. A box has the resolution and the channels of its features, and below them the number of residual "
-        "blocks and of parameters. Orange boxes have self-attention. Dashed arrows are skip connections.",
+        "blocks and of parameters. Orange boxes have self-attention. Dashed: skip connections, and the noise "
+        "level, which every block gets.",
     ),
     "scores": Caption(
         "Sample quality",
-        "Scores of the samples (no unit) next to the scores of real faces (floor). "
+        "Scores of the samples (no unit) next to the scores of real faces. "
         "Lines through the bars are 95\u00a0% intervals.",
     ),
     "progress": Caption(
         "Sample quality",
-        "Score by training step, from few samples per snapshot: compare these scores only with each other. If no "
-        "snapshot was scored, the star is the score of the run's own samples.",
+        "Score by training step, from few samples per snapshot: compare these scores only with each other.",
     ),
     "study": Caption(
         "Sample quality",
-        "Scores by sampler and kind of EMA weights, by network evaluations per image (NFE), without those of the "
-        "guiding model. The star is the score of the run's own samples, and the dashed line that of real faces "
-        "(floor).",
+        "Scores by sampler and kind of EMA weights, by evaluations of the model itself per image (NFE). The star is "
+        "the score of the run's own samples, and the dashed line that of real faces.",
     ),
     "style": Caption(
         "Style",
         "Distributions of six measures of style over samples, held-out faces and training faces: the mean of each "
-        "colour (0 to 255), contrast, saturation and sharpness. Every image is one value. Vertical lines are means.",
+        "colour (0 to 255), contrast, saturation and sharpness, as defined in the table. Every image is one value. The "
+        "height is the share of the images. Vertical lines are means.",
     ),
     "neighbours": Caption(
         "Memorisation",
@@ -93,9 +92,9 @@ CAPTIONS: dict[str, Caption] = {
     "loss": Caption(
         "Training",
         "Mean squared error by training step, on whitened images, without unit or loss weights, logarithmic. Grey: the "
-        "training loss of the network without EMA, a mean over the steps since the value before. In colour: the EMA "
-        "network on as many training and held-out faces, with the same noise levels and the same noise. Below: the "
-        "learning rate.",
+        "training loss of the network without EMA. The thin line has the means over the steps since the value before, "
+        "the thick one, if any, a moving average. In colour: the EMA network on as many training and held-out faces, "
+        "with the same noise levels and the same noise. Below: the learning rate.",
     ),
     "noise_levels": Caption(
         "Training",
@@ -110,8 +109,8 @@ CAPTIONS: dict[str, Caption] = {
     ),
     "transformed": Caption(
         "Image editing",
-        "Image editing (SDEdit) of held-out faces: noise is added, more in each row, and removed again. Little noise "
-        "keeps the person, much noise makes another. Below: the DDIM inversion round trip and its error.",
+        "Image editing (SDEdit) of held-out faces: noise is added and removed again. The strength is the share of the "
+        "sampling steps that are run. Below: the DDIM inversion round trip and its error.",
     ),
     "between": Caption(
         "Image editing",
@@ -125,7 +124,7 @@ CAPTIONS: dict[str, Caption] = {
     ),
     "noising": Caption(
         "Forward process",
-        "Held-out faces at some timesteps t of the schedule, with the log signal-to-noise ratio in nats below.",
+        "A held-out face at some timesteps t of the schedule, with the log signal-to-noise ratio in nats below.",
         is_wide=True,
     ),
     "data_card": Caption(
@@ -134,7 +133,11 @@ CAPTIONS: dict[str, Caption] = {
         "held-out faces. Below: faces of both sets, and some dropped faces with the reason.",
         is_wide=True,
     ),
-    "contact": Caption("Data", "Some images of the data set, with the crops marked.", is_wide=True),
+    "contact": Caption(
+        "Data",
+        "Some images of the data set, with a frame around each face: blue if kept, orange if dropped.",
+        is_wide=True,
+    ),
 }
 
 

@@ -1,7 +1,6 @@
 """The catalogue of problems: the numbers that show each one, a cause, and the parameters to change."""
 
-from collections.abc import Callable, Collection
-from dataclasses import replace
+from collections.abc import Callable
 from functools import partial
 
 from omokage.report.run import Run
@@ -10,32 +9,19 @@ from omokage.report.training_loss import compute_generalisation_gap, compute_los
 from omokage.report.verdict import Problem
 from omokage.report.wording import format_count, format_number, format_percent, format_signed
 
-# If one of these was found, it likely explains the problems of style.
-UNDERTRAINED = {"too little training", "still learning"}
 # The parameters that keep more images, by the reason for which most faces were dropped.
 KEEP_MORE = {"no face found": "crop_likelihood", "too small": "min_side", "blurred": "min_sharpness"}
 KEEP_MORE |= {"uniform": "min_contrast", "colourless": "min_colour"}
 
 
-def describe_problem(name: str, run: Run, found: Collection[str] = ()) -> Problem:
-    """Return the description of a problem of a run. `name` is one of CATALOGUE, and `found` names all its problems.
-
-    If the training was too short, problems of style are attributed to that first.
-    """
-    problem = CATALOGUE[name](run)
-    if name not in STYLE_PROBLEMS or UNDERTRAINED.isdisjoint(found):
-        return problem
-    remedy = "raise steps."
-    parameters: tuple[str, ...] = ("steps",)
-    if "steps" not in problem.parameters:
-        remedy, parameters = f"raise steps. If it remains, {problem.remedy}", ("steps", *problem.parameters)
-    cause = "too little training, which is described above."
-    return replace(problem, cause=cause, remedy=remedy, parameters=parameters, is_measured=True)
+def describe_problem(name: str, run: Run) -> Problem:
+    """Return the description of a problem of a run. `name` is one of CATALOGUE."""
+    return CATALOGUE[name](run)
 
 
 def _describe_collapse(run: Run) -> Problem:
     recall, coverage = (
-        f"{format_percent(run.metrics[key])} (floor: {format_percent(run.metrics[f'{key}_floor'])})"
+        f"{format_percent(run.metrics[key])} (real faces: {format_percent(run.metrics[f'{key}_floor'])})"
         for key in ("recall", "coverage")
     )
     evidence = f"The samples cover {recall} of the real faces, and {coverage} of them have a sample close by."
@@ -49,6 +35,33 @@ def _describe_collapse(run: Run) -> Problem:
         )
     cause = "the training diverged, or is too short to tell noise levels apart."
     return Problem(evidence, cause, "lower lr, or raise steps.", ("lr", "steps"), "samples")
+
+
+def _describe_low_precision(run: Run) -> Problem:
+    return Problem(
+        _compare_with_real("precision", run),
+        "the training is too short, or the sampler takes too few steps.",
+        "raise steps, then sample_steps: both raised precision in docs/ablation.md, at 64 pixels.",
+        ("steps", "sample_steps"),
+        "scores",
+    )
+
+
+def _describe_low_recall(run: Run) -> Problem:
+    cause, remedy = "the training is too short.", "raise steps, which raised recall in docs/ablation.md, at 64 pixels."
+    parameters: tuple[str, ...] = ("steps",)
+    if run.guidance_scale > 1:
+        cause = (
+            f"the training is too short, or autoguidance at scale {format_number(run.guidance_scale)} is too strong."
+        )
+        remedy = f"{remedy[:-1]}, or lower guidance_scale."
+        parameters = ("steps", "guidance_scale")
+    return Problem(_compare_with_real("recall", run), cause, remedy, parameters, "scores")
+
+
+def _compare_with_real(key: str, run: Run) -> str:
+    value, real = (format_percent(run.metrics[name]) for name in (key, f"{key}_floor"))
+    return f"The {key} of the samples is {value}; that of real faces is {real}."
 
 
 def _describe_repeated_samples(run: Run) -> Problem:
@@ -144,11 +157,14 @@ def _describe_short_training(run: Run) -> Problem:
 
 def _describe_trend(is_falling: bool, run: Run) -> Problem:
     fall = compute_loss_fall(run) or 0.0
-    evidence = f"Over the last tenth of the training, the loss {'fell' if is_falling else 'rose'} by "
-    evidence += f"{format_percent(abs(fall))}."
+    evidence = f"The mean loss of the last tenth of the training is {format_percent(abs(fall))} "
+    evidence += f"{'below' if is_falling else 'above'} that of the tenth before."
     if is_falling:
-        cause = "the training ended before the loss levelled off, or the falling learning rate lowered it."
-        return Problem(evidence + _describe_last_scores(run), cause, "raise steps.", ("steps",), "loss")
+        cause = "the training ended before the loss levelled off."
+        if run.decay:
+            cause += " The falling learning rate lowers the loss at the end of any training, too."
+        remedy = "raise steps, and compare the distances of both runs."
+        return Problem(evidence + _describe_last_scores(run), cause, remedy, ("steps",), "loss")
     return Problem(
         evidence,
         "a learning rate that is too high, so that the updates no longer converge.",
@@ -215,6 +231,8 @@ CATALOGUE: dict[str, Callable[[Run], Problem]] = {
     "repeated samples": _describe_repeated_samples,
     "uniform samples": _describe_uniform_samples,
     "mode collapse": _describe_collapse,
+    "low precision": _describe_low_precision,
+    "low recall": _describe_low_recall,
     **STYLE_PROBLEMS,
     "too few samples": _describe_few_samples,
 }

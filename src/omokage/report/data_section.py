@@ -7,7 +7,7 @@ from omokage.report.content import Block, BulletList, Link
 from omokage.report.run import Run
 from omokage.report.settings import Row, merge_params, tabulate_settings
 from omokage.report.tables import tabulate_dropped
-from omokage.report.wording import format_count, format_number, format_percent, join_words
+from omokage.report.wording import format_count, format_number, format_percent, format_ratio, join_words
 from omokage.stamps.records import Record, find_record
 
 HEADING = "Data"
@@ -17,9 +17,8 @@ SOURCES = {
     "folder": "It consists of the user's own images.",
     "kaggle": "It was downloaded from Kaggle.",
 }
-STAND_IN = (
-    " The avatars need no network and train on a CPU. They stand in for illustrations from Kaggle, which the presets "
-    "pixiv-64 and another-anime-64 download and train on, at 64 pixels on a GPU."
+CHOSEN_ON_AVATARS = (
+    " Many defaults of the project were chosen by scores on held-out avatars, so the scores of avatars can be too good."
 )
 COPIES = {
     "lenient": "the same drawing, also with small changes",
@@ -27,7 +26,10 @@ COPIES = {
     "identical": "equal pixels",
 }
 SEARCHED = {
-    "auto": ("in all images but nearly square ones", "nearly square images are taken as face crops"),
+    "auto": (
+        "in all images but small, nearly square ones",
+        "nearly square images of at most 256 pixels (512 if nearly all images are face crops) are used whole",
+    ),
     "detect": ("in all images", "all faces are then cropped in the same way"),
 }
 
@@ -55,9 +57,8 @@ def _describe_source(faces: Mapping[str, Any], manifest: Mapping[str, Any]) -> s
         text += f" and {format_count(faces['left_out'], 'file')} that could not be used"
     return (
         f"{text}. {format_count(faces['kept'], 'face')} were kept: {faces['train']:,} in the training set and "
-        f"{faces['held_out']:,} in the held-out set, which no training step uses. Many defaults of the project were "
-        "chosen by scores on held-out faces, so the scores are somewhat too good."
-        f"{STAND_IN if manifest['source'] == 'avatars' else ''}"
+        f"{faces['held_out']:,} in the held-out set, which no training step uses."
+        f"{CHOSEN_ON_AVATARS if manifest['source'] == 'avatars' else ''}"
     )
 
 
@@ -83,11 +84,12 @@ def _list_steps(
 ) -> Iterator[Row]:
     """Yield the steps of the preprocessing, in their order."""
     side = params["image_size"]
-    yield from _list_crops(params, faces)
+    yield from _list_crops(params, faces, source)
+    enlarged = f"; a crop of {params['min_side']} pixels is enlarged {format_ratio(side / params['min_side'])}"
     yield (
         "minimum side of a crop",
         f"{params['min_side']} pixels",
-        f"smaller crops have too little detail for {side} pixels",
+        f"smaller crops are dropped{enlarged if params['min_side'] < side else ''}",
     )
     yield "size", f"{side} × {side} pixels", "Lanczos filter, scaled so that a reduced image has no aliasing"
     policy = params["copies"]
@@ -108,7 +110,7 @@ def _list_steps(
     yield (
         "normalisation",
         f"(x − mean) / std with means {means} (red, green, blue) and std {facts['std']:.3f}, for x from 0 to 1",
-        "the training set then has mean 0 and variance 1, like the noise that is added to it",
+        "the training set then has mean 0 and variance 1 (whitened images), like the noise that is added to it",
     )
     if params["flip"]:
         yield "augmentation", "mirrored at random", "each face has two views"
@@ -117,10 +119,14 @@ def _list_steps(
     yield "noise", "added while training", "each face gets new noise, of another level, in every epoch"
 
 
-def _list_crops(params: Mapping[str, Any], faces: Mapping[str, Any]) -> Iterator[Row]:
+def _list_crops(params: Mapping[str, Any], faces: Mapping[str, Any], source: str) -> Iterator[Row]:
     whole, detected = faces["whole"], faces["detected"]
     if params["crop"] == "whole":
         yield "face detection", "none: the central square of each image", "every image is taken as one face"
+        return
+    if params["crop"] == "auto" and not detected and "no face found" not in faces["dropped"]:
+        sizes = f"of {params['avatar_size']} pixels" if source == "avatars" else "and small"
+        yield "face detection", f"not run: {format_count(whole, 'image')} used whole", f"all images are square {sizes}"
         return
     counts = f"{format_count(detected, 'face')} cropped from larger images, {format_count(whole, 'image')} used whole"
     searched, reason = SEARCHED[params["crop"]]
@@ -143,6 +149,6 @@ def _describe_split(faces: Mapping[str, Any], held_out: float) -> str:
     return (
         f"The split follows the hash of each image file: {format_percent(held_out)} of the images are meant to be held "
         f"out, and {format_percent(share)} of the faces are. So it does not depend on names or order, and adding "
-        "images never moves a held-out face to the training set. Images with copies of the same face are always in the "
-        "same set, so that no copy of a held-out face is used for training."
+        "images never moves a held-out face to the training set. Images in which the search finds copies of the same "
+        "face are always in the same set. A copy that it misses can be in the other."
     )

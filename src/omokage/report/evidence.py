@@ -10,6 +10,11 @@ from omokage.report.run import Run
 from omokage.stamps.records import Record, find_record
 
 
+def name_counterpart(sampler: str) -> str:
+    """Return the sampler of the second row of the figure samplers, as sampling/batches.py chooses it."""
+    return "ddim" if sampler.startswith("ddpm") else "ddpm"
+
+
 @dataclass(frozen=True)
 class Evidence:
     """A run, and what its records and frames say.

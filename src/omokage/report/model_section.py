@@ -22,6 +22,9 @@ PART_NAMES = {
     "finish": "last block, full resolution",
     "last": "last convolution",
 }
+STAND_IN = (
+    "It was not trained on illustrations from Kaggle: the presets pixiv-64 and another-anime-64 do that, on a GPU."
+)
 # A part of the network, as in training/network_parts.py.
 Part = Mapping[str, Any]
 
@@ -51,11 +54,12 @@ def summarise_model(
     """
     params, facts = merge_params(records), find_record(records, "train")["facts"]
     time = "" if duration.training is None else f" in {format_duration(duration.training)}"
-    return (
+    text = (
         f"A diffusion model (UNet, {_shorten_count(facts['parameters'])} parameters) was trained on "
         f"{faces['train']:,} faces of {params['image_size']} × {params['image_size']} pixels ({manifest['name']}) for "
         f"{format_count(params['steps'], 'step')}{time} on {duration.device}."
     )
+    return f"{text} {STAND_IN}" if manifest["source"] == "avatars" else text
 
 
 def _shorten_count(count: int) -> str:
@@ -114,13 +118,14 @@ def _describe_network(network: Sequence[Part]) -> list[str]:
     levels = (
         f" The encoder has {format_count(len(down), 'level')}: "
         + join_words([f"{side} × {side} with {count} channels" for side, count in zip(sides, channels, strict=True)])
-        + f". Each level of the encoder has {format_count(down[0]['blocks'], 'residual block')}, each level of the "
-        "decoder one more."
+        + f". Each level of the encoder has {format_count(down[0]['blocks'], 'residual block')} (convolutions whose "
+        "output is added to their input), each level of the decoder one more."
     )
     if len(down) > 1:
+        covered = last["side"] // sides[-1]
         levels += (
-            " At the lowest resolution a position covers a large part of the face. Skip connections pass the detail of "
-            "each level to the decoder."
+            f" At the lowest resolution, a position stands for {covered} × {covered} pixels. Skip connections pass the "
+            "detail of each level to the decoder."
         )
     blocks = (
         "An embedding of the noise level scales and shifts the features in every residual block, so that one network "

@@ -35,8 +35,7 @@ from omokage.stamps.records import Record, find_record
 
 ORIGIN = (
     "The numbers in this report, and the words that assess them, are computed from this one run. The hyperparameter "
-    "study, the table of problems solved earlier, and some reasons for settings quote other runs of the project, and "
-    "say so."
+    "study, the table of earlier problems, and some reasons and causes quote other runs of the project, and say so."
 )
 # The figures of the denoising that the player on the HTML page replaces.
 PLAYER_STILLS = ("animation", "denoising")
@@ -113,7 +112,8 @@ class Page:
         A string that is the name of a figure stands for the figure. Empty tables are left out, and figures that would
         show that nothing was measured.
         """
-        measured = {"progress": self.run.progress, "study": self.run.study}
+        # The contact sheet is for looking at crops.
+        measured = {"progress": self.run.progress, "study": self.run.study, "contact": self.run.faces["detected"]}
         own = [
             name
             for name, caption in CAPTIONS.items()
@@ -138,9 +138,8 @@ class Page:
         return DenoisingPlayer(
             self.sprite_sheet,
             "Top: the noisy image at timestep t, from pure noise to the clean image. Bottom: the clean image that the "
-            "network predicts from it. The frames are spread evenly in log-SNR, as far as the sampler's "
-            "steps allow.",
-            self.figures["denoising"].alt,
+            "network predicts from it.",
+            f"{self.figures['denoising'].alt} The animation has {len(self.sprite_sheet.timesteps)} frames.",
             [self.figures[name] for name in PLAYER_STILLS],
         )
 

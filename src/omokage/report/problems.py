@@ -24,12 +24,12 @@ def judge_problems(run: Run, verdicts: Iterable[Verdict]) -> Verdict:
     """Describe all problems of a run: those found here, and those that `verdicts`, the other sections, name."""
     found = {*_find_problems(run), *(name for verdict in verdicts for name in verdict.problems)}
     names = sorted(found, key=list(CATALOGUE).index)
-    described = [_describe(name, run, names) for name in names]
+    described = [_describe(name, run) for name in names]
     if not names:
         described = [
             "No problem was found. Checked were the images dropped, the sizes of the training set and of the samples, "
-            "overfitting and the trend of the loss. Also checked were copies, variety, colours, contrast, saturation "
-            "and sharpness of the samples."
+            "overfitting and the trend of the loss. Also checked were precision, recall, copies, colours, contrast, "
+            "saturation and sharpness of the samples."
         ]
     return Verdict(
         join_words(names) if names else "none that the numbers show",
@@ -50,8 +50,8 @@ def _find_problems(run: Run) -> list[str]:
     return [name for name, is_found in found.items() if is_found]
 
 
-def _describe(name: str, run: Run, names: Collection[str]) -> str:
-    problem = describe_problem(name, run, names)
+def _describe(name: str, run: Run) -> str:
+    problem = describe_problem(name, run)
     section = CAPTIONS[problem.figure].section
     # These figures are above all headings.
     place = "samples at the top of this report"
@@ -64,15 +64,11 @@ def _describe(name: str, run: Run, names: Collection[str]) -> str:
 
 
 def _describe_curation(faces: Mapping[str, Any], names: Collection[str]) -> list[str]:
-    """Return sentences on the images without a face of their own, unless `names`, the problems found, have them.
+    """Return a sentence on the images that gave no face, unless `names`, the problems found, have it.
 
     `faces` are the counts in curation.json. The section on the data has the other counts.
     """
-    dropped, repeated = faces["pictures_dropped"], faces["pictures_repeated"]
-    total, sentences = format_count(faces["pictures"], "image"), []
-    if dropped and "many images dropped" not in names:
-        sentences.append(f"Of {total}, {dropped:,} ({format_percent(dropped / faces['pictures'])}) gave no face.")
-    if repeated:
-        share = format_percent(repeated / faces["pictures"])
-        sentences.append(f"Of {total}, {repeated:,} ({share}) only repeat faces of other images and were dropped.")
-    return [" ".join(sentences)] if sentences else []
+    dropped, total = faces["pictures_dropped"], faces["pictures"]
+    if not dropped or "many images dropped" in names:
+        return []
+    return [f"Of {format_count(total, 'image')}, {dropped:,} ({format_percent(dropped / total)}) gave no face."]

@@ -6,15 +6,16 @@ from typing import Any
 from omokage.report.memorisation import judge_memorisation
 from omokage.report.repetition import describe_repetition, judge_collapse
 from omokage.report.run import Run
+from omokage.report.tables import LOW_FACE_RATE
 from omokage.report.training_loss import OVERFITTING, compute_generalisation_gap
 from omokage.report.verdict import Verdict, find_band
 from omokage.report.wording import format_count, format_number, format_percent, format_ratio
 
-# If the detector finds a face in less than this share of the real faces, the face rate says little.
-LOW_FACE_RATE = 0.2
 # Below this ratio to real faces, the mean colours of the samples vary too little. Faces with one of five backgrounds
 # have 0.80.
 FEW_COLOURS = 0.85
+# Below these ratios to the values for real faces, precision and recall are low.
+LOW_PRECISION, LOW_RECALL = 0.75, 0.7
 # If the whole interval of the distance is above this many times the floor, even few samples show a difference.
 CLEARLY_ABOVE = 2
 MIN_SAMPLES = 200  # with fewer, no score is conclusive
@@ -70,33 +71,24 @@ def _judge_fidelity(metrics: dict[str, Any]) -> tuple[str, list[str]]:
     floor = metrics["distance_floor"]
     # Floor and distance have about the same bias, so their difference depends little on n, unlike their ratio.
     excess = (metrics["distance"] - floor) / max(metrics["feature_variance"], 1e-9)
-    short, explanation = find_band(
+    short, _ = find_band(
         excess,
         (
-            (0.05, "at the level of real faces", "By this score, samples and real faces can hardly be distinguished"),
-            (0.2, "close to real faces", "The samples come close, and a careful eye will find differences"),
-            (
-                0.5,
-                "recognisable, not yet realistic",
-                "They are clearly the same kind of image, with faults in shape, variety or grain",
-            ),
-            (
-                1.7,  # noise has 3.7, and faces of which half are replaced by noise 1.5
-                "far from real faces",
-                "They have the look of the data set, but are grainy, malformed or too similar to each other",
-            ),
+            (0.05, "at the level of real faces", ""),
+            (0.2, "close to real faces", ""),
+            (0.5, "recognisable, not yet realistic", ""),
+            (1.7, "far from real faces", ""),  # noise has 3.7, and faces of which half are replaced by noise 1.5
         ),
-        ("very far from real faces", "The model has learned little of what makes these faces"),
+        ("very far from real faces", ""),
     )
     if 0.2 < excess <= 1.7 and metrics["precision"] >= 0.95 * metrics["precision_floor"]:
         short = "like real faces one by one, but not as a set"
-        explanation = "Single samples look real. As a set they differ from the real faces in variety or style"
     counts = f"{format_count(metrics['n'], 'sample')} and {format_count(metrics['n_reference'], 'real face')}"
     return short, [
         f"The {metrics['score']} of the samples is {_format_with_interval(metrics, 'distance')}. "
         f"Between two sets of real faces it is {format_number(floor)}. No model can be expected to beat this "
         "real-vs-real baseline, called floor below.",
-        f"{_describe_excess(excess)} {explanation}.",
+        _describe_excess(excess),
         f"The distance compares features of {metrics['extractor']} over {counts} (images resized: "
         f"{metrics['resize']}; seed {metrics['seed']}). Do not compare it with a distance from other features or "
         "with another n.",
@@ -146,42 +138,49 @@ def _judge_variety(metrics: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
     share = {key: metrics[key] / max(metrics[f"{key}_floor"], 1e-9) for key in ("precision", "recall", "coverage")}
     percent = {key: format_percent(metrics[key]) for key in (*share, *(f"{key}_floor" for key in share))}
     numbers = (
-        f"Precision: {percent['precision']} of the samples look like real faces (floor: {percent['precision_floor']}). "
-        f"Recall: {percent['recall']} of the real faces are covered by the samples (floor: {percent['recall_floor']})."
+        f"Precision: {percent['precision']} of the samples lie in the feature region of real faces (real faces: "
+        f"{percent['precision_floor']}). Recall: {percent['recall']} of the real faces lie in that of the samples "
+        f"(real faces: {percent['recall_floor']}). The region of a set reaches as far around each image as its "
+        "third-nearest image of the set."
     )
     if share["precision"] < 0.4:
         return (
-            f"and {'few look' if metrics['precision'] else 'none looks'} real",
-            f"{numbers} Since so few samples look real, their variety cannot be judged.",
-            (),
+            f"and {'few are' if metrics['precision'] else 'none is'} in the region of real faces",
+            f"{numbers} Since so few samples lie there, their variety cannot be judged.",
+            ("low precision",),
         )
     if share["recall"] < 0.3 and share["coverage"] < 0.5:
         return (
             "and collapsed to a few images",
-            f"{numbers} Most samples look real, but they are always the same few: this is mode collapse. "
-            f"Coverage: only {percent['coverage']} of the real faces have a sample close to them "
-            f"(floor: {percent['coverage_floor']}).",
+            f"{numbers} Coverage: {percent['coverage']} of the real faces have a sample close to them "
+            f"(real faces: {percent['coverage_floor']}). So the samples show few kinds of face: this is mode collapse.",
             ("mode collapse",),
         )
-    short, explanation = find_band(
+    short, _ = find_band(
         -share["recall"],
         (
             # Two sets of real faces differ by chance, the more the smaller they are.
-            (1 / sqrt(metrics["n"]) - 0.9, "and as varied", "The samples are as varied as real faces"),
-            (-0.7, "and nearly as varied", "Some of the rarer kinds of face are missing"),
-            (-0.4, "and less varied", "Many kinds of face are missing"),
+            (1 / sqrt(metrics["n"]) - 0.9, "and as varied", ""),
+            (-LOW_RECALL, "and nearly as varied", ""),
+            (-0.4, "and less varied", ""),
         ),
-        ("and much less varied", "Most kinds of face are missing"),
+        ("and much less varied", ""),
     )
     if metrics["colour_variety"] < FEW_COLOURS:
         short += ", with less varied colours"
-        explanation += (
-            f". The mean colours of the samples vary {format_percent(metrics['colour_variety'])} as much as those of "
-            "real faces, which features hardly notice"
+        numbers += (
+            f" The mean colours of the samples vary {format_percent(metrics['colour_variety'])} as much as those of "
+            "real faces, which features hardly notice."
         )
-    if share["precision"] < 0.75:
-        short = f"only {percent['precision']} of them look real, {short}"
-    return short, f"{numbers} {explanation}.", ()
+    problems: tuple[str, ...] = ()
+    if share["precision"] < LOW_PRECISION:
+        short, problems = (
+            f"only {percent['precision']} of them in the region of real faces, {short}",
+            ("low precision",),
+        )
+    if share["recall"] < LOW_RECALL:
+        problems += ("low recall",)
+    return short, numbers, problems
 
 
 def describe_face_rate(metrics: dict[str, Any]) -> str:
@@ -189,7 +188,7 @@ def describe_face_rate(metrics: dict[str, Any]) -> str:
     rate, floor = metrics["face_rate"], metrics["face_rate_floor"]
     text = (
         f"Face rate: the face detector finds a face in {format_percent(rate)} of the samples, and in "
-        f"{format_percent(floor)} of as many held-out faces, enlarged in the same way (floor)."
+        f"{format_percent(floor)} of as many held-out faces, enlarged in the same way."
     )
     if floor < LOW_FACE_RATE:
         return f"{text} It misses most real faces of this data set, so this score says little here."

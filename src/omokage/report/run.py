@@ -16,10 +16,15 @@ TRIALS = "benchmarks/results/study.csv"
 
 @dataclass(frozen=True)
 class LossRow:
-    """One row of the loss table: the mean training loss over the steps since the previous row."""
+    """One row of the loss table: the mean training loss over the steps since the previous row.
+
+    `train` and `held_out` are the errors of the EMA network on both sets. Most rows lack them.
+    """
 
     step: int
     loss: float
+    train: float | None = None
+    held_out: float | None = None
 
 
 @dataclass(frozen=True)
@@ -38,24 +43,26 @@ class NoiseLevel:
 class Duration:
     """The device of the training, and the seconds of the training and of all stages; None if unknown.
 
-    `by_stage` are the seconds of each stage whose time is known.
+    `by_stage` are the seconds of each stage whose time is known, and `machine` describes that of the training: the
+    processor, the cores, the GPUs and the memory.
     """
 
     device: str
     training: float | None = None
     total: float | None = None
     by_stage: Mapping[str, float] = field(default_factory=dict)
+    machine: str | None = None
 
     @classmethod
-    def sum(cls, records: Sequence[Record], seconds: Mapping[str, float]) -> "Duration":
+    def sum(cls, records: Sequence[Record], seconds: Mapping[str, float], machine: str | None = None) -> "Duration":
         """Return the duration of the stages in `records`, of which `seconds` has those whose time is known."""
         total = sum(seconds.values()) if len(seconds) == len(records) else None
-        return cls(find_record(records, "train")["facts"]["device"], seconds.get("train"), total, seconds)
+        return cls(find_record(records, "train")["facts"]["device"], seconds.get("train"), total, seconds, machine)
 
 
 @dataclass(frozen=True)
 class Run:
-    """The tables, scores and curation counts of a run, three of its parameters, and how long it took.
+    """The tables, scores and curation counts of a run, some of its parameters, and how long it took.
 
     `metrics` are the scores in scores.json, and `faces` the counts in curation.json. `progress` and `study` are the
     rows of progress.csv and study.csv; they are empty if progress_samples is 0 or sampler_study is empty. `trials` are
@@ -74,13 +81,21 @@ class Run:
     trials: list[dict[str, str]] = field(default_factory=list)
     guidance_scale: float = 1.0
     guidance_min_log_snr: float = -math.inf
+    sampler: str = "ddpm"
+    loss_weighting: str = "min_snr"
+    decay: float = 0.5
+    keep_best: bool = False
+    init_from: str = "none"
 
     @classmethod
     def load(cls, locate: Callable[[str], Path], records: Sequence[Record], duration: Duration) -> "Run":
         """Read a run from its tables and records. `locate` maps a path that dvc.yaml declares to the actual path."""
         train, sample = (find_record(records, stage)["params"] for stage in ("train", "sample"))
         return cls(
-            losses=[LossRow(int(row["step"]), float(row["loss"])) for row in _read_csv(locate("results/loss.csv"))],
+            losses=[
+                LossRow(int(row["step"]), float(row["loss"]), *(_parse(row.get(key)) for key in ("train", "held_out")))
+                for row in _read_csv(locate("results/loss.csv"))
+            ],
             levels=[
                 NoiseLevel(float(row["log_snr"]), float(row["train"]), float(row["held_out"]))
                 for row in _read_csv(locate("results/noise_levels.csv"))
@@ -95,7 +110,16 @@ class Run:
             trials=_read_csv(locate(TRIALS)),
             guidance_scale=sample["guidance_scale"],
             guidance_min_log_snr=sample["guidance_min_log_snr"],
+            sampler=sample["sampler"],
+            loss_weighting=train["loss_weighting"],
+            decay=train["decay"],
+            keep_best=train["keep_best"],
+            init_from=train["init_from"],
         )
+
+
+def _parse(text: str | None) -> float | None:
+    return float(text) if text else None
 
 
 def _read_csv(path: Path) -> list[dict[str, str]]:

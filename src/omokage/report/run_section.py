@@ -60,7 +60,8 @@ def tabulate_packages(records: Sequence[Record]) -> Table:
 def _describe_total(records: Sequence[Record], run: Run) -> str:
     known = run.duration.by_stage
     missing = len(records) - len(known)
-    text = f"The network was trained on {run.duration.device}."
+    machine = f" ({run.duration.machine})" if run.duration.machine else ""
+    text = f"The network was trained on {run.duration.device}{machine}."
     if not known:
         return f"{text} The times of the stages are unknown."
     total = format_duration(sum(known.values()))
@@ -97,4 +98,7 @@ def _describe_sets(images: int, samples: int, run: Run) -> str:
             kept += count
     if kept == images:
         return f"They are {join_words(sets)}."
-    return f"Of these, {kept:,} were kept: {join_words(sets)}. The others fill the last batch of each set."
+    return (
+        f"Of these, {kept:,} were kept: {join_words(sets)}. The others are the second row of the figure samplers, and "
+        "images that fill the last batch of a set."
+    )

@@ -4,8 +4,9 @@ The study is a table in the repository. Its runs are not those of the report, so
 table, and the first says what the runs were.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from itertools import permutations
 from statistics import fmean
 from typing import Any
 
@@ -14,7 +15,7 @@ from omokage.report.run import Run
 from omokage.report.settings import merge_params
 from omokage.report.tables import Cell, Table
 from omokage.report.trials import PARAMETERS, Trial, group_trials
-from omokage.report.wording import format_count, format_number, join_words
+from omokage.report.wording import format_count, format_number, format_value, join_words
 from omokage.stamps.records import Record
 
 HEADING = "Hyperparameter study"
@@ -31,10 +32,10 @@ def describe_study(run: Run, records: Sequence[Record]) -> tuple[str, list[Block
         _describe_setup(run.trials),
         tabulate_trials(trials),
         _describe_best(trials),
-        *(" ".join(sentences) for key in PARAMETERS if (sentences := list(_compare_values(trials, key)))),
+        _describe_lesson(trials),
         _describe_rates(trials),
         _compare_with_run(trials, run.trials, merge_params(records)),
-        Paragraph(["What it teaches, and the machine that it ran on, are in ", Code("docs/benchmarks.md"), "."]),
+        Paragraph(["The machine that it ran on is described in ", Code("docs/benchmarks.md"), "."]),
     ]
 
 
@@ -86,17 +87,27 @@ def _describe_setup(rows: Sequence[Mapping[str, str]]) -> str:
         format_number(fmean(float(row[key]) for row in rows)) for key in ("train.seconds", "distance_floor")
     )
     predictions = join_words([PREDICTIONS[value] for value in sorted({row["prediction"] for row in rows})])
-    # Without the column, all runs had the default.
-    seeds = sorted({int(row.get("seed", 0)) for row in rows})
     return (
         "This study belongs to the project, not to this run. It varies the noise schedule, the prediction "
         f"({predictions}) and the learning rate in {format_count(len(rows), 'short training')}, with source {sources} "
         f"and an image size of {sides} pixels. Each has {steps} steps with batches of {batches} and the optimiser "
-        f"{optimisers}, seed {join_words([str(seed) for seed in seeds])}. A training took {seconds} s on average. Each "
-        f"was scored with {samples} samples, so its distances can be compared with each other only, not with the "
-        "scores of this run. "
-        f"Real faces have a distance of {floor} (the floor)."
+        f"{optimisers}. {_describe_seeds(rows)} A training took {seconds} s on average. Each was scored with {samples} "
+        "samples, so its distances can be compared with each other only, not with the scores of this run. Real faces "
+        f"have a distance of {floor} (the floor)."
     )
+
+
+def _describe_seeds(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return a sentence on how many combinations ran with which seeds. Without the column, all had the default."""
+    seeds: dict[tuple[str, ...], set[int]] = {}
+    for row in rows:
+        seeds.setdefault(tuple(row[key] for key in PARAMETERS), set()).add(int(row.get("seed", 0)))
+    counts = Counter(tuple(sorted(values)) for values in seeds.values())
+    words = [
+        f"{count} ran with {'seed' if len(values) == 1 else 'seeds'} {join_words([str(value) for value in values])}"
+        for values, count in sorted(counts.items())
+    ]
+    return f"Of the {format_count(len(seeds), 'combination')}, {join_words(words)}."
 
 
 def _describe_best(trials: Sequence[Trial]) -> str:
@@ -113,18 +124,29 @@ def _describe_best(trials: Sequence[Trial]) -> str:
     )
     if not spread:
         text += " Each row is one training, so the study does not show how much another seed changes."
-    unclear = [trial.label for trial in trials[1:] if not is_clear(best, trial, spread)]
+    unclear = sum(not is_clear(best, trial, spread) for trial in trials[1:])
     if unclear:
-        return f"{text} Not clearly worse than the best: {'; '.join(unclear)}."
-    return f"{text} All other rows are clearly worse than the best."
+        return f"{text} Of the other {format_count(len(trials) - 1, 'row')}, {unclear} are not clearly worse."
+    return f"{text} All other rows are clearly worse."
+
+
+def _describe_lesson(trials: Sequence[Trial]) -> str:
+    """Return sentences with the differences between values that are clear in most pairs of rows, and only one way."""
+    lessons = [lesson for key in PARAMETERS for lesson in _compare_values(trials, key)]
+    if not lessons:
+        return "What it teaches: no value of a parameter is clearly better than another in most rows."
+    return (
+        f"What it teaches: {'; '.join(lessons)} (mean over the rows that are equal in the other parameters). No other "
+        "difference between two values is clear in most of these rows."
+    )
 
 
 def _compare_values(trials: Sequence[Trial], key: str) -> Iterator[str]:
-    """Yield a sentence for every two values of the parameter `key`, on rows that are equal in the other parameters."""
+    """Yield words for every two values of the parameter `key` of which one is clearly better in most pairs of rows."""
     values = sorted({trial.parameters[key] for trial in trials}, key=lambda value: (_to_number(value), value))
     others = [other for other in PARAMETERS if other != key]
     spread = _find_spread(trials)
-    for first, second in combinations(values, 2):
+    for first, second in permutations(values, 2):
         pairs = [
             (one, two)
             for one in trials
@@ -132,41 +154,27 @@ def _compare_values(trials: Sequence[Trial], key: str) -> Iterator[str]:
             if (one.parameters[key], two.parameters[key]) == (first, second)
             and all(one.parameters[other] == two.parameters[other] for other in others)
         ]
-        if pairs:
-            yield _compare_pairs(key, pairs, spread, join_words([NAMES[other] for other in others]))
-
-
-def _compare_pairs(key: str, pairs: Sequence[tuple[Trial, Trial]], spread: float, same: str) -> str:
-    """Return a sentence on pairs of trials with two values of the parameter `key`, the better value first."""
-    if fmean(one.distance - two.distance for one, two in pairs) > 0:
-        pairs = [(two, one) for one, two in pairs]
-    better, worse = (trial.parameters[key] for trial in pairs[0])
-    lower = [pair for pair in pairs if pair[0].distance < pair[1].distance]
-    higher = [pair for pair in pairs if pair[0].distance >= pair[1].distance]
-    clear, clear_higher = (sum(is_clear(*pair, spread) for pair in group) for group in (lower, higher))
-    rows = f"{format_count(len(pairs), 'pair')} of rows with the same {same}"
-    text = f"{NAMES[key].capitalize()} {better} has a lower distance than {worse} in {len(lower)} of {rows}"
-    text += f", clearly in {clear}"
-    if higher:
-        text += f"; in {len(higher)} it is not lower (clearly higher in {clear_higher})"
-    difference = format_number(fmean(two.distance - one.distance for one, two in pairs))
-    return f"{text}. The mean difference is {difference}."
+        clear = [pair for pair in pairs if is_clear(*pair, spread)]
+        if 2 * len(clear) > len(pairs) and all(one.distance < two.distance for one, two in clear):
+            difference = format_number(fmean(two.distance - one.distance for one, two in pairs))
+            yield f"{NAMES[key]} {first} is better than {second}, by {difference}"
 
 
 def _describe_rates(trials: Sequence[Trial]) -> str:
     """Return sentences on the best learning rate for each prediction, over all schedules."""
-    sentences = []
+    best: dict[str, list[str]] = {}
     for prediction in sorted({trial.parameters["prediction"] for trial in trials}):
         rows = [trial for trial in trials if trial.parameters["prediction"] == prediction]
         rates = sorted({trial.parameters["lr"] for trial in rows}, key=float)
         if len(rates) < 2:
             continue
-        best = min(rates, key=lambda rate: _average_distance(rows, rate))
-        text = f"The best learning rate for {prediction} is {best}"
-        if best in (rates[0], rates[-1]):
-            end, other = ("highest", "higher") if best == rates[-1] else ("lowest", "lower")
+        rate = min(rates, key=lambda rate: _average_distance(rows, rate))
+        text = f"is {rate}"
+        if rate in (rates[0], rates[-1]):
+            end, other = ("highest", "higher") if rate == rates[-1] else ("lowest", "lower")
             text += f", the {end} that was tried, so a {other} one may be better still"
-        sentences.append(f"{text}.")
+        best.setdefault(text, []).append(prediction)
+    sentences = [f"The best learning rate for {join_words(names)} {text}." for text, names in best.items()]
     return " ".join(sentences) or "The study has one learning rate for each prediction."
 
 
@@ -176,29 +184,28 @@ def _average_distance(rows: Sequence[Trial], rate: str) -> float:
 
 def _compare_with_run(trials: Sequence[Trial], rows: Sequence[Mapping[str, str]], params: Mapping[str, Any]) -> str:
     values = {"schedule": params["schedule"], "prediction": params["prediction"], "lr": f"{params['lr']:g}"}
-    words = f"schedule {values['schedule']}, prediction {values['prediction']} and learning rate {values['lr']}"
-    text = f"This run has {words}"
-    if values in [dict(trial.parameters) for trial in trials]:
-        number = [dict(trial.parameters) for trial in trials].index(values) + 1
-        return f"{text}, which is row {number} of {len(trials)} in the table."
-    text += ", a combination that the study does not contain"
-    same = [trial for trial in trials if all(trial.parameters[key] == values[key] for key in PARAMETERS[:2])]
-    if same:
-        rate = same[0].parameters["lr"]
-        text += f". With this schedule and prediction, the study's best learning rate is {rate}"
-    return f"{text}.{_explain_rate(rows, params)}"
+    text = f"This run has schedule {values['schedule']}, prediction {values['prediction']} and learning rate "
+    text += values["lr"]
+    differences = _list_differences(rows, params)
+    combinations = [dict(trial.parameters) for trial in trials]
+    if values in combinations:
+        text += f", as row {combinations.index(values) + 1} of {len(trials)} in the table"
+    else:
+        rates = join_words(sorted({trial.parameters["lr"] for trial in trials}, key=float))
+        text += f", a combination that the study does not contain; its learning rates are {rates}"
+    return f"{text}. {differences}" if differences else f"{text}."
 
 
-def _explain_rate(rows: Sequence[Mapping[str, str]], params: Mapping[str, Any]) -> str:
-    """Return a sentence on why the run may need another learning rate than the study, or nothing."""
-    for key, name in (("optimiser", "the optimiser"), ("batch_size", "batches of"), ("image_size", "an image size of")):
-        values = sorted({row[key] for row in rows})
-        if str(params[key]) not in values:
-            return (
-                f" The study has {name} {join_words(values)} and this run {params[key]}, which may need another "
-                "learning rate."
-            )
-    return ""
+def _list_differences(rows: Sequence[Mapping[str, str]], params: Mapping[str, Any]) -> str:
+    """Return a sentence on the other settings in which the study and the run differ, "" if there are none."""
+    settings = {"source": "source", "image_size": "image size", "batch_size": "batch size", "steps": "steps"}
+    settings |= {"optimiser": "optimiser"}
+    found = [
+        f"{name} {join_words(values)} instead of {format_value(params[key])}"
+        for key, name in settings.items()
+        if str(params[key]) not in (values := sorted({row[key] for row in rows}))
+    ]
+    return f"Other settings of the study differ, so its order may not hold here: {', '.join(found)}." if found else ""
 
 
 def _to_number(value: str) -> float:

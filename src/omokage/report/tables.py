@@ -14,7 +14,7 @@ SCORE_MEANINGS = {
     "density": "how densely real faces lie around the samples; higher is better",
     "coverage": "share of real faces with a sample inside their own 5-nearest-neighbour radius; higher is better",
     "identical": "share of the samples that equal an earlier sample in every pixel; lower is better",
-    "near_identical": "share of the samples that are nearly identical to another sample; near the floor is good",
+    "near_identical": "share of the samples that are nearly identical to another sample; as in real faces is good",
     "uniform": "share of the samples of a single colour; lower is better",
     "face_rate": "share of the samples in which the face detector finds a face; higher is better",
     "distance_train": "distance to the training set instead of the held-out set; lower, also for copied faces",
@@ -25,10 +25,12 @@ STYLE_MEANINGS = {
     "red": "mean shift, of 255",
     "green": "mean shift, of 255",
     "blue": "mean shift, of 255",
-    "contrast": "ratio to held-out faces",
-    "saturation": "ratio to held-out faces",
-    "sharpness": "ratio to held-out faces",
+    "contrast": "standard deviation of the grey values, mean over the images; ratio to held-out faces",
+    "saturation": "mean of the largest minus the smallest of red, green and blue; ratio to held-out faces",
+    "sharpness": "variance of the Laplacian of the grey values; ratio to held-out faces",
 }
+# If the detector finds a face in less than this share of the real faces, the face rate says little.
+LOW_FACE_RATE = 0.2
 SCORE_NAMES = {
     "kid": "KID",
     "face_rate": "face rate",
@@ -69,12 +71,14 @@ def tabulate_scores(run: Run) -> Table:
     for key, meaning in SCORE_MEANINGS.items():
         if key not in metrics:  # distance_train is computed only if distance_to_train is set
             continue
+        if key == "face_rate" and metrics["face_rate_floor"] < LOW_FACE_RATE:
+            continue
         ends = [metrics[f"{key}_{end}"] for end in ("low", "high") if f"{key}_{end}" in metrics]
         interval = Cell(" to ".join(map(format_number, ends)), *ends[:1])
         floor = metrics[f"{key}_floor"]
         name = _name_score(key, metrics["score"])
         rows.append([Cell(name), _make_number_cell(metrics[key]), interval, _make_number_cell(floor), Cell(meaning)])
-    columns = ["score", "samples", "95\u00a0% interval", "floor (real faces)", "meaning"]
+    columns = ["score", "samples", "95\u00a0% interval", "real faces", "meaning"]
     return Table("Scores", columns, rows, has_meanings=True)
 
 
@@ -92,7 +96,7 @@ def tabulate_style(run: Run) -> Table:
     rows = []
     for key, meaning in STYLE_MEANINGS.items():
         values = [run.metrics[group][key] for group in ("style", "style_floor")]
-        is_shift = meaning.startswith("mean")
+        is_shift = meaning.startswith("mean shift")
         cells = [Cell(format_signed(value), value) if is_shift else _make_number_cell(value) for value in values]
         rows.append([Cell(key), *cells, Cell(meaning)])
     columns = ["measure", "samples", "training faces", "meaning"]

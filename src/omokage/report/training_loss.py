@@ -12,11 +12,13 @@ MIN_ROWS_FOR_TREND = 20
 NOTABLE_TREND = 0.03  # relative change of the loss over the last tenth of the training
 # The generalisation gap (see compute_generalisation_gap) above which a model overfits.
 OVERFITTING = 0.15
+CHANCE_GAP = 5.0  # in percent
+FACES_PER_LEVEL = 96  # as in training/validation.py, which measures the errors on at most so many faces of each set
 
 
 def judge_training(run: Run) -> Verdict:
     """Judge how far the loss fell and on how many images, and whether the errors show overfitting."""
-    short, fall_of_loss = _judge_loss(run.losses)
+    short, fall_of_loss = _judge_loss(run.losses, run.init_from)
     steps, faces = run.losses[-1].step, run.faces["train"]
     images = steps * run.batch_size
     paragraphs = [
@@ -32,35 +34,44 @@ def judge_training(run: Run) -> Verdict:
         problems += ("too little training",)
         paragraphs.append("Some training faces were never used: train for more steps.")
     if (fall := compute_loss_fall(run)) is not None:
-        suffix, trend = _describe_trend(fall)
+        suffix, trend = _describe_trend(fall, run.decay)
         short += suffix
         paragraphs.append(f"{trend} The loss alone does not say how the samples look.")
     paragraphs.append(f"{_describe_error_by_noise_level(run)} {explanation}")
     return Verdict(short, paragraphs, problems)
 
 
-def _judge_loss(rows: list[LossRow]) -> tuple[str, str]:
+def _judge_loss(rows: list[LossRow], init_from: str) -> tuple[str, str]:
     """Return a few words on how far the loss fell from the first row to the last tenth, and sentences with numbers."""
     first, steps = rows[0].loss, rows[0].step
     start = f"{format_number(first)} ({'step 1' if steps == 1 else f'mean of steps 1 to {steps:,}'})"
     if len(rows) == 1:
         return "the loss was recorded only once", f"The training loss was {start}. A single value shows no trend."
-    tenth = max(1, len(rows) // 10)
-    # A row is the mean over the steps since the row before. The last row may have fewer steps than the others.
-    counts = [row.step - before.step for before, row in pairwise(rows)][-tenth:]
-    last = fmean([row.loss for row in rows[-tenth:]], weights=counts)
-    end = "last step" if sum(counts) == 1 else f"mean of the last {sum(counts):,} steps"
+    last, count = compute_last_loss(rows)
+    end = "last step" if count == 1 else f"mean of the last {count:,} steps"
+    verb = "fell" if last < first else "rose"
+    text = f"The training loss {verb} from {start} to {format_number(last)} ({end})."
+    if init_from != "none":
+        short = f"the loss {verb} by {format_percent(abs(1 - last / first))}"
+        return short, f"{text} The training started from the model {init_from}, so the loss was low from the start."
     short, explanation = find_band(
         last / first,
         (
-            (0.25, "the loss fell steeply", "The network now predicts most of what it could not predict at first"),
-            (0.5, "the loss fell by more than half", "More than half of the loss of the first steps is gone"),
-            (0.8, "the loss fell little", "Much of the loss of the first steps remains, so the model is undertrained"),
+            (0.25, "the loss fell steeply", ""),
+            (0.5, "the loss fell by more than half", ""),
+            (0.8, "the loss fell little", " Much of it remains, so the model is undertrained."),
         ),
-        ("the loss hardly fell", "Almost nothing was learned: train for more steps, or check lr and warmup"),
+        ("the loss hardly fell", " Train for more steps, or check lr and warmup."),
     )
-    verb = "fell" if last < first else "rose"
-    return short, f"The training loss {verb} from {start} to {format_number(last)} ({end}). {explanation}."
+    return short, text + explanation
+
+
+def compute_last_loss(rows: list[LossRow]) -> tuple[float, int]:
+    """Return the mean loss over the last tenth of at least two rows, and the number of its steps."""
+    tenth = max(1, len(rows) // 10)
+    # A row is the mean over the steps since the row before. The last row may have fewer steps than the others.
+    counts = [row.step - before.step for before, row in pairwise(rows)][-tenth:]
+    return fmean([row.loss for row in rows[-tenth:]], weights=counts), sum(counts)
 
 
 def _judge_overfitting(run: Run) -> tuple[str, str]:
@@ -68,8 +79,7 @@ def _judge_overfitting(run: Run) -> tuple[str, str]:
     return find_band(
         compute_generalisation_gap(run),
         (
-            (0.05, "", "There is no sign of overfitting."),
-            (OVERFITTING, "", "A slight gap like this is normal."),
+            (OVERFITTING, "", _describe_gap_over_time(run)),
             (0.4, "overfitting", "This is clear overfitting."),
         ),
         (
@@ -77,6 +87,24 @@ def _judge_overfitting(run: Run) -> tuple[str, str]:
             "This is strong overfitting: the model has memorised training faces, and samples may be near copies.",
         ),
     )
+
+
+def _describe_gap_over_time(run: Run) -> str:
+    """Return a sentence on how the difference between the errors on both sets changed during training.
+
+    It is empty if the loss table has the errors of less than two steps.
+    """
+    errors = [(row.train, row.held_out) for row in run.losses if row.train and row.held_out]
+    if len(errors) < 2:
+        return ""
+    (first_train, first), (last_train, last) = errors[0], errors[-1]
+    gaps = [100 * (first / first_train - 1), 100 * (last / last_train - 1)]
+    text = f"The difference went from {format_signed(gaps[0])} to {format_signed(gaps[1])}\u00a0% during training, and "
+    lowest = min(held_out for _, held_out in errors)
+    if last > lowest:
+        return f"{text}the held-out error had its minimum, {format_number(lowest)}, before the end."
+    text += "the held-out error fell to the end."
+    return f"{text} So small a difference can be chance with so few faces." if abs(gaps[1]) <= CHANCE_GAP else text
 
 
 def compute_loss_fall(run: Run) -> float | None:
@@ -105,11 +133,12 @@ def describe_gap(run: Run) -> str:
     second.
     """
     gap = compute_generalisation_gap(run)
+    when = "With the weights that were kept" if run.keep_best else "At the end of training"
     train, held_out = (format_number(compute_mean_error(run, split)) for split in ("train", "held_out"))
     relation = f"{format_percent(abs(gap))} {'more' if gap >= 0 else 'less'}"
     return (
-        f"At the end of training, the mean error of the EMA network over all noise levels is {train} on training faces "
-        f"and {held_out} on as many held-out faces, {relation}."
+        f"{when}, the mean error of the EMA network over {format_count(len(run.levels), 'noise level')} is {train} on "
+        f"up to {FACES_PER_LEVEL} training faces and {held_out} on as many held-out faces, {relation}."
     )
 
 
@@ -120,20 +149,20 @@ def _describe_duration(duration: Duration, training: float) -> str:
     return text
 
 
-def _describe_trend(fall: float) -> tuple[str, str]:
+def _describe_trend(fall: float, decay: float) -> tuple[str, str]:
     """Return a suffix for the summary and a sentence that describe the loss over the last tenth of the training.
 
-    `fall` is the relative decrease of the loss in that tenth.
+    `fall` is the relative decrease of the loss to that tenth from the one before, and `decay` the share of the steps
+    over which the learning rate falls.
     """
     if fall > NOTABLE_TREND:
-        return " and was still falling", (
-            f"The loss was still falling, by {format_percent(fall)} over the last tenth of the run. Part of this is "
-            "the effect of a learning rate that falls at the end. More steps may help."
-        )
+        text = f"The mean loss of the last tenth of the steps is {format_percent(fall)} below that of the tenth before."
+        text += " Part of this is the effect of the falling learning rate." if decay else ""
+        return " and was still falling", f"{text} More steps may help."
     if fall < -NOTABLE_TREND:
         return ", then rose", (
-            f"The loss rose by {format_percent(-fall)} over the last tenth of the run, a sign of a learning rate that "
-            "is too high."
+            f"The mean loss of the last tenth of the steps is {format_percent(-fall)} above that of the tenth before, "
+            "a sign of a learning rate that is too high."
         )
     return "", "The loss had levelled off by the last tenth of the run: more of the same steps would change little."
 
@@ -142,7 +171,8 @@ def _describe_error_by_noise_level(run: Run) -> str:
     highest = max(run.levels, key=lambda level: level.held_out)
     lowest = min(run.levels, key=lambda level: level.held_out)
     return (
-        f"On held-out faces, the squared error of the EMA network (predicting {run.prediction}) ranges from "
+        "The EMA network has the exponential moving average (EMA) of the weights of the steps. On held-out faces, its "
+        f"squared error (predicting {run.prediction}) ranges from "
         f"{format_number(lowest.held_out)} at a log-SNR of {format_signed(lowest.log_snr)} to "
         f"{format_number(highest.held_out)} at {format_signed(highest.log_snr)}. Log-SNR is the logarithm of the "
         f"signal-to-noise ratio, in nats: the higher, the less noise. The error is largest at "

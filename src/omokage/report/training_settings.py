@@ -11,13 +11,23 @@ ALL_NOISE_LEVELS = -100  # the lowest value of guidance_min_log_snr, which is be
 OPTIMISERS = {
     "muon": (
         "Muon for the inner convolutions, AdamW for the other weights",
-        "in the project's ablation, 20,000 images with Muon had the effect of 36,000 with AdamW",
+        "Muon makes the singular values of each update about equal; in docs/ablation.md, 20,000 images with Muon had "
+        "the effect of 36,000 with AdamW, which scales each weight's update by its recent gradients",
     ),
-    "adamw": ("AdamW for all weights", "the usual optimiser of diffusion models"),
+    "adamw": (
+        "AdamW for all weights",
+        "it scales each weight's update by its recent gradients; the usual optimiser of diffusion models",
+    ),
 }
 RATES = {
-    "muon": "with Muon, 0.004 and 0.006 did not differ beyond chance in the project's ablation, and 0.01 was worse",
-    "adamw": "AdamW needs a lower rate than Muon",
+    "muon": "in docs/ablation.md (32 pixels, batches of 64, one run each), 0.004 and 0.006 gave distances of 108.8 and "
+    "93.1 after 17,600 images, and 26.6 and 27.6 after 70,656",
+    "adamw": "docs/ablation.md has 0.0015 with AdamW",
+}
+# By (image_size, batch_size): what docs/ablation.md says of the batch size.
+BATCH_SIZES = {
+    (64, 16): "in docs/ablation.md, batches of 16 instead of 64 lowered the distance from 99.7 to 55.9 after as many "
+    "images (one run each)",
 }
 SAMPLERS = {
     "ddpm": (
@@ -50,13 +60,16 @@ def tabulate_training(params: Mapping[str, Any], facts: Mapping[str, Any], faces
     return tabulate_settings("Training settings", _list_training(params, facts, faces))
 
 
-def tabulate_sampling(params: Mapping[str, Any]) -> Table:
+def tabulate_sampling(params: Mapping[str, Any], guided_steps: int | None = None) -> Table:
     """Return a table of the sampler, its network evaluations (NFE), the guidance and the weights."""
-    return tabulate_settings("Sampling settings", _list_sampling(params))
+    return tabulate_settings("Sampling settings", _list_sampling(params, guided_steps))
 
 
-def describe_evaluations(params: Mapping[str, Any]) -> str:
-    """Return in words how many steps the sampler takes and how often it evaluates the network and the guiding model."""
+def describe_evaluations(params: Mapping[str, Any], guided_steps: int | None = None) -> str:
+    """Return in words how many steps the sampler takes and how often it evaluates the network and the guiding model.
+
+    `guided_steps` is the number of visited timesteps at which the autoguidance applies, None for older records.
+    """
     per_step = 2 if params["sampler"] == "heun" else 1
     # As in sampling/samplers.py: the last step takes one evaluation.
     steps = (params["sample_steps"] - 1) // per_step + 1
@@ -71,7 +84,11 @@ def describe_evaluations(params: Mapping[str, Any]) -> str:
         text += (
             f", each with {number} of the network and, where the autoguidance applies, {guiding} of the guiding model"
         )
-        return f"{text}: at most {2 * evaluations:,} in all"
+        if guided_steps is None:
+            return f"{text}: at most {2 * evaluations:,} in all"
+        # Heun evaluates every timestep twice, but the first, the noisiest, once. The guided timesteps are the last.
+        guided = per_step * guided_steps - (1 if per_step == 2 and guided_steps == steps else 0)
+        return f"{text}: {evaluations + guided:,} in all"
     return f"{text}, each with {number} of the network and {guiding} of the guiding model: {2 * evaluations:,} in all"
 
 
@@ -84,7 +101,8 @@ def _list_training(params: Mapping[str, Any], facts: Mapping[str, Any], faces: i
     steps, images = params["steps"], params["steps"] * params["batch_size"]
     yield "optimiser", *OPTIMISERS[params["optimiser"]]
     yield _describe_rate(params)
-    yield "batch size", format_count(params["batch_size"], "image"), "larger batches have less noise in the gradient"
+    measured = BATCH_SIZES.get((params["image_size"], params["batch_size"]), "")
+    yield "batch size", format_count(params["batch_size"], "image"), measured
     epochs = f"{format_number(images / faces)} epochs of the {faces:,} training faces"
     yield (
         "length",
@@ -100,7 +118,7 @@ def _list_training(params: Mapping[str, Any], facts: Mapping[str, Any], faces: i
     yield (
         "EMA of the weights",
         f"half-life {format_number(params['ema_half_life'])} images",
-        "the average of recent weights jitters less; at the start the half-life is a tenth of the training so far",
+        "the average of recent weights varies less; at the start the half-life is a tenth of the training so far",
     )
     yield (
         "gradient clipping",
@@ -114,13 +132,13 @@ def _list_training(params: Mapping[str, Any], facts: Mapping[str, Any], faces: i
         "against overfitting" if dropout else "it helps only if the held-out error rises",
     )
     is_auto = params["precision"] == "auto"
-    reason = f"chosen for this device, {facts['device']}" if is_auto else "set in params.yaml"
-    yield "precision", facts["precision"], reason
+    yield "precision", facts["precision"], f"chosen for this device, {facts['device']}" if is_auto else ""
     if params["keep_best"]:
         yield (
             "model that is kept",
             f"the EMA after step {facts['best_step']:,}",
-            "it has the lowest error on held-out faces of the six that were measured, so that error is too good",
+            "it has the lowest error on held-out faces of the six that were measured, so that error is too good"
+            + ("; the samples are from the post-hoc EMA instead" if params["ema_kind"] == "posthoc" else ""),
         )
     initial = "the initial weights, " if params["init_from"] == "none" else ""
     yield "seed", str(params["seed"]), f"decides {initial}the order of the faces, and the noise"
@@ -139,13 +157,13 @@ def _describe_rate(params: Mapping[str, Any]) -> Row:
     return "learning rate", f"{params['lr']:g} at its peak; {' and '.join(parts)}", "; ".join(reasons)
 
 
-def _list_sampling(params: Mapping[str, Any]) -> Iterator[Row]:
+def _list_sampling(params: Mapping[str, Any], guided_steps: int | None) -> Iterator[Row]:
     yield "sampler", *_describe_sampler(params)
     scale = params["guidance_scale"]
     is_guided = scale > 1
     yield (
         "network evaluations (NFE)",
-        f"per image: {describe_evaluations(params)}",
+        f"per image: {describe_evaluations(params, guided_steps)}",
         "each costs one pass through the network; more are slower and remove noise in smaller steps",
     )
     yield "timesteps visited", params["timestep_spacing"], SPACINGS[params["timestep_spacing"]]

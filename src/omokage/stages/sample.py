@@ -10,6 +10,8 @@ from omokage.compute.device import describe_device
 from omokage.params.sample import Params
 from omokage.sampling.batches import BatchSampler
 from omokage.sampling.sample_sets import save_sample_sets
+from omokage.sampling.samplers import count_timesteps
+from omokage.sampling.spacing import SPACINGS
 
 
 def run(job: Job[Params]) -> None:
@@ -35,7 +37,15 @@ def run(job: Job[Params]) -> None:
         device=describe_device(sampler.device),
         precision=str(sampler.dtype).removeprefix("torch."),
         images=images,
+        guided_steps=_count_guided_steps(sampler),
     )
+
+
+def _count_guided_steps(sampler: BatchSampler) -> int:
+    """Return at how many of the timesteps that the samples visit the autoguidance applies, if there is any."""
+    p, schedule = sampler.p, sampler.spec.make_schedule()
+    visited = SPACINGS[p.timestep_spacing](schedule, count_timesteps(p.sampler, p.sample_steps))
+    return int((schedule.log_snr[visited] >= p.guidance_min_log_snr).sum())
 
 
 def run_part(job: Job[Params], number: int, parts: int) -> None:

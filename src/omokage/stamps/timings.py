@@ -1,7 +1,8 @@
 """Read results/timings.json: how long each stage took, by run.
 
 The file maps a stage to the seconds of its runs, and a run is named by a hash. So after a return to earlier parameters,
-whose results DVC restores, the times of those results are found.
+whose results DVC restores, the times of those results are found. The key MACHINES maps a description of each machine to
+the names of the runs that it timed; older files lack it.
 """
 
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 from omokage.stamps.records import Record
 
 PATH = "results/timings.json"
+MACHINES = "machines"
 # The parts of a record that tell one run from another. The others say how the stage ran.
 IDENTITY = ("stage", "params", "deps", "code_deps", "packages", "outs")
 Timings = dict[str, dict[str, float]]
@@ -27,9 +29,25 @@ def read_timings(path: Path) -> Timings:
     """Return the seconds of each run, by stage and by name of the run. Raises ValueError if the file holds no times."""
     timings = json.loads(path.read_text(encoding="utf-8"))
     try:
-        return {stage: {run: float(seconds) for run, seconds in runs.items()} for stage, runs in timings.items()}
+        return {
+            stage: {run: float(seconds) for run, seconds in runs.items()}
+            for stage, runs in timings.items()
+            if stage != MACHINES
+        }
     except (AttributeError, TypeError) as error:
         raise ValueError("expected seconds by stage and run") from error
+
+
+def read_machines(path: Path) -> dict[str, list[str]]:
+    """Return the names of the runs that each machine timed, by the description of the machine; {} if there are none.
+
+    Raises ValueError if the file holds something else.
+    """
+    timings = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        return {str(machine): [str(run) for run in runs] for machine, runs in timings.get(MACHINES, {}).items()}
+    except (AttributeError, TypeError) as error:
+        raise ValueError("expected runs by machine") from error
 
 
 def find_seconds(path: Path, records: Sequence[Record]) -> dict[str, float]:
@@ -40,3 +58,13 @@ def find_seconds(path: Path, records: Sequence[Record]) -> dict[str, float]:
         return {}
     names = {record["stage"]: identify_run(record) for record in records}
     return {stage: timings[stage][run] for stage, run in names.items() if run in timings.get(stage, {})}
+
+
+def find_machine(path: Path, record: Record) -> str | None:
+    """Return the description of the machine that timed the run in `record`, or None if it is not known."""
+    try:
+        machines = read_machines(path)
+    except (OSError, ValueError):
+        return None
+    name = identify_run(record)
+    return next((machine for machine, runs in machines.items() if name in runs), None)

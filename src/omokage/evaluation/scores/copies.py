@@ -94,8 +94,9 @@ def search_copies(
     The scores are `copies` and `copies_floor`, the shares of suspected copies by kind among samples and among held-out
     faces; `copied` and `copied_floor`, their sums; `close`, the share of samples that are closer to the training set
     than 99 % of the held-out faces, and `close_floor`, the share of held-out faces by that definition; `copy_ratio` and
-    `copy_ratio_floor`, the median distance ratios in pixels; `searches`, what each search finds; and `searched`, the
-    number of faces in each search.
+    `copy_ratio_floor`, the median distance ratios in pixels; `closest`, the distances in pixels of the sample that is
+    closest to a training face from its nearest face of each split; `searches`, what each search finds; and `searched`,
+    the number of faces in each search.
     """
     nearest = find_neighbours(samples, features, faces, reference, device)
     held_out = faces["held_out"][: len(reference["held_out"])]
@@ -114,6 +115,7 @@ def judge_neighbours(nearest: Neighbours, control: Neighbours) -> tuple[list[str
     ratios, control_ratios = nearest.compute_ratios(), control.compute_ratios()
     limits = {kind: find_outlier_limit(values) for kind, values in control_ratios.items()}
     kinds = name_kinds(nearest.train, ratios, limits)
+    closest = int(nearest.train.distance.argmin())
     shares, floors = (compute_shares(names) for names in (kinds, name_kinds(control.train, control_ratios, limits)))
     return kinds, {
         "copied": sum(shares.values()),
@@ -122,6 +124,7 @@ def judge_neighbours(nearest: Neighbours, control: Neighbours) -> tuple[list[str
         "copies_floor": floors,
         "close": compute_close_share(ratios["relative"], control_ratios["relative"], limits["relative"]),
         "close_floor": CHANCE,
+        "closest": {split: float(getattr(nearest, split).distance[closest]) for split in ("train", "held_out")},
         "copy_ratio": float(ratios["relative"].median()),
         "copy_ratio_floor": float(control_ratios["relative"].median()),
     }
