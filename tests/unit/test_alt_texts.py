@@ -53,7 +53,7 @@ def test_every_figure_has_an_alternative_text_of_whole_sentences_that_is_not_its
     [
         (
             "loss",
-            "The training loss goes from 1 to 0.101 (mean of the last tenth) over 4,000 steps. At the end of training",
+            "The training loss goes from 1 to 0.101 (mean of the last tenth) over 4,000 steps. At the end",
         ),
         ("loss", "is 0.2 on up to 96 training faces and 0.203 on as many held-out faces, 1.7 % more."),
         ("noise_levels", "0.203 at −5.0, 0.101 at +0.0 (its minimum) and 0.306 at +5.0."),

@@ -289,6 +289,29 @@ def test_the_denoising_starts_with_noise_and_ends_with_the_clean_image(monkeypat
     assert np.array_equal(noisy.cells, frames["x_t"][:, 0])
 
 
+def test_columns_of_the_denoising_leave_small_gaps_in_log_snr() -> None:
+    levels = [-19.1, -6.0, -5.1, -4.1, -1.8, -0.7, 0.5, 2.1, 3.1, 3.9, np.inf]
+    assert denoising.choose_frames(levels, 7) == [0, 3, 4, 5, 6, 7, 10]
+    assert denoising.choose_frames(levels, 99) == [*range(11)] and denoising.choose_frames(levels, 2) == [0, 10]
+    assert denoising.choose_frames([-np.inf, np.inf], 3) == [0, 1]
+
+
+def test_a_contact_sheet_explains_only_frames_that_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(contact, "write_label", lambda _sheet, _at, text, *_: written.append(text))
+    card = {"pictures": make_noise(2, 3, 9, 9), "boxes": np.array([[0, 1, 1, 5, 5, 1]], np.int16)}
+    contact.plot(card)
+    assert {*written} == {"kept"}
+    card["boxes"] = np.array([[0, 1, 1, 5, 5, 1], [1, 1, 1, 5, 5, 0]], np.int16)
+    contact.plot(card)
+    assert {*written} == {"kept", "dropped"}
+
+
+def test_a_face_rate_that_says_little_is_left_out_of_the_chart() -> None:
+    low, high = (scores.plot({**METRICS, "face_rate_floor": rate}, **STYLE) for rate in (0.19, 0.2))
+    assert "face rate" not in " ".join(read_texts(low)) and "face rate" in read_texts(high)
+
+
 @pytest.mark.parametrize(("side", "width"), [(16, 96), (32, 96), (48, 96), (64, 128), (96, 96), (128, 128)])
 def test_faces_are_enlarged_by_an_integer_factor_to_at_least_96_pixels(side: int, width: int) -> None:
     face = make_noise(3, side, side)

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -79,6 +80,13 @@ def test_markdown_links_the_figures_next_to_it_and_escapes_all_text(job: Job[Par
     assert "| schedule | cosine | train |" in markdown and "| lr | 0.001 | 0.006 | train |" in markdown
     assert "| precision | 0.85 |  | 0.9 |" in markdown
     assert "The comments in `params.yaml` explain every parameter." in markdown
+
+
+def test_the_contact_sheet_is_shown_only_if_it_has_crops(job: Job[Params], tmp_path: Path) -> None:
+    assert "contact.png" not in job.output("results/report.md").read_text()
+    cropped = write_report_inputs(tmp_path, run=replace(TINY_RUN, faces={**TINY_RUN.faces, "detected": 5}))
+    report.run(cropped)
+    assert "contact.png" in cropped.output("results/report.md").read_text()
 
 
 def test_html_and_markdown_have_the_same_headings(job: Job[Params]) -> None:

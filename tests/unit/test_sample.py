@@ -39,6 +39,12 @@ def run_sample(trained: Path, folder: Path, weights: Mapping[str, Tensor] | None
 
     With `weights`, the model gets these instead of its own.
     """
+    sample.run(make_job(trained, folder, weights, **changes))
+    return load_file(folder / "samples")["samples"]
+
+
+def make_job(trained: Path, folder: Path, weights: Mapping[str, Tensor] | None = None, **changes: Any) -> Job[Params]:
+    """Return the job of `run_sample`."""
     folder.mkdir(exist_ok=True)
     network, spec = model.load_model(trained / "model.safetensors", CPU)
     network = model.copy_with_weights(network, weights) if weights else network
@@ -48,8 +54,7 @@ def run_sample(trained: Path, folder: Path, weights: Mapping[str, Tensor] | None
     inputs = {"results/model.safetensors": folder / "input.safetensors"}
     inputs["results/snapshots.safetensors"] = trained / "snapshots.safetensors"
     outputs = {f"results/{name}.safetensors": folder / name for name in SETS}
-    sample.run(Job(params, inputs, outputs, folder / "sampling", threads=1))
-    return load_file(folder / "samples")["samples"]
+    return Job(params, inputs, outputs, folder / "sampling", threads=1)
 
 
 def test_sets_from_snapshots_use_the_same_seeds_without_guidance(trained: Path, tmp_path: Path) -> None:
@@ -63,6 +68,26 @@ def test_sets_from_snapshots_use_the_same_seeds_without_guidance(trained: Path, 
         assert torch.equal(samples, expected[: tiny_params()["progress_samples"]])
         assert load_sample_sets(folder / "progress") == []
     assert not torch.equal(sets[0][1], sets[-1][1])
+
+
+def test_the_steps_at_which_the_guiding_model_is_evaluated_are_counted(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: dict[bool, int] = {}
+
+    class CountingUNet(UNet):
+        def forward(self, x: Tensor, angle: Tensor) -> Tensor:
+            counts[self is network] = counts.get(self is network, 0) + 1
+            return super().forward(x, angle)
+
+    changes: dict[str, Any] = {"sampler": "ddpm", "guidance_scale": 2.0, "guidance_min_log_snr": 0.0}
+    job = make_job(trained, tmp_path / "job", samples=2, progress_samples=0, sample_steps=4, **changes)
+    sampler = batches.BatchSampler(job)
+    network = sampler.network
+    network.__class__ = CountingUNet
+    sampler.generate("samples", 0)
+    guided = sample._count_guided_steps(sampler)
+    assert (counts[True], counts[False]) == (4, guided) and 0 < guided < 4
 
 
 def test_samples_in_channels_last_layout_differ_only_by_rounding(

@@ -69,10 +69,16 @@ def test_planted_copies_are_found_and_named_whatever_their_share(change: str, co
 
 
 def test_new_faces_are_not_suspected() -> None:
-    scores = search(NEW).scores
+    found = search(NEW)
+    scores, neighbours = found.scores, found.neighbours
     assert scores["copied"] <= 0.01 and scores["copied_floor"] <= 0.01
     assert scores["close"] <= CLOSE_BY_CHANCE
     assert scores["copy_ratio"] == pytest.approx(scores["copy_ratio_floor"], rel=0.05)
+    row = int(neighbours.train.distance.argmin())
+    assert scores["closest"] == {
+        "train": float(neighbours.train.distance.min()),
+        "held_out": float(neighbours.held_out.distance[row]),
+    }
     assert scores["searched"] == {
         "train": TRAIN,
         "held_out": HELD_OUT,

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from omokage.pipeline.machine import describe_machine
 from omokage.pipeline.timings import MAX_RUNS, read_last_seconds, write_seconds
-from omokage.stamps.timings import PATH, find_seconds, identify_run
+from omokage.stamps.timings import PATH, find_machine, find_seconds, identify_run
 
 NONE = {"params": 0.0, "report": 0.0}
 
@@ -38,9 +39,23 @@ def test_a_time_is_added_for_a_new_run_only(root: Path) -> None:
     assert find_seconds(root / PATH, [make_record(outs={"results/model.safetensors": "cd"})]) == {}
 
 
+def test_the_machine_of_a_run_is_known_unless_the_file_is_older(root: Path) -> None:
+    record = make_record()
+    (root / PATH).write_text(json.dumps({"train": {identify_run(record): 9.0}}))
+    assert find_seconds(root / PATH, [record]) == {"train": 9.0} and find_machine(root / PATH, record) is None
+    write_seconds(root, another := make_record("faces"), 3.0)
+    machine = find_machine(root / PATH, another)
+    assert machine and machine.startswith(describe_machine()) and machine.endswith("GiB of memory")
+    assert read_last_seconds(root) == {**NONE, "train": 9.0, "faces": 3.0}
+    assert find_machine(root / PATH, make_record(params={"lr": 2})) is None
+    (root / PATH).write_text('{"machines": []}')
+    assert find_machine(root / PATH, record) is None
+
+
 def test_the_file_does_not_grow_forever(root: Path) -> None:
     for lr in range(2 * MAX_RUNS):
         write_seconds(root, make_record(params={"lr": lr}), lr)
+    assert len(next(iter(json.loads((root / PATH).read_text())["machines"].values()))) == MAX_RUNS
     assert [*json.loads((root / PATH).read_text())["train"].values()] == [*range(MAX_RUNS, 2 * MAX_RUNS)]
 
 

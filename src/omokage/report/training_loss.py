@@ -37,7 +37,7 @@ def judge_training(run: Run) -> Verdict:
         suffix, trend = _describe_trend(fall, run.decay)
         short += suffix
         paragraphs.append(f"{trend} The loss alone does not say how the samples look.")
-    paragraphs.append(f"{_describe_error_by_noise_level(run)} {explanation}")
+    paragraphs.append(f"{_describe_error_by_noise_level(run)} {explanation}".strip())
     return Verdict(short, paragraphs, problems)
 
 
