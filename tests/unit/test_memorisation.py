@@ -95,5 +95,5 @@ def test_copies_are_named_unless_held_out_faces_have_as_many(run: Run, short: st
 
 def test_without_suspects_the_searches_are_named() -> None:
     text = read_paragraphs(GOOD_RUN)
-    assert "None found by these searches" in text and "shifted and mirrored" in text
+    assert "None found by these searches (floor: 0.0 %)" in text and "mirrored, shifted by up to 2 pixels" in text
     assert "compared with all 45,000 training faces" in text and "compared with 500 training faces" in text

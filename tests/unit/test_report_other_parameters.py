@@ -167,7 +167,7 @@ def test_the_loss_is_given_in_what_is_predicted_and_the_minimum_where_it_acts(
 
 
 def test_the_weight_in_words_is_the_weight_of_the_loss() -> None:
-    snr = Schedule.make("cosine", 100).snr
+    snr = Schedule.make("cosine", 100).log_snr.exp()
     weights = compute_loss_weight("min_snr", "v", snr, 5.0, 0.1)
     expected = [max(0.1, min(float(value), 5.0) / (float(value) + 1)) for value in snr]
     assert weights.tolist() == pytest.approx(expected, rel=1e-4)

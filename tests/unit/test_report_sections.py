@@ -237,7 +237,7 @@ def test_a_difference_within_the_intervals_is_not_called_clear() -> None:
         make_trial("linear", "eps", 0.001, 90),
     ]
     text = read_study(rows)
-    assert "Of the other 2 rows, 1 are not clearly worse." in text
+    assert "Of the other 2 rows, 1 are not clearly worse than the best." in text
     assert "What it teaches: prediction v is better than eps, by 37 (mean" in text and "schedule cosine is" not in text
     assert "one training, so the study does not show how much another seed changes" in text
     # The same with the seeds of one row 40 apart: no difference of less is clear.

@@ -11,7 +11,7 @@ import numpy as np
 from omokage.report.captions import CAPTIONS
 from omokage.report.evidence import Evidence, name_counterpart
 from omokage.report.style import RATIOS, list_shifts
-from omokage.report.training_loss import compute_last_loss, describe_gap
+from omokage.report.training_loss import compute_last_loss
 from omokage.report.trials import group_trials
 from omokage.report.wording import format_count, format_number, format_signed, join_words
 
@@ -47,6 +47,11 @@ def _describe_denoising(evidence: Evidence) -> str:
         f"{format_number(errors[0])} of 255 (root mean square). The difference is at most {format_number(SIMILAR)} "
         f"{when}."
     )
+
+
+def _describe_animation(evidence: Evidence) -> str:
+    start = int(evidence.frames["t"][0])
+    return f"An animation in which noise turns into faces, from timestep {start} to the clean image."
 
 
 def _describe_between(evidence: Evidence) -> str:
@@ -139,7 +144,7 @@ def _describe_loss(evidence: Evidence) -> str:
     first, last = run.losses[0].loss, compute_last_loss(run.losses)[0] if len(run.losses) > 1 else run.losses[0].loss
     return (
         f"The training loss goes from {format_number(first)} to {format_number(last)} (mean of the last tenth) over "
-        f"{format_count(run.losses[-1].step, 'step')}. {describe_gap(run)}"
+        f"{format_count(run.losses[-1].step, 'step')}."
     )
 
 
@@ -149,10 +154,7 @@ def _describe_noise_levels(evidence: Evidence) -> str:
     noisiest, smallest, cleanest = (
         f"{format_number(level.held_out)} at {format_signed(level.log_snr)}" for level in (levels[0], least, levels[-1])
     )
-    return (
-        f"Along the log-SNR, the held-out error is {noisiest}, {smallest} (its minimum) and {cleanest}. "
-        f"{describe_gap(evidence.run)}"
-    )
+    return f"Along the log-SNR, the error on held-out faces is {noisiest}, {smallest} (its minimum) and {cleanest}."
 
 
 def _describe_transformed(evidence: Evidence) -> str:
@@ -228,7 +230,7 @@ def _describe_hyperparameters(evidence: Evidence) -> str:
 ALT_TEXTS: dict[str, Callable[[Evidence], str]] = {
     "samples": _describe_samples,
     "architecture": _describe_architecture,
-    "animation": _describe_denoising,
+    "animation": _describe_animation,
     "denoising": _describe_denoising,
     "between": _describe_between,
     "samplers": _describe_samplers,

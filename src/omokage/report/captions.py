@@ -71,7 +71,7 @@ CAPTIONS: dict[str, Caption] = {
     ),
     "progress": Caption(
         "Sample quality",
-        "Score by training step, from few samples per snapshot: compare these scores only with each other.",
+        "Score by training step, from the samples of each snapshot.",
     ),
     "study": Caption(
         "Sample quality",
@@ -81,7 +81,7 @@ CAPTIONS: dict[str, Caption] = {
     "style": Caption(
         "Style",
         "Distributions of six measures of style over samples, held-out faces and training faces: the mean of each "
-        "colour (0 to 255), contrast, saturation and sharpness, as defined in the table. Every image is one value. The "
+        "colour (0 to 255), contrast, saturation and sharpness, as defined in the table. The "
         "height is the share of the images. Vertical lines are means.",
     ),
     "neighbours": Caption(

@@ -18,7 +18,6 @@ MISSED = (
     "Copies that are changed more can be missed: of faces shifted by 2 pixels in both directions, 36\u00a0% of the "
     "avatars and 79\u00a0% of the anime faces were found (docs/benchmarks.md)."
 )
-SOUGHT = "for exact, nearly equal, shifted and mirrored training faces, and for unusually close ones in features"
 
 
 def judge_memorisation(run: Run) -> Verdict:
@@ -119,7 +118,7 @@ def _describe_suspects(run: Run, problem: str) -> str:
     ]
     floor = f"floor: {format_percent(metrics['copied_floor'])}"
     if not found:
-        return f"None found by these searches, which looked {SOUGHT} ({floor}). {MISSED}"
+        return f"None found by these searches ({floor}). {MISSED}"
     text = f"Suspected copies: {format_percent(metrics['copied'])} of the samples ({floor}). "
     text += f"These are {join_words(found)}. "
     if not problem and metrics["copied"] <= metrics["copied_floor"]:

@@ -95,9 +95,7 @@ def _introduce(params: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     return (
         "The model is a denoising diffusion probabilistic model (DDPM, Ho et al. 2020). In training, noise of one of "
         f"{params['timesteps']:,} levels is added to a face, and a UNet with {facts['parameters']:,} "
-        f"parameters learns to predict {NAMES[params['prediction']]} from the noisy image x_t and its noise level. "
-        "To generate a face, a sampler starts from pure noise and applies the network again and again, each time to a "
-        "slightly less noisy image."
+        f"parameters learns to predict {NAMES[params['prediction']]} from the noisy image x_t and its noise level."
     )
 
 

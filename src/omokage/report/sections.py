@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from omokage.report.content import Block, Code, CodeBlock, DenoisingPlayer, Inline, Paragraph
-from omokage.report.evidence import Evidence, name_counterpart
+from omokage.report.evidence import Evidence
 from omokage.report.parameters import UNCHANGED, format_params_file, tabulate_parameters
 from omokage.report.run import Run
-from omokage.report.training_settings import describe_evaluations, tabulate_sampling
+from omokage.report.training_settings import tabulate_sampling
 from omokage.report.wording import format_count, format_number, format_percent, join_words
 from omokage.stamps.records import Record, find_record
 
@@ -57,14 +57,8 @@ def describe_denoising(run: Run, records: Sequence[Record], player: DenoisingPla
     """Show the denoising with the sampler of this run, its settings, and the other samplers of the run."""
     record = find_record(records, "sample")
     params, guided_steps = record["params"], record["facts"].get("guided_steps")
-    text = (
-        f"The sampler of this run, {params['sampler']}, starts from pure noise and removes it in "
-        f"{describe_evaluations(params, guided_steps)}."
-    )
-    if params["guidance_scale"] > 1:
-        text += f" The scale of the autoguidance is {format_number(params['guidance_scale'])}."
     return "Denoising", [
-        text,
+        f"The sampler of this run is {params['sampler']}.",
         _describe_steps(params),
         player,
         tabulate_sampling(params, guided_steps),
@@ -90,9 +84,7 @@ def _describe_steps(params: Mapping[str, Any]) -> str:
 
 def _compare_samplers(run: Run, params: Mapping[str, Any]) -> list[Block]:
     """Return what distinguishes DDPM and DDIM, which the figure shows with the same seeds, and where the scores are."""
-    other = name_counterpart(params["sampler"])
-    text = f"The figure shows the same seeds with {params['sampler']} and with {other}."
-    text += " DDPM (Ho et al. 2020) adds new noise after each step."
+    text = "DDPM (Ho et al. 2020) adds new noise after each step."
     if params["eta"]:
         text += f" With η = {format_number(params['eta'])}, DDIM (Song et al. 2021) adds some, too."
     else:

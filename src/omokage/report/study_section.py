@@ -10,7 +10,7 @@ from itertools import permutations
 from statistics import fmean
 from typing import Any
 
-from omokage.report.content import Block, Code, Paragraph
+from omokage.report.content import Block
 from omokage.report.run import Run
 from omokage.report.settings import merge_params
 from omokage.report.tables import Cell, Table
@@ -35,7 +35,6 @@ def describe_study(run: Run, records: Sequence[Record]) -> tuple[str, list[Block
         _describe_lesson(trials),
         _describe_rates(trials),
         _compare_with_run(trials, run.trials, merge_params(records)),
-        Paragraph(["The machine that it ran on is described in ", Code("docs/benchmarks.md"), "."]),
     ]
 
 
@@ -118,16 +117,14 @@ def _describe_best(trials: Sequence[Trial]) -> str:
             f" and it is larger than {format_number(spread)}, the largest difference between runs that differ only in "
             "the seed"
         )
-    text = (
-        f"The lowest distance, {format_number(best.distance)}, has {best.label}. Below, a difference between two rows "
-        f"counts as clear if {rule}."
-    )
+    text = f"Below, a difference between two rows counts as clear if {rule}."
     if not spread:
         text += " Each row is one training, so the study does not show how much another seed changes."
     unclear = sum(not is_clear(best, trial, spread) for trial in trials[1:])
     if unclear:
-        return f"{text} Of the other {format_count(len(trials) - 1, 'row')}, {unclear} are not clearly worse."
-    return f"{text} All other rows are clearly worse."
+        others = format_count(len(trials) - 1, "row")
+        return f"{text} Of the other {others}, {unclear} are not clearly worse than the best."
+    return f"{text} All other rows are clearly worse than the best."
 
 
 def _describe_lesson(trials: Sequence[Trial]) -> str:

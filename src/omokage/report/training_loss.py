@@ -36,7 +36,7 @@ def judge_training(run: Run) -> Verdict:
     if (fall := compute_loss_fall(run)) is not None:
         suffix, trend = _describe_trend(fall, run.decay)
         short += suffix
-        paragraphs.append(f"{trend} The loss alone does not say how the samples look.")
+        paragraphs.append(trend)
     paragraphs.append(f"{_describe_error_by_noise_level(run)} {explanation}".strip())
     return Verdict(short, paragraphs, problems)
 
@@ -174,8 +174,7 @@ def _describe_error_by_noise_level(run: Run) -> str:
         "The EMA network has the exponential moving average (EMA) of the weights of the steps. On held-out faces, its "
         f"squared error (predicting {run.prediction}) ranges from "
         f"{format_number(lowest.held_out)} at a log-SNR of {format_signed(lowest.log_snr)} to "
-        f"{format_number(highest.held_out)} at {format_signed(highest.log_snr)}. Log-SNR is the logarithm of the "
-        f"signal-to-noise ratio, in nats: the higher, the less noise. The error is largest at "
+        f"{format_number(highest.held_out)} at {format_signed(highest.log_snr)}. The error is largest at "
         f"{_describe_noise(highest.log_snr, run.prediction)}. "
         f"{describe_gap(run)} Both were measured with the same noise, so the difference comes from the faces."
     )

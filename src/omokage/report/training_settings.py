@@ -107,7 +107,7 @@ def _list_training(params: Mapping[str, Any], facts: Mapping[str, Any], faces: i
     yield (
         "length",
         f"{format_count(steps, 'step')}, {images:,} images, {epochs}",
-        "an epoch shows every face once, in random order",
+        "",
     )
     if params["init_from"] != "none":
         yield (
@@ -164,7 +164,7 @@ def _list_sampling(params: Mapping[str, Any], guided_steps: int | None) -> Itera
     yield (
         "network evaluations (NFE)",
         f"per image: {describe_evaluations(params, guided_steps)}",
-        "each costs one pass through the network; more are slower and remove noise in smaller steps",
+        "",
     )
     yield "timesteps visited", params["timestep_spacing"], SPACINGS[params["timestep_spacing"]]
     if is_guided:
