@@ -49,7 +49,7 @@ def test_the_html_is_one_file_and_escapes_all_text(job: Job[Params]) -> None:
     page = Elements(html)
     # The sprite sheet replaces the GIF and the denoising figure, and the dialog has an image of its own. The figure
     # study is left out, since the run has no sampler_study.
-    assert page.tags.count("img") == len(CAPTIONS) - 2 + 2 - 1
+    assert page.tags.count("img") == len(CAPTIONS) - 3 + 2 - 1
     assert page.tags.count("script") == 2
     anchors = {f"#{anchor}" for anchor in re.findall(r'<h2 id="([a-z-]+)">', html)}
     assert {f"#{heading.lower().replace(' ', '-')}" for heading in judge_run(TINY_RUN)} < anchors
@@ -75,7 +75,7 @@ def test_markdown_links_the_figures_next_to_it_and_escapes_all_text(job: Job[Par
     path = job.output("results/report.md")
     markdown = path.read_text()
     figures = re.findall(r"!\[(?:[^\]\\]|\\.)*\]\(([^)]*)\)", markdown)
-    assert len(figures) == len(CAPTIONS) - 1 and all((path.parent / figure).is_file() for figure in figures)
+    assert len(figures) == len(CAPTIONS) - 2 and all((path.parent / figure).is_file() for figure in figures)
     assert "<script" not in markdown and "javascript:" not in markdown
     assert "| schedule | cosine | train |" in markdown and "| lr | 0.001 | 0.006 | train |" in markdown
     assert "| precision | 0.85 |  | 0.9 |" in markdown
@@ -83,10 +83,10 @@ def test_markdown_links_the_figures_next_to_it_and_escapes_all_text(job: Job[Par
 
 
 def test_the_contact_sheet_is_shown_only_if_it_has_crops(job: Job[Params], tmp_path: Path) -> None:
-    assert "contact.png" not in job.output("results/report.md").read_text()
+    assert "](figures/contact.png)" not in job.output("results/report.md").read_text()
     cropped = write_report_inputs(tmp_path, run=replace(TINY_RUN, faces={**TINY_RUN.faces, "detected": 5}))
     report.run(cropped)
-    assert "contact.png" in cropped.output("results/report.md").read_text()
+    assert "](figures/contact.png)" in cropped.output("results/report.md").read_text()
 
 
 def test_html_and_markdown_have_the_same_headings(job: Job[Params]) -> None:

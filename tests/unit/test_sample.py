@@ -76,9 +76,9 @@ def test_the_steps_at_which_the_guiding_model_is_evaluated_are_counted(
     counts: dict[bool, int] = {}
 
     class CountingUNet(UNet):
-        def forward(self, x: Tensor, angle: Tensor) -> Tensor:
+        def forward(self, x: Tensor, angle: Tensor, keys: Tensor | None = None) -> Tensor:
             counts[self is network] = counts.get(self is network, 0) + 1
-            return super().forward(x, angle)
+            return super().forward(x, angle, keys)
 
     changes: dict[str, Any] = {"sampler": "ddpm", "guidance_scale": 2.0, "guidance_min_log_snr": 0.0}
     job = make_job(trained, tmp_path / "job", samples=2, progress_samples=0, sample_steps=4, **changes)
