@@ -36,8 +36,7 @@ CAPTIONS: dict[str, Caption] = {
     "samples": Caption(
         "Samples",
         "Samples of the model (left) and held-out real faces (right). Both are the first of their set, in order, "
-        "not selected. Enlarged without smoothing (nearest neighbour) by the factor below the grids. Colours are "
-        "rounded to multiples of 4 of 255; a very large grid has 256 colours.",
+        "not selected. Colours are rounded to multiples of 4 of 255; a very large grid has 256 colours.",
         is_wide=True,
     ),
     # The name of denoising.gif, since denoising.png is another figure.
@@ -93,8 +92,8 @@ CAPTIONS: dict[str, Caption] = {
         "Training",
         "Mean squared error by training step, on whitened images, without unit or loss weights, logarithmic. Grey: the "
         "training loss of the network without EMA. The thin line has the means over the steps since the value before, "
-        "the thick one, if any, a moving average. In colour: the EMA network on as many training and held-out faces, "
-        "with the same noise levels and the same noise. Below: the learning rate.",
+        "the thick one, if any, a moving average. In colour: the EMA network on as many training and held-out faces. "
+        "Below: the learning rate.",
     ),
     "noise_levels": Caption(
         "Training",
