@@ -119,7 +119,7 @@ def test_a_sheet_of_noise_shows_several_faces_and_says_if_some_are_left_out(monk
         footers.clear()
         edits = {key: make_noise(6, 3, side, side) for key in ("faces", "there_and_back")}
         edits |= {"varied": make_noise(6, 4, 3, side, side), "strengths": np.array([0.4, 0.6, 0.8, 0.95])}
-        transformed.plot(edits | {"errors": np.arange(6.0)})
+        transformed.plot(edits | {"errors": np.arange(6) + 0.5})
         drawn = [text for text in footers if text.isdigit() or "faces" in text]
         assert drawn[-1] == (f"{shown} of 6 faces, {shown}" if shown < 6 else "6")
 

@@ -56,25 +56,27 @@ def test_four_real_runs_get_fitting_verdicts() -> None:
     }
     assert verdicts["good"] == {
         "Sample quality": (
-            "recognisable, not yet realistic, only 47\u00a0% of them look real, and less varied, "
+            "recognisable, not yet realistic, only 47\u00a0% of them in the region of real faces, and less varied, "
             "with less varied colours"
         ),
-        "Style": "colour drift, slightly low contrast, slightly low saturation and slightly low sharpness",
+        "Style": (
+            "colour drift, few dark images, slightly low contrast, slightly low saturation and slightly low sharpness"
+        ),
         "Memorisation": NONE_FOUND,
         "Training": "the loss fell steeply and was still falling",
-        "Challenges": "still learning and colour drift",
+        "Challenges": "still learning, low precision, low recall, colour drift and few dark images",
     }
     assert verdicts["undertrained"] == {
         "Sample quality": "very far from real faces, and none is in the region of real faces",
-        "Style": "colour drift, slightly low contrast, low saturation and low sharpness",
+        "Style": "slight colour drift, few dark images, low saturation and low sharpness",
         "Memorisation": NONE_FOUND,
         "Training": "the loss fell by more than half",
-        "Challenges": "too little training, low precision, colour drift, low sharpness and low saturation",
+        "Challenges": "too little training, low precision, few dark images, low sharpness and low saturation",
     }
     assert verdicts["collapsed"] == verdicts["good"] | {
         "Sample quality": "repeats of only 8 images",
-        "Style": "colour drift, slightly low contrast and slightly low saturation",
-        "Challenges": "still learning, mode collapse and colour drift",
+        "Style": "colour drift, few dark images, slightly low contrast and slightly low saturation",
+        "Challenges": "still learning, mode collapse, colour drift and few dark images",
     }
     assert verdicts["copying"] == verdicts["good"] | {
         "Sample quality": "at the level of real faces, and as varied, but many are suspected copies",

@@ -183,7 +183,7 @@ def test_without_scripts_all_content_is_visible(page: Path) -> None:
         assert len(texts) > 200
         assert [text for text in texts if text not in visible] == []
         images = browser.find_elements(By.CSS_SELECTOR, "main img")
-        assert len(images) == 17
+        assert len(images) == 16
         assert all(image.is_displayed() and image.size["height"] > 40 for image in images)
         assert not browser.find_element(By.CSS_SELECTOR, ".player").is_displayed()
         assert take_screenshot(browser.find_element(By.CSS_SELECTOR, ".sprite-sheet img")).std() > 20
