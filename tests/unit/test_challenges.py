@@ -100,8 +100,8 @@ def test_a_problem_is_named_beyond_its_limit_only_and_with_its_numbers(name: str
 def test_a_problem_names_parameters_and_a_figure_that_exist(name: str, guidance_scale: float) -> None:
     run = replace(with_metrics(identical=0.5, uniform=0.25), guidance_scale=guidance_scale)
     inputs = [{**FACES, "dropped": {reason: 9}} for reason in ("too small", "broken")]
-    for faces, weighting in product(inputs, ("simple", "min_snr")):
-        problem = describe_problem(name, replace(run, faces=faces, loss_weighting=weighting))
+    for faces, sampler in product(inputs, ("ddpm", "heun")):
+        problem = describe_problem(name, replace(run, faces=faces, sampler=sampler))
         words = set(re.findall(r"\w+", problem.remedy))
         assert set(problem.parameters) <= words
         assert {word for word in words if "_" in word} <= set(problem.parameters)
@@ -122,7 +122,7 @@ def test_colour_drift_is_blamed_on_guidance_only_if_there_was_guidance() -> None
     assert "autoguidance at scale 3." in guided.cause
     low_noise = replace(drifted, guidance_scale=3.0, guidance_min_log_snr=-3.0)
     assert describe_problem("colour drift", low_noise) == unguided
-    assert unguided.parameters == ("loss_weight_floor",) and "the error of the network at high noise" in unguided.cause
+    assert unguided.parameters == ("steps", "sampler") and "the error of the network at high noise" in unguided.cause
     # A run that still learns is no reason to forget the guidance.
     learning = replace(with_trend(0.05), metrics=drifted.metrics, guidance_scale=3.0)
     text = " ".join(judge_run(learning)["Challenges"].paragraphs)
@@ -135,7 +135,7 @@ def test_the_cause_of_wrong_colours_is_that_of_the_sampler_and_is_told_once() ->
     assert "Ancestral" not in describe_problem("colour drift", replace(drifted, sampler="ddim")).cause
     assert describe_problem("few dark images", drifted).cause == "that of the colour drift."
     assert "Ancestral" in describe_problem("few dark images", GOOD_RUN).cause
-    assert describe_problem("colour drift", replace(drifted, loss_weighting="simple")).parameters == ("steps",)
+    assert describe_problem("colour drift", replace(drifted, sampler="ddim")).parameters == ("steps",)
 
 
 def test_a_cause_is_called_likely_only_if_numbers_of_the_run_support_it() -> None:

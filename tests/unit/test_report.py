@@ -33,7 +33,7 @@ OVERFITTING_RUN = replace(
         },
     },
 )
-TRAIN_PARAMS = {"loss_weighting": "min_snr", "decay": 0.5, "keep_best": False, "init_from": "none"}
+TRAIN_PARAMS = {"decay": 0.5, "keep_best": False, "init_from": "none"}
 
 
 def load_snapshot(name: str) -> Run:

@@ -82,7 +82,6 @@ class Run:
     guidance_scale: float = 1.0
     guidance_min_log_snr: float = -math.inf
     sampler: str = "ddpm"
-    loss_weighting: str = "min_snr"
     decay: float = 0.5
     keep_best: bool = False
     init_from: str = "none"
@@ -111,7 +110,6 @@ class Run:
             guidance_scale=sample["guidance_scale"],
             guidance_min_log_snr=sample["guidance_min_log_snr"],
             sampler=sample["sampler"],
-            loss_weighting=train["loss_weighting"],
             decay=train["decay"],
             keep_best=train["keep_best"],
             init_from=train["init_from"],
