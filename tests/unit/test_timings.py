@@ -48,6 +48,9 @@ def test_the_machine_of_a_run_is_known_unless_the_file_is_older(root: Path) -> N
     assert machine and machine.startswith(describe_machine()) and machine.endswith("GiB of memory")
     assert read_last_seconds(root) == {**NONE, "train": 9.0, "faces": 3.0}
     assert find_machine(root / PATH, make_record(params={"lr": 2})) is None
+    # The run of the older file, made again.
+    write_seconds(root, record, 8.0)
+    assert find_seconds(root / PATH, [record]) == {"train": 8.0} and find_machine(root / PATH, record) == machine
     (root / PATH).write_text('{"machines": []}')
     assert find_machine(root / PATH, record) is None
 

@@ -19,7 +19,7 @@ UNTIMED = ("params", "report")
 
 
 def write_seconds(root: Path, record: Record, seconds: float) -> None:
-    """Add the seconds that the run in `record` took, unless its time is known.
+    """Add the seconds that the run in `record` took, and the machine, unless both are known.
 
     So a run that repeats an earlier one to the byte leaves the file as it is. A file that cannot be read or written is
     reported in one line, since it must not fail a stage.
@@ -30,11 +30,13 @@ def write_seconds(root: Path, record: Record, seconds: float) -> None:
     try:
         with (local_folder(root) / "timings.lock").open("a") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            timings = read_timings(root / PATH) if (root / PATH).exists() else {}
-            if run not in timings.get(stage, {}):
-                runs = [*timings.get(stage, {}).items(), (run, round(seconds, 1))]
-                timings[stage] = dict(runs[-MAX_RUNS:])
-                machines = read_machines(root / PATH) if (root / PATH).exists() else {}
+            exists = (root / PATH).exists()
+            timings = read_timings(root / PATH) if exists else {}
+            machines = read_machines(root / PATH) if exists else {}
+            # Older files have times without a machine.
+            if not any(run in runs for runs in machines.values()):
+                others = [item for item in timings.get(stage, {}).items() if item[0] != run]
+                timings[stage] = dict([*others, (run, round(seconds, 1))][-MAX_RUNS:])
                 machine = f"{describe_machine()}, {_measure_memory()}"
                 machines[machine] = [*machines.get(machine, []), run]
                 write_text(root / PATH, _render(timings, machines))
