@@ -186,7 +186,7 @@ def test_samples_and_floor_are_scored_at_the_same_n(tmp_path: Path, lite: Extrac
         ),
         *(f"{key}_{end}" for key in ("distance", "kid") for end in ("low", "high")),
         *("score", "extractor", "resize", "seed", "n", "n_reference", "searched", "searches", "style_histograms"),
-        *("distinct", "colour_variety", "feature_variance"),
+        *("distinct", "colour_variety", "feature_variance", "closest"),
     }
     assert (metrics["resize"], metrics["seed"]) == ("clean, bicubic, 224", 3)
     assert (metrics["score"], metrics["extractor"]) == ("Fréchet distance (efficientnet-lite0)", LITE)

@@ -59,7 +59,7 @@ def test_the_figure_has_a_box_for_each_part_and_its_text_fits(shape: Architectur
     assert len(orange) == sum(part["heads"] > 0 for part in parts)
     assert all("attention" in box.lines[-1] for box in orange)
     chart = architecture.plot(network=parts, figure_style="whitegrid", figure_palette="colorblind", figure_dpi=60)
-    assert chart.image.width == 5 * 60 and len(chart.svg) < 100_000
+    assert chart.image.width == round(architecture.WIDTH * 60) and len(chart.svg) < 100_000
 
 
 def test_the_text_of_the_largest_network_fits() -> None:

@@ -56,7 +56,7 @@ def test_four_real_runs_get_fitting_verdicts() -> None:
     }
     assert verdicts["good"] == {
         "Sample quality": (
-            "recognisable, not yet realistic, only 47\u00a0% of them in the region of real faces, and less varied, "
+            "recognisable, not yet realistic, with a precision of only 47\u00a0%, and less varied, "
             "with less varied colours"
         ),
         "Style": (

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from support.fixtures import NETWORK
 from support.report_fixtures import GOOD_RUN, IDENTICAL_STYLE, make_denoising_frames, with_metrics
+from support.report_records import DEFAULTS, FACTS, MANIFEST, list_texts, make_records, read_rows
 from support.verdicts import read_paragraphs, summarise_sections
-from test_report_sections import DEFAULTS, FACTS, MANIFEST, list_texts, make_records, read_rows
 
 from omokage.diffusion.objective import compute_loss_weight
 from omokage.diffusion.schedule import Schedule

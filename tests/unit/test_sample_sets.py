@@ -44,15 +44,15 @@ WORDS = {
         "colour drift, low contrast, high saturation and low sharpness",
     ),
     "Gaussian noise": (
-        "very far from real faces, and none looks real",
+        "very far from real faces, and none is in the region of real faces",
         "colour drift, low contrast, high saturation and high sharpness",
     ),
     "faces with shuffled pixels": (
-        "very far from real faces, and none looks real",
+        "very far from real faces, and none is in the region of real faces",
         "high sharpness",
     ),
     "strongly blurred faces": (
-        "very far from real faces, and few look real",
+        "very far from real faces, and few are in the region of real faces",
         "low contrast, slightly low saturation and low sharpness",
     ),
     "faces with 40 more red": (
@@ -60,7 +60,7 @@ WORDS = {
         "colour drift and slightly high saturation",
     ),
     "half faces, half noise": (
-        "far from real faces, only 44 % of them look real, and as varied",
+        "far from real faces, with a precision of only 44 %, and as varied",
         "colour drift, low contrast, high saturation and high sharpness",
     ),
     "faces with one background": (

@@ -51,14 +51,14 @@ def test_the_machine_of_a_run_is_known_unless_the_file_is_older(root: Path) -> N
     # The run of the older file, made again.
     write_seconds(root, record, 8.0)
     assert find_seconds(root / PATH, [record]) == {"train": 8.0} and find_machine(root / PATH, record) == machine
-    (root / PATH).write_text('{"machines": []}')
+    (root / PATH).write_text('{"machines": {"train": []}}')
     assert find_machine(root / PATH, record) is None
 
 
 def test_the_file_does_not_grow_forever(root: Path) -> None:
     for lr in range(2 * MAX_RUNS):
         write_seconds(root, make_record(params={"lr": lr}), lr)
-    assert len(next(iter(json.loads((root / PATH).read_text())["machines"].values()))) == MAX_RUNS
+    assert len(json.loads((root / PATH).read_text())["machines"]["train"]) == MAX_RUNS
     assert [*json.loads((root / PATH).read_text())["train"].values()] == [*range(MAX_RUNS, 2 * MAX_RUNS)]
 
 

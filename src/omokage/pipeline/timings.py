@@ -4,14 +4,13 @@ import fcntl
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from omokage.base.checkout import local_folder
 from omokage.base.files import write_text
 from omokage.pipeline.machine import describe_machine
 from omokage.stamps.records import Record
-from omokage.stamps.timings import MACHINES, PATH, Timings, identify_run, read_machines, read_timings
+from omokage.stamps.timings import MACHINES, PATH, Machines, Timings, identify_run, read_machines, read_timings
 
 MAX_RUNS = 10  # times kept for each stage
 # `params` takes no time, and the report reads the file, so a time of its own would make it stale.
@@ -34,11 +33,10 @@ def write_seconds(root: Path, record: Record, seconds: float) -> None:
             timings = read_timings(root / PATH) if exists else {}
             machines = read_machines(root / PATH) if exists else {}
             # Older files have times without a machine.
-            if not any(run in runs for runs in machines.values()):
+            if run not in machines.get(stage, {}):
                 others = [item for item in timings.get(stage, {}).items() if item[0] != run]
                 timings[stage] = dict([*others, (run, round(seconds, 1))][-MAX_RUNS:])
-                machine = f"{describe_machine()}, {_measure_memory()}"
-                machines[machine] = [*machines.get(machine, []), run]
+                machines.setdefault(stage, {})[run] = f"{describe_machine()}, {_measure_memory()}"
                 write_text(root / PATH, _render(timings, machines))
     except (OSError, ValueError) as error:
         print(
@@ -59,12 +57,13 @@ def read_last_seconds(root: Path) -> dict[str, float]:
         return seconds
 
 
-def _render(timings: Timings, machines: Mapping[str, Sequence[str]]) -> str:
+def _render(timings: Timings, machines: Machines) -> str:
     """Return the content of the file, with the machines of those runs only whose times are kept."""
-    known = {run for runs in timings.values() for run in runs}
-    kept = {machine: [run for run in runs if run in known] for machine, runs in machines.items()}
-    content = {**timings, MACHINES: {machine: runs for machine, runs in kept.items() if runs}}
-    return json.dumps(dict(sorted(content.items())), indent=1) + "\n"
+    kept = {
+        stage: {run: machines[stage][run] for run in timings.get(stage, {}) if run in machines[stage]}
+        for stage in sorted(machines)
+    }
+    return json.dumps(dict(sorted({**timings, MACHINES: kept}.items())), indent=1) + "\n"
 
 
 def _measure_memory() -> str:

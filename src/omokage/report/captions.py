@@ -68,10 +68,7 @@ CAPTIONS: dict[str, Caption] = {
         "Scores of the samples (no unit) next to the scores of real faces. "
         "Lines through the bars are 95\u00a0% intervals.",
     ),
-    "progress": Caption(
-        "Sample quality",
-        "Score by training step, from the samples of each snapshot.",
-    ),
+    "progress": Caption("Sample quality", "Score by training step, from the samples of each snapshot."),
     "study": Caption(
         "Sample quality",
         "Scores by sampler and kind of EMA weights, by evaluations of the model itself per image (NFE). The star is "

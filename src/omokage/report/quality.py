@@ -175,7 +175,7 @@ def _judge_variety(metrics: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
     problems: tuple[str, ...] = ()
     if share["precision"] < LOW_PRECISION:
         short, problems = (
-            f"only {percent['precision']} of them in the region of real faces, {short}",
+            f"with a precision of only {percent['precision']}, {short}",
             ("low precision",),
         )
     if share["recall"] < LOW_RECALL:

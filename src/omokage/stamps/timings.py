@@ -1,8 +1,8 @@
 """Read results/timings.json: how long each stage took, by run.
 
 The file maps a stage to the seconds of its runs, and a run is named by a hash. So after a return to earlier parameters,
-whose results DVC restores, the times of those results are found. The key MACHINES maps a description of each machine to
-the names of the runs that it timed; older files lack it.
+whose results DVC restores, the times of those results are found. The key MACHINES maps a stage to the machine of each
+of these runs, in words; older files lack it. Git can merge the times of different stages, which are on different lines.
 """
 
 import json
@@ -17,6 +17,7 @@ MACHINES = "machines"
 # The parts of a record that tell one run from another. The others say how the stage ran.
 IDENTITY = ("stage", "params", "deps", "code_deps", "packages", "outs")
 Timings = dict[str, dict[str, float]]
+Machines = dict[str, dict[str, str]]
 
 
 def identify_run(record: Record) -> str:
@@ -38,16 +39,18 @@ def read_timings(path: Path) -> Timings:
         raise ValueError("expected seconds by stage and run") from error
 
 
-def read_machines(path: Path) -> dict[str, list[str]]:
-    """Return the names of the runs that each machine timed, by the description of the machine; {} if there are none.
+def read_machines(path: Path) -> Machines:
+    """Return the machine of each run, by stage and by name of the run; {} if the file is older and has none.
 
     Raises ValueError if the file holds something else.
     """
     timings = json.loads(path.read_text(encoding="utf-8"))
     try:
-        return {str(machine): [str(run) for run in runs] for machine, runs in timings.get(MACHINES, {}).items()}
+        return {stage: {run: str(name) for run, name in runs.items()} for stage, runs in timings[MACHINES].items()}
+    except KeyError:
+        return {}
     except (AttributeError, TypeError) as error:
-        raise ValueError("expected runs by machine") from error
+        raise ValueError("expected machines by stage and run") from error
 
 
 def find_seconds(path: Path, records: Sequence[Record]) -> dict[str, float]:
@@ -66,5 +69,4 @@ def find_machine(path: Path, record: Record) -> str | None:
         machines = read_machines(path)
     except (OSError, ValueError):
         return None
-    name = identify_run(record)
-    return next((machine for machine, runs in machines.items() if name in runs), None)
+    return machines.get(record["stage"], {}).get(identify_run(record))
