@@ -93,7 +93,7 @@ CASES: dict[str, tuple[str, str, str]] = {
         read_paragraphs(replace(GOOD_RUN, losses=[LossRow(1, 0.5), LossRow(2, 0.48)], init_from="a.safetensors")),
         "Train for more steps, or check lr and warmup",
     ),
-    "optimiser": (read_training(), read_training(optimiser="adamw"), "0.004 and 0.006 gave distances"),
+    "optimiser": (read_training(), read_training(optimiser="adamw"), "0.0035 and 0.006 gave distances"),
     "batch size": (read_training(), read_training(image_size=32), "batches of 16 instead of 64"),
     "eta": (read_denoising(), read_denoising(sampler="ddim", eta=0.5), "depends on the starting noise alone"),
     "steps of heun": (read_denoising(sampler="heun"), read_denoising(), "The sampler of this run, heun"),

@@ -93,7 +93,7 @@ DESCRIPTIONS: dict[str, Description] = {
     "timesteps": Description(1000, "number of noise levels in the schedule (T)"),
     "zero_snr": Description(False, "rescale the schedule so that its last timestep is pure noise (zero terminal SNR)"),
     "log_snr_shift": Description(
-        0.7, "offset added to the schedule's log-SNR, in nats; recommended: 2 ln(64 / image_size)"
+        0.7, "offset added to the schedule's log-SNR, in nats; a good start is 2 ln(64 / image_size)"
     ),
     "prediction": Description(
         "v", "what the network predicts: eps (the noise), x0 (the clean image) or v (the velocity)"

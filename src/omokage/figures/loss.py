@@ -31,7 +31,9 @@ def plot(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_
         if window:
             steps_per_row = (table["step"].iloc[-1] - table["step"].iloc[0]) / (len(table) - 1)
             label = f"training loss, mean of {round(2 * window * steps_per_row):,} steps"
-            loss.plot(steps, _smooth(table["loss"].to_numpy(), window)[shown], color=FAINT, label=label, zorder=3)
+            smooth = _smooth(table["loss"].to_numpy(), window)
+            kept = shown[shown < len(smooth)]
+            loss.plot(table["step"].iloc[kept], smooth[kept], color=FAINT, label=label, zorder=3)
         for split, name, line, number in SPLIT_LINES:
             style: dict[str, Any] = {"color": canvas.colours[number], "markersize": 5, "linewidth": 1.5}
             loss.plot(errors["step"], errors[split], line, label=f"EMA network, {name}", zorder=4, **style)
@@ -53,13 +55,13 @@ def plot(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_
 def _smooth(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
     """Return the centred moving average over 2 x `window` steps: the values at both ends have half a weight.
 
-    So it is as wide as the tenth of the training whose mean the report states. Near the end, the window is smaller but
-    still symmetric. Near the start, where the loss falls steeply, the window of value i has only i // 2 values on each
-    side.
+    So it is as wide as the tenth of the training whose mean the report states, and ends with that mean: there is none
+    for the last `window` values. Near the start, where the loss falls steeply, the window of value i has only i // 2
+    values on each side.
     """
-    reach = [min(window, i // 2, len(values) - 1 - i) for i in range(len(values))]
     means = []
-    for i, r in enumerate(reach):
+    for i in range(len(values) - window):
+        r = min(window, i // 2)
         part = values[i - r : i + r + 1]
         means.append((part.sum() - (part[0] + part[-1]) / 2) / (2 * r) if r else values[i])
     return np.array(means)

@@ -132,8 +132,8 @@ def _describe_style(evidence: Evidence) -> str:
 def _describe_neighbours(evidence: Evidence) -> str:
     metrics = evidence.run.metrics
     return (
-        "The samples with the smallest distances to a training face. The copy ratio, the distance to the nearest "
-        "training face divided by that to the nearest held-out face, is "
+        "The samples with the smallest distances to a training face, and their nearest faces of both sets. The copy "
+        "ratio, the distance to the nearest training face divided by that to the nearest held-out face, is "
         f"{format_number(metrics['copy_ratio'])} for the samples and {format_number(metrics['copy_ratio_floor'])} for "
         "real faces."
     )

@@ -36,7 +36,7 @@ CAPTIONS: dict[str, Caption] = {
     "samples": Caption(
         "Samples",
         "Samples of the model (left) and held-out real faces (right). Both are the first of their set, in order, "
-        "not selected. Colours are rounded to multiples of 4 of 255; a very large grid has 256 colours.",
+        "not selected. Colours are rounded to multiples of 4 of 255.",
         is_wide=True,
     ),
     # The name of denoising.gif, since denoising.png is another figure.
@@ -48,8 +48,7 @@ CAPTIONS: dict[str, Caption] = {
     "denoising": Caption(
         "Denoising",
         "Denoising of a few samples, from pure noise to the clean image: the noisy image x_t at timestep t, and the "
-        "clean image that the network predicts from it. The columns are some of the sampler's steps, chosen for small "
-        "gaps in log-SNR.",
+        "clean image that the network predicts from it. The columns are some of the sampler's steps.",
     ),
     "samplers": Caption(
         "Denoising",
@@ -82,8 +81,8 @@ CAPTIONS: dict[str, Caption] = {
     ),
     "neighbours": Caption(
         "Memorisation",
-        "Samples that are closest to the training set, each above its nearest training face. Distances in pixels are "
-        "after alignment, in grey levels.",
+        "Samples that are closest to the training set, each above its nearest training face and its nearest held-out "
+        "face. Distances in pixels are after alignment, in grey levels.",
     ),
     "loss": Caption(
         "Training",

@@ -82,7 +82,7 @@ class Page:
                 tabulate_scores_csv(caption, rows)
                 for caption, rows in (
                     ("Scores during training", run.progress),
-                    ("Scores by sampler and EMA weights", run.study),
+                    ("Scores by sampler and EMA weights", self._list_samplers()),
                 )
                 if rows
             ),
@@ -103,6 +103,13 @@ class Page:
             self._build(*list_parameters(self.records, self.report_params), folded=True),
             self._build(*describe_reproduction(self.records, self.report_params)),
         ]
+
+    def _list_samplers(self) -> list[dict[str, str]]:
+        """Return the rows of study.csv after a row for the samples of this run, or no row if there is no study."""
+        run, params = self.run, find_record(self.records, "sample")["params"]
+        own = {"weights": params["ema_kind"], "sampler": params["sampler"], "evaluations": params["sample_steps"]}
+        scores = {key: run.metrics[key] for key in ("distance", "kid", "n")}
+        return [{key: str(value) for key, value in {**own, **scores}.items()}, *run.study] if run.study else []
 
     def _build(
         self, heading: str, blocks: Sequence[Block], verdict: str | None = None, folded: bool = False

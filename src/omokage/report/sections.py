@@ -18,7 +18,7 @@ dvc repro
 # show what made this page or a figure
 omokage why results/report.html
 # change one parameter and rerun
-dvc exp run -S lr=1e-4
+dvc exp run -S lr=1e-3
 """
 REVERSE_PROCESS = (
     "The reverse process is a sequence of steps from a timestep t to an earlier one, s. The network's prediction at "

@@ -171,7 +171,7 @@ def _describe_error_by_noise_level(run: Run) -> str:
     highest = max(run.levels, key=lambda level: level.held_out)
     lowest = min(run.levels, key=lambda level: level.held_out)
     return (
-        "The EMA network has the exponential moving average (EMA) of the weights of the steps. On held-out faces, its "
+        "The weights of the EMA network are an exponential moving average (EMA) over the steps. On held-out faces, its "
         f"squared error (predicting {run.prediction}) ranges from "
         f"{format_number(lowest.held_out)} at a log-SNR of {format_signed(lowest.log_snr)} to "
         f"{format_number(highest.held_out)} at {format_signed(highest.log_snr)}. The error is largest at "
