@@ -25,11 +25,11 @@ WORDS = {
     ),
     "one face": (
         "all the same image",
-        "colour drift, low contrast and slightly high sharpness",
+        "colour drift, few dark images, low contrast and slightly high sharpness",
     ),
     "five faces": (
         "repeats of only 5 images",
-        "slightly high sharpness",
+        "few dark images and slightly high sharpness",
     ),
     "black": (
         "all the same image of a single colour, without faces",
@@ -69,7 +69,7 @@ WORDS = {
     ),
     "the mean face with small noise": (
         "nearly all alike",
-        "low contrast, low saturation and low sharpness",
+        "few dark images, low contrast, low saturation and low sharpness",
     ),
     "faces with 30 % of the contrast": (
         "like real faces one by one, but not as a set, and much less varied, with less varied colours",

@@ -61,7 +61,7 @@ def judge_colour_drift(run: Run) -> tuple[str, str]:
 
 
 def describe_dark_images(run: Run) -> str:
-    """Return a sentence on the share of images with little of a colour, or "" if samples have enough of them.
+    """Return a sentence on the share of images with little of at least two colours, or "" if samples have enough.
 
     Such images have a mean of the colour in the DARK_BINS lowest bins of the histograms in scores.json, which older
     runs lack.
@@ -77,7 +77,7 @@ def describe_dark_images(run: Run) -> str:
         for colour, (samples, real) in shares.items()
         if real >= NOTABLE_DARK and samples < FEW_DARK * real
     ]
-    if not missing:
+    if len(missing) < 2:  # one colour alone is a matter of its drift
         return ""
     return (
         f"Dark images are rarer than among held-out faces: {join_words(missing)} have their mean in the {DARK_BINS} "
