@@ -112,4 +112,6 @@ def test_the_report_names_what_is_wrong_with_a_sample_set() -> None:
     assert words["unseen faces (a perfect model)"].endswith(", on too few samples to tell")
     problems = {name for name, verdict in verdicts.items() if verdict.problems}
     repeated = {"one face", "five faces", "the mean face with small noise", "faces, a fifth of them repeated"}
-    assert problems == repeated | {"black", "grey", "a colour per sample", "faces, a fifth of them black"}
+    uniform = {"black", "grey", "a colour per sample", "faces, a fifth of them black"}
+    outside = {"Gaussian noise", "faces with shuffled pixels", "strongly blurred faces", "half faces, half noise"}
+    assert problems == repeated | uniform | outside | {"faces with 30 % of the contrast"}
