@@ -8,7 +8,7 @@ import pytest
 
 from omokage.pipeline.machine import describe_machine
 from omokage.pipeline.timings import MAX_RUNS, read_last_seconds, write_seconds
-from omokage.stamps.timings import PATH, find_machine, find_seconds, identify_run
+from omokage.stamps.timings import PATH, find_machines, find_seconds, identify_run
 
 NONE = {"params": 0.0, "report": 0.0}
 
@@ -42,17 +42,19 @@ def test_a_time_is_added_for_a_new_run_only(root: Path) -> None:
 def test_the_machine_of_a_run_is_known_unless_the_file_is_older(root: Path) -> None:
     record = make_record()
     (root / PATH).write_text(json.dumps({"train": {identify_run(record): 9.0}}))
-    assert find_seconds(root / PATH, [record]) == {"train": 9.0} and find_machine(root / PATH, record) is None
+    assert find_seconds(root / PATH, [record]) == {"train": 9.0} and find_machines(root / PATH, [record]) == {}
     write_seconds(root, another := make_record("faces"), 3.0)
-    machine = find_machine(root / PATH, another)
-    assert machine and machine.startswith(describe_machine()) and machine.endswith("GiB of memory")
+    machine = find_machines(root / PATH, [another, record])["faces"]
+    assert machine.startswith(describe_machine()) and machine.endswith("GiB of memory")
     assert read_last_seconds(root) == {**NONE, "train": 9.0, "faces": 3.0}
-    assert find_machine(root / PATH, make_record(params={"lr": 2})) is None
+    assert find_machines(root / PATH, [make_record(params={"lr": 2})]) == {}
     # The run of the older file, made again.
     write_seconds(root, record, 8.0)
-    assert find_seconds(root / PATH, [record]) == {"train": 8.0} and find_machine(root / PATH, record) == machine
+    assert find_seconds(root / PATH, [record]) == {"train": 8.0} and find_machines(root / PATH, [record]) == {
+        "train": machine
+    }
     (root / PATH).write_text('{"machines": {"train": []}}')
-    assert find_machine(root / PATH, record) is None
+    assert find_machines(root / PATH, [record]) == {}
 
 
 def test_the_file_does_not_grow_forever(root: Path) -> None:

@@ -43,21 +43,25 @@ class NoiseLevel:
 class Duration:
     """The device of the training, and the seconds of the training and of all stages; None if unknown.
 
-    `by_stage` are the seconds of each stage whose time is known, and `machine` describes that of the training: the
-    processor, the cores, the GPUs and the memory.
+    `by_stage` are the seconds of each stage whose time is known. `machines` describes the machine of each stage whose
+    machine is known: the processor, the cores, the GPUs and the memory.
     """
 
     device: str
     training: float | None = None
     total: float | None = None
     by_stage: Mapping[str, float] = field(default_factory=dict)
-    machine: str | None = None
+    machines: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def sum(cls, records: Sequence[Record], seconds: Mapping[str, float], machine: str | None = None) -> "Duration":
+    def sum(
+        cls, records: Sequence[Record], seconds: Mapping[str, float], machines: Mapping[str, str] | None = None
+    ) -> "Duration":
         """Return the duration of the stages in `records`, of which `seconds` has those whose time is known."""
         total = sum(seconds.values()) if len(seconds) == len(records) else None
-        return cls(find_record(records, "train")["facts"]["device"], seconds.get("train"), total, seconds, machine)
+        return cls(
+            find_record(records, "train")["facts"]["device"], seconds.get("train"), total, seconds, machines or {}
+        )
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Write the section on how the run was computed: devices, the time of each stage, throughput and package versions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from omokage.report.content import Block
 from omokage.report.run import Run
@@ -57,11 +57,20 @@ def tabulate_packages(records: Sequence[Record]) -> Table:
     return Table("Packages", ["package", "version"], rows, is_compact=True)
 
 
+def _list_machines(records: Sequence[Record], run: Run) -> Iterator[str]:
+    """Yield a sentence for each machine on which stages ran."""
+    stages: dict[str, list[str]] = {}
+    for stage, machine in run.duration.machines.items():
+        stages.setdefault(machine, []).append(stage)
+    for machine, names in stages.items():
+        which = "All stages" if len(names) == len(records) else f"Of the stages, {join_words(names)}"
+        yield f"{which} ran on this machine: {machine}."
+
+
 def _describe_total(records: Sequence[Record], run: Run) -> str:
     known = run.duration.by_stage
     missing = len(records) - len(known)
-    machine = f" ({run.duration.machine})" if run.duration.machine else ""
-    text = f"The network was trained on {run.duration.device}{machine}."
+    text = " ".join([f"The network was trained on {run.duration.device}.", *_list_machines(records, run)])
     if not known:
         return f"{text} The times of the stages are unknown."
     total = format_duration(sum(known.values()))

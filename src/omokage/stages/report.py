@@ -12,10 +12,10 @@ from omokage.report.evidence import Evidence
 from omokage.report.page import Page
 from omokage.report.run import Duration, Run
 from omokage.report.sprite_sheet import SpriteSheet
-from omokage.stamps.records import find_record, list_records, trace_runs
+from omokage.stamps.records import list_records, trace_runs
 from omokage.stamps.stamp import render_stamp
 from omokage.stamps.timings import PATH as TIMINGS
-from omokage.stamps.timings import find_machine, find_seconds
+from omokage.stamps.timings import find_machines, find_seconds
 
 
 def run(job: Job[Params]) -> None:
@@ -33,8 +33,8 @@ def run(job: Job[Params]) -> None:
         "packages": dict(job.packages),
         "runs": trace_runs(job.deps, records),
     }
-    timings, train = job.input(TIMINGS), find_record(records, "train")
-    duration = Duration.sum(records, find_seconds(timings, records), find_machine(timings, train))
+    timings = job.input(TIMINGS)
+    duration = Duration.sum(records, find_seconds(timings, records), find_machines(timings, records))
     run = Run.load(job.input, records, duration)
     frames = load_file(job.input("results/frames.safetensors"))
     evidence = Evidence.collect(run, records, frames)

@@ -63,10 +63,11 @@ def find_seconds(path: Path, records: Sequence[Record]) -> dict[str, float]:
     return {stage: timings[stage][run] for stage, run in names.items() if run in timings.get(stage, {})}
 
 
-def find_machine(path: Path, record: Record) -> str | None:
-    """Return the description of the machine that timed the run in `record`, or None if it is not known."""
+def find_machines(path: Path, records: Sequence[Record]) -> dict[str, str]:
+    """Return the machines of the runs in `records` in words, by stage; runs without a known machine are left out."""
     try:
         machines = read_machines(path)
     except (OSError, ValueError):
-        return None
-    return machines.get(record["stage"], {}).get(identify_run(record))
+        return {}
+    names = {record["stage"]: identify_run(record) for record in records}
+    return {stage: machines[stage][run] for stage, run in names.items() if run in machines.get(stage, {})}
