@@ -57,8 +57,12 @@ def tabulate_trials(trials: Sequence[Trial]) -> Table:
                 *([Cell(str(trial.seeds), trial.seeds)] if has_seeds else []),
             ]
         )
-    columns = [*NAMES.values(), "distance", "95\u00a0% interval (all seeds)", "precision", "recall", "training (s)"]
-    return Table("Study, lowest distance first", [*columns, *(["runs"] if has_seeds else [])], rows)
+    columns = [*NAMES.values(), "distance", "95\u00a0% interval", "precision", "recall", "training (s)"]
+    return Table(
+        "Study, lowest distance first; an interval covers those of all seeds",
+        [*columns, *(["runs"] if has_seeds else [])],
+        rows,
+    )
 
 
 def is_clear(first: Trial, second: Trial, spread: float) -> bool:
