@@ -7,8 +7,9 @@ import pytest
 from support.report_fixtures import GOOD_RUN, NO_COPIES, with_metrics
 from support.verdicts import NONE_FOUND, read_paragraphs
 
+from omokage.evaluation.scores import copies
 from omokage.report.assessment import judge_run, summarise_run
-from omokage.report.memorisation import RARE, limit_share
+from omokage.report.memorisation import LIMITS, RARE, limit_share
 from omokage.report.run import Run
 
 SIZES = [(40, 500), (120, 120), (500, 500), (5000, 300)]
@@ -97,3 +98,7 @@ def test_without_suspects_the_searches_are_named() -> None:
     text = read_paragraphs(GOOD_RUN)
     assert "None found by these searches (floor: 0.0 %)" in text and "mirrored, shifted by up to 2 pixels" in text
     assert "compared with all 45,000 training faces" in text and "compared with 500 training faces" in text
+
+
+def test_the_limits_in_the_text_are_those_of_the_search() -> None:
+    assert (copies.EXACT_LIMIT, copies.NEAR_LIMIT) == LIMITS

@@ -71,15 +71,15 @@ def _judge_fidelity(metrics: dict[str, Any]) -> tuple[str, list[str]]:
     floor = metrics["distance_floor"]
     # Floor and distance have about the same bias, so their difference depends little on n, unlike their ratio.
     excess = (metrics["distance"] - floor) / max(metrics["feature_variance"], 1e-9)
-    short, _ = find_band(
+    short = find_band(
         excess,
         (
-            (0.05, "at the level of real faces", ""),
-            (0.2, "close to real faces", ""),
-            (0.5, "recognisable, not yet realistic", ""),
-            (1.7, "far from real faces", ""),  # noise has 3.7, and faces of which half are replaced by noise 1.5
+            (0.05, "at the level of real faces"),
+            (0.2, "close to real faces"),
+            (0.5, "recognisable, not yet realistic"),
+            (1.7, "far from real faces"),  # noise has 3.7, and faces of which half are replaced by noise 1.5
         ),
-        ("very far from real faces", ""),
+        "very far from real faces",
     )
     if 0.2 < excess <= 1.7 and metrics["precision"] >= 0.95 * metrics["precision_floor"]:
         short = "like real faces one by one, but not as a set"
@@ -156,15 +156,15 @@ def _judge_variety(metrics: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
             f"(real faces: {percent['coverage_floor']}). So the samples show few kinds of face: this is mode collapse.",
             ("mode collapse",),
         )
-    short, _ = find_band(
+    short = find_band(
         -share["recall"],
         (
             # Two sets of real faces differ by chance, the more the smaller they are.
-            (1 / sqrt(metrics["n"]) - 0.9, "and as varied", ""),
-            (-LOW_RECALL, "and nearly as varied", ""),
-            (-0.4, "and less varied", ""),
+            (1 / sqrt(metrics["n"]) - 0.9, "and as varied"),
+            (-LOW_RECALL, "and nearly as varied"),
+            (-0.4, "and less varied"),
         ),
-        ("and much less varied", ""),
+        "and much less varied",
     )
     if metrics["colour_variety"] < FEW_COLOURS:
         short += ", with less varied colours"
@@ -193,13 +193,13 @@ def describe_face_rate(metrics: dict[str, Any]) -> str:
     if floor < LOW_FACE_RATE:
         return f"{text} It misses most real faces of this data set, so this score says little here."
     chance = 3 * sqrt(floor * (1 - floor) / metrics["n"]) + 1 / metrics["n"]
-    _, explanation = find_band(
+    explanation = find_band(
         floor - rate,
         (
-            (chance, "", "Samples are recognised as often as real faces are"),
-            (0.4 * floor, "", "Samples are recognised less often than real faces"),
+            (chance, "Samples are recognised as often as real faces are"),
+            (0.4 * floor, "Samples are recognised less often than real faces"),
         ),
-        ("", "Most samples have no face that the detector recognises"),
+        "Most samples have no face that the detector recognises",
     )
     return f"{text} {explanation}."
 

@@ -52,8 +52,8 @@ def judge_colour_drift(run: Run) -> tuple[str, str]:
     drift, explanation = find_band(
         largest,
         (
-            (3, "", "There is no notable colour drift"),
-            (8, f"slight {DRIFT}", "This is a slight drift"),
+            (3, ("", "There is no notable colour drift")),
+            (8, (f"slight {DRIFT}", "This is a slight drift")),
         ),
         (DRIFT, "This is a clear drift"),
     )

@@ -57,9 +57,9 @@ def _judge_loss(rows: list[LossRow], init_from: str) -> tuple[str, str]:
     short, explanation = find_band(
         last / first,
         (
-            (0.25, "the loss fell steeply", ""),
-            (0.5, "the loss fell by more than half", ""),
-            (0.8, "the loss fell little", " Much of it remains, so the model is undertrained."),
+            (0.25, ("the loss fell steeply", "")),
+            (0.5, ("the loss fell by more than half", "")),
+            (0.8, ("the loss fell little", " Much of it remains, so the model is undertrained.")),
         ),
         ("the loss hardly fell", " Train for more steps, or check lr and warmup."),
     )
@@ -79,8 +79,8 @@ def _judge_overfitting(run: Run) -> tuple[str, str]:
     return find_band(
         compute_generalisation_gap(run),
         (
-            (OVERFITTING, "", _describe_gap_over_time(run)),
-            (0.4, "overfitting", "This is clear overfitting."),
+            (OVERFITTING, ("", _describe_gap_over_time(run))),
+            (0.4, ("overfitting", "This is clear overfitting.")),
         ),
         (
             "strong overfitting",

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-# (upper limit of the value, words for the summary, words for the explanation).
-Band = tuple[float, str, str]
+Words = TypeVar("Words")
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,6 @@ class Problem:
     is_measured: bool = False
 
 
-def find_band(value: float, bands: Sequence[Band], above: tuple[str, str]) -> tuple[str, str]:
-    """Return the words of the first band with value <= limit, or `above` if the value exceeds all limits.
-
-    The words are a pair: for the summary, and for the explanation.
-    """
-    return next(((short, explanation) for limit, short, explanation in bands if value <= limit), above)
+def find_band(value: float, bands: Sequence[tuple[float, Words]], above: Words) -> Words:
+    """Return the words of the first band, (limit, words), with value <= limit, or `above` if there is none."""
+    return next((words for limit, words in bands if value <= limit), above)

@@ -6,9 +6,10 @@ of these runs, in words; older files lack it. Git can merge the times of differe
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 from omokage.stamps.records import Record
 
@@ -18,6 +19,7 @@ MACHINES = "machines"
 IDENTITY = ("stage", "params", "deps", "code_deps", "packages", "outs")
 Timings = dict[str, dict[str, float]]
 Machines = dict[str, dict[str, str]]
+Value = TypeVar("Value")
 
 
 def identify_run(record: Record) -> str:
@@ -55,19 +57,21 @@ def read_machines(path: Path) -> Machines:
 
 def find_seconds(path: Path, records: Sequence[Record]) -> dict[str, float]:
     """Return the seconds of the runs in `records`, by stage; runs without a known time are left out."""
-    try:
-        timings = read_timings(path)
-    except (OSError, ValueError):
-        return {}
-    names = {record["stage"]: identify_run(record) for record in records}
-    return {stage: timings[stage][run] for stage, run in names.items() if run in timings.get(stage, {})}
+    return _find_runs(read_timings, path, records)
 
 
 def find_machines(path: Path, records: Sequence[Record]) -> dict[str, str]:
     """Return the machines of the runs in `records` in words, by stage; runs without a known machine are left out."""
+    return _find_runs(read_machines, path, records)
+
+
+def _find_runs(
+    read: Callable[[Path], dict[str, dict[str, Value]]], path: Path, records: Sequence[Record]
+) -> dict[str, Value]:
+    """Return what the file says of the runs in `records`, by stage. A file that cannot be read says nothing."""
     try:
-        machines = read_machines(path)
+        values = read(path)
     except (OSError, ValueError):
         return {}
     names = {record["stage"]: identify_run(record) for record in records}
-    return {stage: machines[stage][run] for stage, run in names.items() if run in machines.get(stage, {})}
+    return {stage: values[stage][run] for stage, run in names.items() if run in values.get(stage, {})}
