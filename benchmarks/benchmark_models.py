@@ -20,7 +20,6 @@ from omokage.training.config import ComputeConfig
 from omokage.training.setup import make_configs
 from omokage.training.trainer import Trainer
 
-DTYPE = choose_dtype("auto", DEVICE)
 NFE = 50  # network evaluations per sample
 
 
@@ -58,7 +57,7 @@ class OmokageModel(BenchmarkModel):
         self.p = p
         self.spec, config = make_configs(p.model_copy(update={"steps": steps, "lr": lr}), faces)
         self.batch_size = config.batch_size
-        self.trainer = Trainer(faces, self.spec, config, ComputeConfig(DEVICE, DTYPE))
+        self.trainer = Trainer(faces, self.spec, config, ComputeConfig(DEVICE, choose_dtype(p.precision, DEVICE)))
         self.network = self.trainer.network
 
     def step(self) -> None:

@@ -56,16 +56,6 @@ def parse_changes(settings: Sequence[str]) -> dict[str, Any]:
     return {key: parse_yaml(value, f"the value of {key}") for key, _, value in pairs}
 
 
-def prepare_data(source: Path | None) -> Path:
-    """Run the pipeline up to `reference` and return the data folder: for the avatars, or for a folder or zip of images.
-
-    The avatars are prepared in this checkout, other images in a clone below its work folder, which is kept.
-    """
-    if source is None:
-        return _run_to_reference(ROOT)
-    return prepare_clone(source.stem, load_preset("folder-32"), source)
-
-
 def prepare_clone(name: str, p: Params, source: Path | None) -> Path:
     """Run the pipeline up to `reference` in a clone below the work folder, which is kept, and return its data folder.
 
@@ -78,10 +68,6 @@ def prepare_clone(name: str, p: Params, source: Path | None) -> Path:
     if source is not None:
         p = p.model_copy(update={"source": "folder", "folder": os.path.relpath(source.resolve(), checkout)})
     (checkout / "params.yaml").write_text(render_params(p.values()), encoding="utf-8")
-    return _run_to_reference(checkout)
-
-
-def _run_to_reference(checkout: Path) -> Path:
     environment = {**os.environ, "OMOKAGE_PYTHON": sys.executable, "PYTHONPATH": str(checkout / "src")}
     subprocess.run([*DVC, "repro", "--quiet", "reference"], cwd=checkout, check=True, env=environment)
     return checkout / "data"

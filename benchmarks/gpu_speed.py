@@ -48,7 +48,7 @@ EVALUATION_BATCHES = (32, 256)
 
 def compare(data: Path, runs: list[str]) -> None:
     """Append a row for each LIBRARY:MODE: images trained, and network evaluations, per second."""
-    from benchmark_models import DTYPE, OmokageModel
+    from benchmark_models import OmokageModel
     from peer_libraries import MODELS
 
     faces, p = shards.read_faces(data / "faces", "train"), load_preset(PRESET, UNPATCHED)
@@ -83,7 +83,7 @@ def compare(data: Path, runs: list[str]) -> None:
             "parameters": count_weights(network),
             "batch": model.batch_size,
             "pictures_a_second": round(images_per_second),
-            **measure_evaluations(evaluate, layout, DTYPE),
+            **measure_evaluations(evaluate, layout, choose_dtype(p.precision, DEVICE)),
             "tflops": round(flops_per_second / 1e12, 1),
             "share_of_peak": round(flops_per_second / peak, 3),
             "share_of_a_matrix_product": round(flops_per_second / attainable, 3),

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from benchmark_models import DTYPE, NFE, BenchmarkModel, OmokageModel, alpha_and_sigma
+from benchmark_models import NFE, BenchmarkModel, OmokageModel, alpha_and_sigma
 from common import DEVICE
 from denoising_diffusion_pytorch import GaussianDiffusion, Unet
 from diffusers import DDIMScheduler, DDPMScheduler, UNet2DModel
@@ -14,6 +14,7 @@ from ema_pytorch import EMA
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from omokage.compute.device import choose_dtype, mixed_precision
 from omokage.params.schema import Params
 
 TIMESTEPS = 1000  # noise levels of diffusers' schedule
@@ -22,23 +23,24 @@ TIMESTEPS = 1000  # noise levels of diffusers' schedule
 class PeerModel(BenchmarkModel):
     """What both libraries share: shuffled batches, mirrored at random, and a discrete noise schedule.
 
-    Their networks have about as many parameters as ours: 2.6 million up to 32 px (laptop-32), otherwise 36 (gpu_speed).
+    Their networks have about as many parameters as ours: 2.6 million for presets for CPUs, 36 million for GPUs.
+    Batch size, precision and flips are those of the preset.
     """
 
     alphas_cumprod: Tensor
     # Everything that training changes, by name.
     parts: dict[str, Any]
 
-    def __init__(self, faces: Tensor, seed: int, flip: bool) -> None:
+    def __init__(self, faces: Tensor, seed: int, p: Params) -> None:
         # As in the libraries' examples, which do not ask for deterministic kernels.
         torch.use_deterministic_algorithms(False)
         torch.backends.cudnn.deterministic = False
         torch.backends.cudnn.allow_tf32 = True
         torch.backends.cuda.enable_cudnn_sdp(True)
         torch.manual_seed(seed)
-        self.faces, self.flip, self.seed = faces.to(DEVICE), flip, seed
-        self.is_small = faces.shape[-1] <= 32
-        self.batch_size = 64 if self.is_small else 256
+        self.faces, self.flip, self.seed = faces.to(DEVICE), p.flip, seed
+        self.is_small = p.model_channels < 64
+        self.batch_size, self.dtype = p.batch_size, choose_dtype(p.precision, DEVICE)
         self.batches_taken = 0
         self.order, self.epoch = torch.empty(0), -1
 
@@ -74,7 +76,7 @@ class DenoisingDiffusionPytorchModel(PeerModel):
     """lucidrains/denoising-diffusion-pytorch: v, sigmoid schedule, Adam, EMA 0.995, as in its Trainer."""
 
     def __init__(self, faces: Tensor, steps: int, lr: float, seed: int, p: Params) -> None:
-        super().__init__(faces, seed, p.flip)
+        super().__init__(faces, seed, p)
         self.network = Unet(dim=32, dim_mults=(1, 2, 4)) if self.is_small else Unet(dim=64, dim_mults=(1, 2, 4, 8))
         diffusion = GaussianDiffusion(self.network, image_size=faces.shape[-1], sampling_timesteps=NFE)
         self.diffusion = diffusion.to(DEVICE)
@@ -85,7 +87,7 @@ class DenoisingDiffusionPytorchModel(PeerModel):
         self.alphas_cumprod = self.diffusion.alphas_cumprod
 
     def step(self) -> None:
-        with torch.autocast(DEVICE.type, DTYPE):
+        with mixed_precision(DEVICE, self.dtype):
             loss = self.diffusion(self.next_batch())
         loss.backward()
         nn.utils.clip_grad_norm_(self.diffusion.parameters(), 1.0)
@@ -95,12 +97,12 @@ class DenoisingDiffusionPytorchModel(PeerModel):
 
     def denoise(self, x_t: Tensor, log_snr: float) -> Tensor:
         t = torch.full((len(x_t),), self.nearest_timestep(log_snr), device=DEVICE)
-        with torch.autocast(DEVICE.type, DTYPE):
+        with mixed_precision(DEVICE, self.dtype):
             return self.ema.ema_model.model_predictions(x_t, t).pred_x_start.float()
 
     def sample(self, count: int) -> Tensor:
         sizes = [min(self.batch_size, count - start) for start in range(0, count, self.batch_size)]
-        with torch.autocast(DEVICE.type, DTYPE):
+        with mixed_precision(DEVICE, self.dtype):
             samples = [self.ema.ema_model.sample(batch_size=size) for size in sizes]
         return (torch.cat(samples).float() * 255).round().clamp(0, 255).to(torch.uint8).cpu()
 
@@ -109,7 +111,7 @@ class DiffusersModel(PeerModel):
     """huggingface/diffusers: eps, linear schedule, AdamW, cosine learning rate, EMA, as in its training example."""
 
     def __init__(self, faces: Tensor, steps: int, lr: float, seed: int, p: Params) -> None:
-        super().__init__(faces, seed, p.flip)
+        super().__init__(faces, seed, p)
         blocks = ["Block2D", "Block2D", "AttnBlock2D", *(() if self.is_small else ("Block2D",))]
         self.network = UNet2DModel(
             sample_size=faces.shape[-1],
@@ -141,7 +143,7 @@ class DiffusersModel(PeerModel):
     def step(self) -> None:
         x0 = self.next_batch() * 2 - 1
         noise, t = torch.randn_like(x0), torch.randint(0, TIMESTEPS, (len(x0),), device=DEVICE)
-        with torch.autocast(DEVICE.type, DTYPE):
+        with mixed_precision(DEVICE, self.dtype):
             output = self.network(self.scheduler.add_noise(x0, noise, t), t).sample
         F.mse_loss(output.float(), noise).backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -154,7 +156,7 @@ class DiffusersModel(PeerModel):
         t, (alpha, sigma) = self.nearest_timestep(log_snr), alpha_and_sigma(log_snr)
         self.ema.store(self.network.parameters())
         self.ema.copy_to(self.network.parameters())
-        with torch.autocast(DEVICE.type, DTYPE):
+        with mixed_precision(DEVICE, self.dtype):
             noise = self.network(x_t, t).sample.float()
         self.ema.restore(self.network.parameters())
         return (x_t - sigma * noise) / alpha
@@ -169,7 +171,7 @@ class DiffusersModel(PeerModel):
             x = torch.randn(min(self.batch_size, count - start), *self.faces.shape[1:], device=DEVICE)
             scheduler.set_timesteps(NFE)
             for t in scheduler.timesteps:
-                with torch.autocast(DEVICE.type, DTYPE):
+                with mixed_precision(DEVICE, self.dtype):
                     output = self.network(x, t).sample.float()
                 x = scheduler.step(output, t, x).prev_sample
             samples.append(x)

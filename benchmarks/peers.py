@@ -1,13 +1,13 @@
 """Train this project or a peer library for a given time, and score its samples.
 
-    PYTHONPATH=src .venv/bin/python benchmarks/peers.py LIBRARY --minutes 4 [--lr 1e-3] [--source FOLDER_OR_ZIP]
+    PYTHONPATH=src .venv/bin/python benchmarks/peers.py LIBRARY --minutes 4 [--lr 1e-3] [--preset folder-64]
     PYTHONPATH=src .venv/bin/python benchmarks/peers.py LIBRARY --minutes 40 --steps 1909 --threads 1
     PYTHONPATH=src .venv/bin/python benchmarks/peers.py --table
 
 LIBRARY is omokage, denoising-diffusion-pytorch or diffusers; the peers are installed into a venv of the benchmark.
-Without --source they train on the avatars of this checkout. The number of steps that fit into the minutes is measured
-before the training, so start it on an idle machine. A run may be paused (SIGSTOP, SIGCONT): its speed is that of the
-median step.
+They train with the batches, precision and flips of the preset, on its images or those of --source. The number of steps
+that fit into the minutes is measured before the training, so start it on an idle machine. A run may be paused (SIGSTOP,
+SIGCONT): its speed is that of the median step.
 
 With --steps nothing is measured first, so other work may run at the same time; then the speed is not comparable. Such a
 run resumes after SIGTERM when the same command is run again. With --data, and the peers installed, neither DVC nor a
@@ -42,7 +42,7 @@ from common import (
     append_row,
     count_weights,
     load_preset,
-    prepare_data,
+    prepare_clone,
     read_splits,
     score_samples,
 )
@@ -82,10 +82,11 @@ def run(args: argparse.Namespace) -> None:
 
     library = args.library
     prepare_device(args.threads)
-    data = args.data or prepare_data(args.source)
+    changes = {"seed": args.seed, **({} if args.precision is None else {"precision": args.precision})}
+    p = load_preset(args.preset, changes)
+    data = args.data or prepare_clone(f"speedrun-{args.preset}", load_preset(args.preset), args.source)
     faces, held_out = read_splits(data)
     uses_avatars = json.loads((data / "manifest.json").read_text(encoding="utf-8"))["source"] == "avatars"
-    p = load_preset("laptop-32" if uses_avatars else "folder-32", {"seed": args.seed})
     lr = args.lr or (p.lr if library == "omokage" else 1e-4)
     steps = args.steps
     if steps is None:
@@ -102,6 +103,9 @@ def run(args: argparse.Namespace) -> None:
     row = {
         "contestant": library,
         "faces": "avatars" if uses_avatars else data.resolve().parent.name,
+        "image_size": p.image_size,
+        "precision": p.precision,
+        "batch_size": model.batch_size,
         "parameters": count_weights(model.network),
         "lr": lr,
         "seed": args.seed,
@@ -174,7 +178,7 @@ def count_steps(minutes: float, step: Callable[[], None]) -> int:
 def print_table() -> None:
     """Print the median of each library's runs, and the spread of their distances."""
     runs = pd.read_csv(RESULTS / "peers.csv")
-    grouped = runs.groupby(["machine", "faces", "minutes", "contestant", "lr"])
+    grouped = runs.groupby(["machine", "faces", "image_size", "minutes", "contestant", "lr"])
     table = grouped[["pictures_a_second", "evaluations_a_second", "distance", "floor"]].median()
     table["spread"] = grouped["distance"].max() - grouped["distance"].min()
     print(table.assign(runs=grouped.size()).round(1).to_string())
@@ -190,8 +194,10 @@ def main() -> None:
     parser.add_argument(
         "--lr", type=float, help="learning rate (default: our preset's, or that of the peers' examples)"
     )
+    parser.add_argument("--preset", default="laptop", help="our parameters (default: %(default)s)")
+    parser.add_argument("--precision", help="fp32 or bf16 (default: the preset's)")
     images = parser.add_mutually_exclusive_group()
-    images.add_argument("--source", type=Path, help="folder or zip of images (default: the avatars)")
+    images.add_argument("--source", type=Path, help="folder or zip of images (default: as the preset says)")
     images.add_argument("--data", type=Path, help="data folder of a checkout after `dvc repro reference`")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=500, help="number of samples to score (default: %(default)s)")

@@ -2,11 +2,13 @@
 
     PYTHONPATH=src .venv/bin/python benchmarks/samplers.py CHECKOUT [--samples 500] [--evaluations 4 10 20 50]
 
-CHECKOUT is a checkout in which `dvc repro` has run. Rows go to results/samplers.csv; results/samplers.png plots those
-of the same model. With autoguidance, half of the evaluations are those of the guiding model.
+CHECKOUT is a checkout in which `dvc repro` has run. Its params.yaml sets the timestep spacing, and the autoguidance of
+the guided rows. Rows go to results/samplers.csv; results/samplers.png plots those of the same model. An evaluation of
+the guiding model counts as one of the network's, so a guided sampler takes fewer steps with as many evaluations.
 """
 
 import argparse
+import math
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -18,20 +20,23 @@ from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from omokage.base.files import hash_file
 from omokage.compute.device import prepare_device
+from omokage.config.params_file import check_params
+from omokage.config.yaml_file import load_yaml
 from omokage.diffusion.model import load_model
+from omokage.diffusion.schedule import Schedule
+from omokage.sampling.spacing import SPACINGS
 
-# Sampler, timestep spacing and guidance scale.
+# Sampler, and whether it is guided.
 CONFIGS = [
-    ("ddpm", "trailing", 1),
-    ("ddpm", "trailing", 2),
-    ("ddpm-large", "trailing", 1),
-    ("ddim", "trailing", 1),
-    ("ddim", "trailing", 2),
-    ("dpm-solver++", "trailing", 1),
-    ("dpm-solver++", "log-snr", 1),
-    ("heun", "trailing", 1),
+    ("ddpm", False),
+    ("ddpm", True),
+    ("ddpm-large", False),
+    ("ddim", False),
+    ("ddim", True),
+    ("dpm-solver++", False),
+    ("dpm-solver++", True),
+    ("heun", False),
 ]
-GUIDANCE_SNAPSHOT = 0.5
 
 
 def main() -> None:
@@ -39,31 +44,48 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=Path)
     parser.add_argument("--samples", type=int, default=500, help="samples per row (default: %(default)s)")
-    parser.add_argument("--evaluations", type=int, nargs="+", default=[4, 10, 20, 50], help="NFE")
+    parser.add_argument("--evaluations", type=int, nargs="+", default=[4, 6, 10, 20, 40], help="NFE, at most")
     parser.add_argument("--only", nargs="+", help="measure these samplers only")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: %(default)s)")
     args = parser.parse_args()
-    device = prepare_device(threads=2)
+    device = prepare_device(args.threads)
     results = args.checkout / "results"
+    p = check_params(load_yaml(args.checkout / "params.yaml"))
+    spacing = p.timestep_spacing
     network, spec = load_model(results / "model.safetensors", device)
     model = hash_file(results / "model.safetensors")[:8]
     for evaluations in args.evaluations:
-        for sampler, spacing, scale in CONFIGS:
+        for sampler, guided in CONFIGS:
             if args.only and sampler not in args.only:
                 continue
-            denoiser = load_denoiser(network, spec, results / "snapshots.safetensors", scale, GUIDANCE_SNAPSHOT)
-            steps, stopwatch = evaluations // scale, Stopwatch()
+            scale, min_log_snr = (p.guidance_scale, p.guidance_min_log_snr) if guided else (1.0, -math.inf)
+            snapshots = results / "snapshots.safetensors"
+            denoiser = load_denoiser(network, spec, snapshots, scale, p.guidance_snapshot, min_log_snr)
+            steps = count_steps(denoiser.schedule, spacing, evaluations, min_log_snr) if guided else evaluations
+            stopwatch = Stopwatch()
             samples = generate_samples(denoiser, spec, sampler, spacing, steps, args.samples)
             row = {
                 "model": model,
                 "sampler": sampler,
                 "spacing": spacing,
                 "guidance": scale,
-                "evaluations": steps * scale,
+                "guidance_min_log_snr": min_log_snr if guided else "",
+                "sample_steps": steps,
+                "evaluations": evaluations,
                 "seconds": stopwatch.seconds(),
                 **score_samples(samples, args.checkout / "data"),
             }
             append_row("samplers", row)
     plot(model)
+
+
+def count_steps(schedule: Schedule, spacing: str, evaluations: int, min_log_snr: float) -> int:
+    """Return the most steps with at most `evaluations`: two for each step at a log-SNR of at least `min_log_snr`."""
+
+    def count_evaluations(steps: int) -> int:
+        return steps + sum(float(schedule.log_snr[t]) >= min_log_snr for t in SPACINGS[spacing](schedule, steps))
+
+    return max(steps for steps in range(1, evaluations + 1) if count_evaluations(steps) <= evaluations)
 
 
 def plot(model: str) -> None:
