@@ -82,9 +82,8 @@ def run(args: argparse.Namespace) -> None:
 
     library = args.library
     prepare_device(args.threads)
-    changes = {"seed": args.seed, **({} if args.precision is None else {"precision": args.precision})}
-    p = load_preset(args.preset, changes)
-    data = args.data or prepare_clone(f"speedrun-{args.preset}", load_preset(args.preset), args.source)
+    p = load_preset(args.preset, {"seed": args.seed, **({"precision": args.precision} if args.precision else {})})
+    data = args.data or prepare_clone(f"speedrun-{args.preset}", p, args.source)
     faces, held_out = read_splits(data)
     uses_avatars = json.loads((data / "manifest.json").read_text(encoding="utf-8"))["source"] == "avatars"
     lr = args.lr or (p.lr if library == "omokage" else 1e-4)

@@ -1,6 +1,6 @@
 """Measure the Fréchet distance against the number of network evaluations, for every sampler, from one trained model.
 
-    PYTHONPATH=src .venv/bin/python benchmarks/samplers.py CHECKOUT [--samples 500] [--evaluations 4 10 20 50]
+    PYTHONPATH=src .venv/bin/python benchmarks/samplers.py CHECKOUT [--samples 500] [--evaluations 4 6 10 20 40]
 
 CHECKOUT is a checkout in which `dvc repro` has run. Its params.yaml sets the timestep spacing, and the autoguidance of
 the guided rows. Rows go to results/samplers.csv; results/samplers.png plots those of the same model. An evaluation of
