@@ -25,6 +25,7 @@ from common import (
 
 from omokage.compute.device import choose_dtype, prepare_device
 from omokage.training.config import ComputeConfig
+from omokage.training.half_size import train_half_size
 from omokage.training.loop import train
 from omokage.training.setup import make_configs
 from omokage.training.validation import measure_loss_by_noise_level
@@ -42,7 +43,11 @@ def main() -> None:
     compute = ComputeConfig(device, choose_dtype(p.precision, device))
     stopwatch = Stopwatch()
     with tempfile.TemporaryDirectory() as work:
-        result = train(faces, spec, config, compute, Path(work), lambda row: None)
+        folder, weights = Path(work), None
+        if p.half_size_steps:
+            half_size = folder / "half-size"
+            weights = train_half_size(faces, spec, config, p.half_size_steps, compute, half_size, lambda row: None)
+        result = train(faces, spec, config, compute, folder, lambda row: None, weights=weights)
     seconds = stopwatch.seconds()
     guidance = (p.guidance_scale, p.guidance_snapshot, p.guidance_min_log_snr)
     denoiser = make_trained_denoiser(result.network, spec, result.snapshots, *guidance)

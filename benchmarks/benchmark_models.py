@@ -55,7 +55,7 @@ class OmokageModel(BenchmarkModel):
 
     def __init__(self, faces: Tensor, steps: int, lr: float, seed: int, p: Params) -> None:
         self.p = p
-        self.spec, config = make_configs(p.model_copy(update={"steps": steps, "lr": lr}), faces)
+        self.spec, config = make_configs(p.model_copy(update={"half_size_steps": 0, "steps": steps, "lr": lr}), faces)
         self.batch_size = config.batch_size
         self.trainer = Trainer(faces, self.spec, config, ComputeConfig(DEVICE, choose_dtype(p.precision, DEVICE)))
         self.network = self.trainer.network

@@ -44,6 +44,7 @@ from omokage.evaluation.scores.style import compare_style
 from omokage.figures.sheet import tile_images
 from omokage.params.schema import Params
 from omokage.training.config import ComputeConfig
+from omokage.training.half_size import train_half_size
 from omokage.training.loop import train
 from omokage.training.setup import make_configs
 from omokage.training.trainer import TrainingResult
@@ -101,17 +102,27 @@ def main() -> None:
 
 
 def train_timed(p: Params, faces: Tensor, compute: ComputeConfig) -> Timed:
-    """Train on uint8 faces [n, 3, h, w] without measuring errors, and return the result and the times.
-
-    Compiling happens before the first row of the loss table, so it is estimated as that row's time above the median.
-    """
-    times = [time.monotonic()]
+    """Train on uint8 faces [n, 3, h, w] without measuring errors, and return the result and the times."""
+    start, weights = time.monotonic(), None
+    half_size_rows, rows = [start], list[float]()  # when each row of the loss tables was written
     spec, config = make_configs(p, faces)
     with TemporaryDirectory() as work:
-        result = train(faces, spec, config, compute, Path(work), lambda row: times.append(time.monotonic()))
-    steps = [end - start for start, end in pairwise(times)]
-    compiling = max(0.0, steps[0] - median(steps)) if compute.device.type == "cuda" else 0.0
-    return Timed(result, times[-1] - times[0], compiling)
+        folder = Path(work)
+        if p.half_size_steps:
+            weights = train_half_size(
+                *(faces, spec, config, p.half_size_steps, compute, folder / "half-size"),
+                lambda row: half_size_rows.append(time.monotonic()),
+            )
+        rows.append(time.monotonic())
+        result = train(faces, spec, config, compute, folder, lambda row: rows.append(time.monotonic()), None, weights)
+    compiling = sum(map(estimate_compiling, (half_size_rows, rows))) if compute.device.type == "cuda" else 0.0
+    return Timed(result, rows[-1] - start, compiling)
+
+
+def estimate_compiling(rows: list[float]) -> float:
+    """Return the seconds of compiling, which happens before the first row: its time above the median of all rows."""
+    seconds = [end - start for start, end in pairwise(rows)]
+    return max(0.0, seconds[0] - median(seconds)) if seconds else 0.0
 
 
 def split_validation(faces: Tensor) -> tuple[Tensor, Tensor]:

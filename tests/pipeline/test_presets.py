@@ -19,6 +19,7 @@ SCALED_DOWN = {
     "held_out": 0.4,
     "reference_faces": 3,
     "batch_size": 2,
+    "half_size_steps": 1,
     "steps": 1,
     "sample_steps": 2,
     "samples": 4,

@@ -29,6 +29,7 @@ TINY_PARAMS: dict[str, Any] = {
     "timesteps": 20,
     "lr": 0.004,
     "batch_size": 8,
+    "half_size_steps": 2,
     "steps": 6,
     "model_channels": 16,
     "channel_mult": [1, 2],
@@ -50,6 +51,7 @@ TINY_PARAMS: dict[str, Any] = {
 }
 TRAINING_OUTPUTS = [
     "results/model.safetensors",
+    "results/half_size_loss.csv",
     "results/loss.csv",
     "results/noise_levels.csv",
     "results/train/metrics.json",

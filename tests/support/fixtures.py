@@ -68,7 +68,10 @@ UPSTREAM_STAGES = {
     "train": StageExample(
         {"schedule": "cosine", "lr": 1e-3},
         deps=("data/faces",),
-        outs=("results/model.safetensors", "results/loss.csv", "results/noise_levels.csv"),
+        outs=(
+            *("results/model.safetensors", "results/half_size_loss.csv", "results/loss.csv"),
+            "results/noise_levels.csv",
+        ),
         facts={
             **{"device": "cpu", "precision": "float32", "parameters": 28, "mean": [0.5, 0.4, 0.3], "std": 0.3},
             "network": NETWORK,
@@ -229,6 +232,7 @@ def _write_tables(root: Path) -> None:
     tables = {
         "curation.json": json.dumps(counts),
         "scores.json": json.dumps(METRICS),
+        "half_size_loss.csv": "\n".join(["step,lr,loss,train,held_out", "10,0.001,0.5,,", "20,0.001,0.2,,", ""]),
         "loss.csv": "\n".join(["step,lr,loss,train,held_out", *losses, ""]),
         "noise_levels.csv": "\n".join(["t,log_snr,train,held_out", *levels, ""]),
         "neighbours.csv": NEIGHBOURS_CSV,

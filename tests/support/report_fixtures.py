@@ -168,6 +168,8 @@ def _write_tables(folder: Path, run: Run) -> None:
     (folder / "curation.json").write_text(json.dumps(faces))
     (folder / "scores.json").write_text(json.dumps(run.metrics))
     _write_csv(folder / "loss.csv", [{"step": row.step, "loss": row.loss} for row in run.losses])
+    half_size = [f"{row.step},{row.loss}" for row in run.half_size_losses]
+    (folder / "half_size_loss.csv").write_text("\n".join(["step,loss", *half_size, ""]))
     levels = [{"log_snr": row.log_snr, "train": row.train, "held_out": row.held_out} for row in run.levels]
     _write_csv(folder / "noise_levels.csv", levels)
     _write_csv(folder / "progress.csv", run.progress or [{"step": "5", "distance": 9.5, "kid": 0.1, "n": 4}])

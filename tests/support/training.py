@@ -24,7 +24,7 @@ def make_faces(count: int = 24) -> Tensor:
     return colours.repeat_interleave(8, -1).repeat_interleave(8, -2)
 
 
-def make_spec(dropout: float = 0.1, prediction: str = "v") -> ModelSpec:
+def make_spec(dropout: float = 0.1, prediction: str = "v", half_size_input: bool = False) -> ModelSpec:
     """Return the spec of a model for `make_faces`: two UNet levels, patches of 2 pixels, and attention."""
     mean, std = compute_whitening([make_faces()])
     architecture = Architecture(
@@ -35,6 +35,7 @@ def make_spec(dropout: float = 0.1, prediction: str = "v") -> ModelSpec:
         attention_resolutions=(4,),
         dropout=dropout,
         patch_size=2,
+        half_size_input=half_size_input,
     )
     return ModelSpec(architecture, prediction, "cosine", 50, False, 0.0, "fp32", mean, std)
 

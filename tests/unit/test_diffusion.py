@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd import grad
 
 from omokage.compute.seeding import make_generator
+from omokage.diffusion.blocks import Finish, GroupNorm
 from omokage.diffusion.objective import (
     WEIGHTINGS,
     compute_loss_weight,
@@ -18,7 +19,7 @@ from omokage.diffusion.objective import (
     predict_x0,
 )
 from omokage.diffusion.schedule import SCHEDULES, Schedule
-from omokage.diffusion.unet import Architecture, Finish, GroupNorm, UNet
+from omokage.diffusion.unet import Architecture, UNet
 from omokage.params.schema import UNBOUNDED_WEIGHTS
 
 

@@ -31,6 +31,7 @@ from omokage.report.training_loss import compute_mean_error
 from omokage.report.wording import format_number
 from omokage.stamps.stamp import save_svg
 
+NO_ROWS = pd.DataFrame(columns=["step", "lr", "loss", "train", "held_out"])
 STYLE: dict[str, Any] = {"figure_style": "whitegrid", "figure_palette": "colorblind", "figure_dpi": 120}
 
 RUN: dict[str, Any] = {"ema_kind": "ema", "sampler": "ddim", "sample_steps": 20}
@@ -40,7 +41,7 @@ RUN: dict[str, Any] = {"ema_kind": "ema", "sampler": "ddim", "sample_steps": 20}
 def test_the_loss_of_a_short_table_is_not_smoothed(rows: int, is_smoothed: bool) -> None:
     table = pd.DataFrame({"step": np.arange(1, rows + 1), "lr": 1e-3, "loss": np.linspace(0.9, 0.7, rows)})
     table["train"] = table["held_out"] = table["loss"]
-    texts = read_texts(loss.plot(table, **STYLE))
+    texts = read_texts(loss.plot(table, NO_ROWS, **STYLE))
     assert any("mean of" in text for text in texts) == is_smoothed
     steps = {text for text in texts if re.fullmatch(r"[\d.]+k?", text)} - {"0.7", "0.8", "0.9", "0.75", "0.85"}
     assert all(re.fullmatch(r"\d+|0\.00\d+", text) for text in steps), steps
@@ -66,13 +67,21 @@ def test_no_marker_of_a_score_is_cut_off() -> None:
     assert min(markers[:2]) - min(boxes)[0] > 4  # points
 
 
+def test_the_loss_at_half_the_size_has_a_line_of_its_own() -> None:
+    table = pd.DataFrame({"step": np.arange(1, 41), "lr": 1e-3, "loss": 0.5, "train": 0.4, "held_out": 0.4})
+    before = pd.DataFrame({"step": np.arange(1, 61), "lr": 1e-3, "loss": np.linspace(0.9, 0.6, 60)})
+    label = "before, at half the size"
+    assert label in read_texts(loss.plot(table, before, **STYLE))
+    assert label not in read_texts(loss.plot(table, NO_ROWS, **STYLE))
+
+
 def test_charts_of_long_tables_stay_small(tmp_path: Path) -> None:
     steps = np.arange(10, 300_000, 10)
     rows = pd.DataFrame({"step": steps, "lr": 1e-3, "loss": np.random.default_rng(0).random(len(steps)) + 0.1})
     rows["train"] = rows["held_out"] = rows["loss"].where(rows.index % 1500 == 0)
     entries = [(w, s, e, 9.5, 0.1, 100) for w in ("ema", "raw") for s in "abcde" for e in (5, 10, 20, 50, 100)]
     charts = {
-        "loss": loss.plot(rows, **STYLE),
+        "loss": loss.plot(rows, rows, **STYLE),
         "schedule": schedule.plot(schedule="linear", timesteps=10_000, zero_snr=True, log_snr_shift=0.0, **STYLE),
         "scores": scores.plot(METRICS, **STYLE),
         "study": study.plot(

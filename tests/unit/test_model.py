@@ -39,6 +39,7 @@ def test_a_model_file_of_version_0_1_with_the_old_field_names_still_loads(tmp_pa
         old_names |= {"attention": "attention_resolutions", "patch": "patch_size"}
         for old_name, new_name in old_names.items():
             shape[old_name] = shape.pop(new_name)
+        del shape["half_size_input"]
         assert shape.keys() == {"image_size", "dropout", *old_names}
         return header
 

@@ -7,7 +7,8 @@ import pytest
 from matplotlib.textpath import TextPath
 from support.training import CPU
 
-from omokage.diffusion.unet import Architecture, Attention, ResidualBlock, UNet
+from omokage.diffusion.blocks import Attention, ResidualBlock
+from omokage.diffusion.unet import Architecture, UNet
 from omokage.figures import architecture
 from omokage.training.network_parts import list_parts
 

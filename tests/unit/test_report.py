@@ -44,7 +44,7 @@ def load_snapshot(name: str) -> Run:
         return file if file.exists() else SNAPSHOTS / "good" / file.name
 
     records = [
-        {"stage": "train", "params": {**TRAIN_PARAMS, "batch_size": 16, "prediction": "v"}},
+        {"stage": "train", "facts": {}, "params": {**TRAIN_PARAMS, "batch_size": 16, "prediction": "v"}},
         {"stage": "sample", "params": {"sampler": "ddpm", "guidance_scale": 2.0, "guidance_min_log_snr": -3.0}},
     ]
     return Run.load(locate, records, Duration("cpu"))

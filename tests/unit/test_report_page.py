@@ -68,6 +68,7 @@ def test_keyboard_and_play_button_move_the_denoising_player(browser: Chrome) -> 
     faces, slider, label = (
         browser.find_element(By.CSS_SELECTOR, f".denoising {selector}") for selector in (".faces", "input", "output")
     )
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", slider)  # pressing a key scrolls no more
     first = take_screenshot(faces)
     start = label.text
     assert start.startswith("t = ") and "log-SNR" in start

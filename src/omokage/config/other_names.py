@@ -41,6 +41,7 @@ OTHER_NAMES: dict[str, OtherNames] = {
     "lr": OtherNames("learning_rate", "ref_lr (--lr)", "alpha_ref (Karras et al. 2024, EDM2)"),
     "warmup": OtherNames("lr_warmup_steps (in steps)", "rampup_Mimg (in million images)"),
     "batch_size": OtherNames("train_batch_size (per device)", "batch_size (--batch)"),
+    "half_size_steps": OtherNames(papers="progressive training (Gu et al. 2023, Matryoshka Diffusion Models)"),
     "steps": OtherNames("max_train_steps", "total_nimg (--duration; in images)"),
     "ema_half_life": OtherNames(
         "ema_max_decay (decay per step, not a half-life)",

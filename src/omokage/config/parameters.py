@@ -116,6 +116,11 @@ DESCRIPTIONS: dict[str, Description] = {
     "warmup": Description(0.05, "fraction of the steps over which lr rises linearly to its peak"),
     "decay": Description(0.5, "fraction of the steps, at the end, over which lr falls linearly to zero"),
     "batch_size": Description(16, "training images per step"),
+    "half_size_steps": Description(
+        4800,
+        "training steps before the others, on images of half the size (2 x batch_size per step) and without the first "
+        "UNet level; the whole UNet starts with these weights (progressive training); 0: none; init_from skips them",
+    ),
     "steps": Description(4000, "training steps"),
     "ema_half_life": Description(
         5000.0, "half-life of the EMA of the weights, in training images (shorter at the start of training)"

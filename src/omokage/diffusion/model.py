@@ -6,7 +6,7 @@ A ModelSpec holds everything else that sampling needs to know about the model.
 import copy
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -141,9 +141,13 @@ def _parse_spec(header: str, name: str) -> ModelSpec:
 
 
 def _check_fields(description: type[Architecture] | type[ModelSpec], values: Mapping[str, Any]) -> None:
-    """Raise ValueError unless the keys of `values` are exactly the fields of the dataclass `description`."""
+    """Raise ValueError unless the keys of `values` are the fields of the dataclass `description`.
+
+    Fields with a default may be missing: models of older versions do not have them.
+    """
     expected = {field.name for field in fields(description)}
-    missing, unknown = sorted(expected - values.keys()), sorted(values.keys() - expected)
+    required = {field.name for field in fields(description) if field.default is MISSING}
+    missing, unknown = sorted(required - values.keys()), sorted(values.keys() - expected)
     if missing or unknown:
         raise ValueError(
             f"missing fields: {', '.join(missing) or 'none'}; unknown fields: {', '.join(unknown) or 'none'}"

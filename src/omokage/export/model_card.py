@@ -22,7 +22,17 @@ FID, DISTANCE = "fid", "frechet-distance"
 # The parameters of the training that the card explains.
 RECIPE = (
     *("schedule", "log_snr_shift", "prediction", "loss_weighting", "optimiser", "lr", "warmup", "decay", "batch_size"),
-    *("steps", "ema_half_life", "flip", "model_channels", "channel_mult", "patch_size", "precision", "seed"),
+    *(
+        "half_size_steps",
+        "steps",
+        "ema_half_life",
+        "flip",
+        "model_channels",
+        "channel_mult",
+        "patch_size",
+        "precision",
+        "seed",
+    ),
 )
 TASK = "unconditional-image-generation"
 

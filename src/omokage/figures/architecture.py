@@ -23,7 +23,7 @@ class Box:
 
     x: float
     y: float
-    lines: Sequence[str]
+    lines: list[str]
     colour: int | None = None
 
 
@@ -65,6 +65,8 @@ def arrange_boxes(network: Sequence[Part]) -> tuple[list[Box], list[Box], list[B
     right = [Box(RIGHT, _find_row(0), ["prediction", _format_size(last), _count_parameters(last)])]
     right += [_make_box(RIGHT, 1, part) for part in finish]
     left += [_make_box(LEFT, row, part) for row, part in enumerate(kinds["down"], 2)]
+    if "half_size" in kinds:
+        left[3].lines.append("and image at half size")
     right += [_make_box(RIGHT, row, part) for row, part in enumerate(reversed(kinds["up"]), 2)]
     row = 2 + len(kinds["down"])
     noise = ["noise level", "input of every block", _count_parameters(embedding)]

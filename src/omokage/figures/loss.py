@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, FuncFormatter
 from numpy.typing import NDArray
 
@@ -12,15 +13,18 @@ from omokage.figures.style import FAINT, INK, PALE, SPLIT_LINES, Chart, format_e
 MAX_POINTS = 400  # more rows than pixels only make the file larger
 
 
-def plot(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_dpi: int) -> Chart:
+def plot(
+    table: pd.DataFrame, half_size: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_dpi: int
+) -> Chart:
     """Plot a table with the columns step, lr, loss, train and held_out.
 
     `loss` is the mean training loss since the previous row. `train` and `held_out` are the errors of the EMA network on
     training and held-out faces, with the same noise. Most rows lack them. The loss is also shown smoothed, unless the
-    table is shorter than 20 rows.
+    table is shorter than 20 rows. `half_size` is such a table of the steps at half the size, before these. It may be
+    empty.
     """
     window = len(table) // 20
-    shown = np.unique(np.linspace(0, len(table) - 1, min(MAX_POINTS, len(table))).round().astype(int))
+    shown = _choose_rows(len(table))
     steps, errors = table["step"].iloc[shown], table.dropna(subset=["train", "held_out"])
     with open_figure(
         figure_style, figure_palette, figure_dpi, (6.4, 5.4), rows=2, sharex=True, height_ratios=[5, 1]
@@ -31,9 +35,9 @@ def plot(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_
         if window:
             steps_per_row = (table["step"].iloc[-1] - table["step"].iloc[0]) / (len(table) - 1)
             label = f"training loss, mean of {round(2 * window * steps_per_row):,} steps"
-            smooth = _smooth(table["loss"].to_numpy(), window)
-            kept = shown[shown < len(smooth)]
-            loss.plot(table["step"].iloc[kept], smooth[kept], color=FAINT, label=label, zorder=3)
+            _plot_moving_average(loss, table, color=FAINT, label=label)
+        if len(half_size):
+            _plot_moving_average(loss, half_size, color=INK, linestyle=":", label="before, at half the size")
         for split, name, line, number in SPLIT_LINES:
             style: dict[str, Any] = {"color": canvas.colours[number], "markersize": 5, "linewidth": 1.5}
             loss.plot(errors["step"], errors[split], line, label=f"EMA network, {name}", zorder=4, **style)
@@ -50,6 +54,18 @@ def plot(table: pd.DataFrame, *, figure_style: str, figure_palette: str, figure_
         rate.xaxis.set_major_formatter(EngFormatter(sep=""))
         canvas.figure.align_ylabels()
         return canvas.render_chart()
+
+
+def _choose_rows(count: int) -> NDArray[np.int64]:
+    """Return the numbers of at most MAX_POINTS of `count` rows, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(MAX_POINTS, count)).round().astype(int))
+
+
+def _plot_moving_average(axes: Axes, table: pd.DataFrame, **style: Any) -> None:
+    """Plot the moving average of the loss over a tenth of the table; a table shorter than 20 rows is not averaged."""
+    smooth = _smooth(table["loss"].to_numpy(), len(table) // 20)
+    rows = _choose_rows(len(smooth))
+    axes.plot(table["step"].iloc[rows], smooth[rows], zorder=3, **style)
 
 
 def _smooth(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:

@@ -69,7 +69,7 @@ def _make_chart_specs(
 
 FIGURES = {
     **_make_chart_specs("architecture", architecture.plot, facts=("network",)),
-    **_make_chart_specs("loss", loss.plot, "results/loss.csv"),
+    **_make_chart_specs("loss", loss.plot, "results/loss.csv", "results/half_size_loss.csv"),
     **_make_chart_specs("noise_levels", noise_levels.plot, "results/noise_levels.csv"),
     **_make_chart_specs("schedule", schedule.plot, params=SCHEDULE),
     **_make_chart_specs("hyperparameters", hyperparameters.plot, "benchmarks/results/study.csv"),

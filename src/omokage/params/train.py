@@ -6,6 +6,9 @@ from pydantic import Field, StringConstraints
 
 from omokage.params.schedule import ScheduleParams
 
+# A batch of half_size_steps has HALF_SIZE_BATCH x batch_size images: an image of half the size takes a fraction of the
+# work, so larger batches use the processor better.
+HALF_SIZE_BATCH = 2
 NO_MODEL = "none"  # the value of init_from for random initial weights; models/none is an empty file
 
 
@@ -19,6 +22,7 @@ class Params(ScheduleParams):
     warmup: float = Field(ge=0, le=1)
     decay: float = Field(ge=0, le=1)
     batch_size: int = Field(ge=1, le=65_536)
+    half_size_steps: int = Field(ge=0, le=100_000_000)
     steps: int = Field(ge=1, le=100_000_000)
     ema_half_life: float = Field(gt=0)
     grad_clip: float = Field(gt=0)

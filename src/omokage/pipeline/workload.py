@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from omokage.params.sample import parse_study_entry
+from omokage.params.train import HALF_SIZE_BATCH, NO_MODEL
 
 NETWORK = ("model_channels", "channel_mult", "num_res_blocks", "patch_size", "precision")
 SETTINGS = {
@@ -95,8 +96,11 @@ def _count_reference(p: Mapping[str, Any], images: int | None) -> Counted:
 def _count_train(p: Mapping[str, Any], images: int | None) -> Counted:
     # The errors are measured once more at the end, by noise level, and on equally many faces of both splits.
     probes = min(PROBES, -(-p["steps"] // p["log_every"])) + 1
-    calls = p["steps"] + FORWARD * probes * 2 * LEVELS
-    faces = p["steps"] * p["batch_size"] + FORWARD * probes * 2 * LEVELS * min(_count_split(p, images, PROBE_FACES))
+    half_size = p["half_size_steps"] if p["init_from"] == NO_MODEL else 0
+    calls = half_size + p["steps"] + FORWARD * probes * 2 * LEVELS
+    # A face at half the size has a quarter of the pixels.
+    trained = (half_size * HALF_SIZE_BATCH / 4 + p["steps"]) * p["batch_size"]
+    faces = trained + FORWARD * probes * 2 * LEVELS * min(_count_split(p, images, PROBE_FACES))
     return calls, faces * p["image_size"] ** 2
 
 

@@ -16,6 +16,7 @@ HEADING = "Model"
 PART_NAMES = {
     "embedding": "noise level embedding",
     "first": "first convolution",
+    "half_size": "first convolution, half size",
     "down": "encoder, level",
     "middle": "middle",
     "up": "decoder, level",
@@ -113,6 +114,11 @@ def _describe_network(network: Sequence[Part]) -> list[str]:
         )
     else:
         resolution = f"The UNet works on every pixel of the {last['side']} × {last['side']} image, without patches."
+    if any(part["kind"] == "half_size" for part in network):
+        resolution += (
+            " The second level also gets the noisy image at half the size, so it and the levels below could be trained "
+            "on such images first."
+        )
     levels = (
         f" The encoder has {format_count(len(down), 'level')}: "
         + join_words([f"{side} × {side} with {count} channels" for side, count in zip(sides, channels, strict=True)])

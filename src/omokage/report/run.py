@@ -70,7 +70,8 @@ class Run:
 
     `metrics` are the scores in scores.json, and `faces` the counts in curation.json. `progress` and `study` are the
     rows of progress.csv and study.csv; they are empty if progress_samples is 0 or sampler_study is empty. `trials` are
-    the rows of TRIALS, which are not of this run.
+    the rows of TRIALS, which are not of this run. `half_size_losses` are empty if there were no steps at half the size,
+    which went through `half_size_images` images.
     """
 
     losses: list[LossRow]
@@ -89,16 +90,15 @@ class Run:
     decay: float = 0.5
     keep_best: bool = False
     init_from: str = "none"
+    half_size_losses: list[LossRow] = field(default_factory=list)
+    half_size_images: int = 0
 
     @classmethod
     def load(cls, locate: Callable[[str], Path], records: Sequence[Record], duration: Duration) -> "Run":
         """Read a run from its tables and records. `locate` maps a path that dvc.yaml declares to the actual path."""
         train, sample = (find_record(records, stage)["params"] for stage in ("train", "sample"))
         return cls(
-            losses=[
-                LossRow(int(row["step"]), float(row["loss"]), *(_parse(row.get(key)) for key in ("train", "held_out")))
-                for row in _read_csv(locate("results/loss.csv"))
-            ],
+            losses=_read_losses(locate("results/loss.csv")),
             levels=[
                 NoiseLevel(float(row["log_snr"]), float(row["train"]), float(row["held_out"]))
                 for row in _read_csv(locate("results/noise_levels.csv"))
@@ -117,7 +117,16 @@ class Run:
             decay=train["decay"],
             keep_best=train["keep_best"],
             init_from=train["init_from"],
+            half_size_losses=_read_losses(locate("results/half_size_loss.csv")),
+            half_size_images=find_record(records, "train")["facts"].get("half_size_images", 0),
         )
+
+
+def _read_losses(path: Path) -> list[LossRow]:
+    return [
+        LossRow(int(row["step"]), float(row["loss"]), *(_parse(row.get(key)) for key in ("train", "held_out")))
+        for row in _read_csv(path)
+    ]
 
 
 def _parse(text: str | None) -> float | None:

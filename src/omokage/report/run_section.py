@@ -84,10 +84,16 @@ def _describe_throughput(records: Sequence[Record], run: Run) -> list[str]:
     params, seconds, sentences = merge_params(records), run.duration.by_stage, []
     if training := seconds.get("train"):
         images = params["steps"] * params["batch_size"]
-        sentences.append(
-            f"The training went through {images:,} images in {format_duration(training)}, which is "
-            f"{format_number(images / training)} images per second, including the start and the held-out errors."
-        )
+        if run.half_size_images:
+            sentences.append(
+                f"The training went through {run.half_size_images:,} images at half the size and then through "
+                f"{images:,} images, in {format_duration(training)}, including the start and the held-out errors."
+            )
+        else:
+            sentences.append(
+                f"The training went through {images:,} images in {format_duration(training)}, which is "
+                f"{format_number(images / training)} images per second, including the start and the held-out errors."
+            )
     if sampling := seconds.get("sample"):
         images = find_record(records, "sample")["facts"]["images"]
         sentences.append(

@@ -23,6 +23,7 @@ def judge_training(run: Run) -> Verdict:
     images = steps * run.batch_size
     paragraphs = [
         fall_of_loss,
+        *([_describe_half_size(run.half_size_losses, run.half_size_images)] if run.half_size_losses else []),
         f"Training took {format_count(steps, 'step')} of {format_count(run.batch_size, 'image')}. That is {images:,} "
         f"images, or {format_number(images / faces)} epochs of the {faces:,} training faces.",
     ]
@@ -64,6 +65,17 @@ def _judge_loss(rows: list[LossRow], init_from: str) -> tuple[str, str]:
         ("the loss hardly fell", " Train for more steps, or check lr and warmup."),
     )
     return short, text + explanation
+
+
+def _describe_half_size(rows: list[LossRow], images: int) -> str:
+    """Return a sentence on the steps at half the size, before the others."""
+    last = compute_last_loss(rows)[0] if len(rows) > 1 else rows[0].loss
+    steps = rows[-1].step
+    return (
+        f"Before these steps, the network without its first level was trained for {format_count(steps, 'step')} "
+        f"({images:,} images) at half the image size. Its loss fell from {format_number(rows[0].loss)} to "
+        f"{format_number(last)}. The network started with these weights."
+    )
 
 
 def compute_last_loss(rows: list[LossRow]) -> tuple[float, int]:

@@ -12,15 +12,17 @@ from omokage.training.setup import TrainingSetup, warn_of_long_half_life
 from omokage.training.validation import write_noise_levels
 
 # Live outputs: written in place while the stage runs, so that the user can watch the training.
-LIVE = ("results/loss.csv", "results/train/metrics.json")
+LIVE = ("results/half_size_loss.csv", "results/loss.csv", "results/train/metrics.json")
 
 
 def run(job: Job[Params]) -> None:
     """Write the model with EMA weights, the EMA snapshots, the loss by step, and the error by noise level."""
     setup = _create_setup(job)
     warn_of_long_half_life(setup.config)
+    half_size = LossTable(job.output("results/half_size_loss.csv"))
     table = LossTable(job.output("results/loss.csv"), job.output("results/train/metrics.json").parent)
-    result = setup.train(job.work, job.threads, table.add)
+    result = setup.train(job.work, job.threads, table.add, half_size.add)
+    half_size.close()
     table.close()
     save_model(job.output("results/model.safetensors"), result.network, setup.spec)
     save_snapshots(job.output("results/snapshots.safetensors"), result.snapshots)
@@ -39,6 +41,7 @@ def run(job: Job[Params]) -> None:
         network=list_parts(result.network, setup.spec.architecture.image_size),
         mean=list(setup.spec.mean),
         std=setup.spec.std,
+        half_size_images=setup.count_half_size_images(),
     )
     if job.params.keep_best:
         job.facts["best_step"] = result.step
@@ -50,7 +53,7 @@ def run_worker(job: Job[Params]) -> None:
     Such a process writes no outputs; the process with rank 0 does.
     """
     setup = _create_setup(job)
-    setup.train(job.work, job.threads, lambda row: None)
+    setup.train(job.work, job.threads, lambda row: None, lambda row: None)
 
 
 def _create_setup(job: Job[Params]) -> TrainingSetup:

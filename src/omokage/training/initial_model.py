@@ -14,6 +14,8 @@ from omokage.diffusion.model import REMEDY, ModelSpec, load_model
 # What may differ: dropout has no weights, and precision only rounds. Images are whitened with the statistics of the new
 # training set, since the network was trained on inputs of mean 0 and variance 1.
 FREE_FIELDS = ("dropout", "precision", "mean", "std")
+# Fields that follow from a parameter with another name.
+PARAMETERS = {"half_size_input": "half_size_steps (0 for False)"}
 
 
 def load_initial_weights(path: Path, spec: ModelSpec, name: str) -> Mapping[str, Tensor]:
@@ -35,8 +37,8 @@ def load_initial_weights(path: Path, spec: ModelSpec, name: str) -> Mapping[str,
     for field, value in expected.items():
         if given[field] != value:
             raise UserError(
-                f"init_from = {name!r}: {field} is {given[field]}, expected {value} as in this run: set {field} in "
-                "params.yaml to that of the model, or choose another model"
+                f"init_from = {name!r}: {field} is {given[field]}, expected {value} as in this run: set "
+                f"{PARAMETERS.get(field, field)} in params.yaml to that of the model, or choose another model"
             )
     return network.state_dict()
 

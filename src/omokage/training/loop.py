@@ -44,9 +44,8 @@ def train(
         for row in trainer.rows:
             log(row)
     last_saved, interval = time.monotonic(), read_positive("OMOKAGE_CHECKPOINT_SECONDS", CHECKPOINT_SECONDS)
-    bar = show_progress(
-        range(trainer.step, config.steps), "train", total=config.steps, initial=trainer.step, unit="step"
-    )
+    label = f"train {faces.shape[-1]} px"
+    bar = show_progress(range(trainer.step, config.steps), label, total=config.steps, initial=trainer.step, unit="step")
     with catch_sigterm() as is_interrupted:
         for _ in bar:
             trainer.advance()
@@ -55,7 +54,8 @@ def train(
                 log(row)
                 bar.set_postfix_str(f"loss {row['loss']:.4f}", refresh=False)
             must_stop = is_interrupted()
-            if must_stop or time.monotonic() - last_saved > interval:
+            # After the last step as well: what follows can be interrupted, too.
+            if must_stop or trainer.step == config.steps or time.monotonic() - last_saved > interval:
                 trainer.check_divergence()
                 if compute.group.rank == 0:
                     save_checkpoint(work, trainer.step, trainer.state_dict())

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from omokage.diffusion.unet import Attention, Block, ResidualBlock, UNet
+from omokage.diffusion.blocks import Attention, Block, ResidualBlock
+from omokage.diffusion.unet import UNet
 
 # A part of a UNet (see `list_parts`).
 Part = dict[str, Any]
@@ -19,7 +20,8 @@ Part = dict[str, Any]
 def list_parts(network: UNet, image_size: int) -> list[Part]:
     """Return the parts of a network for images of `image_size` pixels a side, in the order in which they compute.
 
-    A part holds the layers of one kind at one resolution: `kind` is embedding, first, down, middle, up, finish or last.
+    A part holds the layers of one kind at one resolution: `kind` is embedding, first, half_size,
+    down, middle, up, finish or last.
     `side` (0 for the embedding) and `channels` are those of its features, in front of a layer that changes the
     resolution. `blocks` is the number of residual blocks, and `heads` the number of attention heads in each (0: no
     attention). The `parameters` of all parts add up to those of the network.
@@ -43,6 +45,8 @@ def _list_layers(network: UNet) -> Iterator[tuple[str, nn.Module]]:
     """Yield the kind and the module of each layer, in the order in which they compute."""
     yield "embedding", network.embedding
     yield "first", network.first
+    if network.first_half is not None:
+        yield "half_size", network.first_half
     for kind, layers in (("down", network.down), ("middle", network.middle), ("up", network.up)):
         yield from ((kind, layer) for layer in layers)
     if network.finish is not None:

@@ -17,7 +17,9 @@ def make_optimisers(network: UNet, name: str, lr: float) -> list[torch.optim.Opt
     """
     inner: list[Tensor] = []
     if name == "muon":
-        outer_layers = [network.first, network.last, *([network.finish.first] if network.finish else [])]
+        outer_layers = [network.first, network.last]
+        outer_layers += [network.finish.first] if network.finish else []
+        outer_layers += [network.first_half] if network.first_half else []
         outer = {id(weight) for layer in outer_layers for weight in layer.parameters()}
         convolutions = [layer.weight for layer in network.modules() if isinstance(layer, nn.Conv2d)]
         inner = [weight for weight in convolutions if id(weight) not in outer]

@@ -13,6 +13,7 @@ from omokage.diffusion.model import ModelSpec, compute_whitening
 from omokage.diffusion.unet import Architecture
 from omokage.params.train import NO_MODEL, Params
 from omokage.training.config import ComputeConfig, TrainingConfig
+from omokage.training.half_size import choose_batch_size, train_half_size
 from omokage.training.initial_model import load_initial_weights
 from omokage.training.loop import train
 from omokage.training.trainer import Row, TrainingResult
@@ -31,6 +32,7 @@ def make_configs(params: Params, faces: Tensor) -> tuple[ModelSpec, TrainingConf
         attention_resolutions=tuple(params.attention_resolutions),
         dropout=params.dropout,
         patch_size=params.patch_size,
+        half_size_input=params.half_size_steps > 0,
     )
     mean, std = compute_whitening(faces.split(CHUNK_FACES))
     spec = ModelSpec(
@@ -62,7 +64,8 @@ def warn_of_long_half_life(config: TrainingConfig) -> None:
 class TrainingSetup:
     """Everything that a training run needs. The training and held-out faces are uint8 [n, 3, h, w].
 
-    `weights` are those with which the training starts, or None for random ones.
+    `weights` are those with which the training starts, or None for random ones. With `half_size_steps` > 0 they come
+    from a training at half the size, unless they are given.
     """
 
     spec: ModelSpec
@@ -71,6 +74,7 @@ class TrainingSetup:
     train_faces: Tensor
     held_out_faces: Tensor
     weights: Mapping[str, Tensor] | None
+    half_size_steps: int
 
     @classmethod
     def create(cls, params: Params, faces: Path, initial_model: Path, threads: int) -> "TrainingSetup":
@@ -83,18 +87,29 @@ class TrainingSetup:
         train_faces, held_out_faces = (shards.read_faces(faces, split) for split in shards.SPLITS)
         spec, config = make_configs(params, train_faces)
         weights = None if params.init_from == NO_MODEL else load_initial_weights(initial_model, spec, params.init_from)
-        return cls(spec, config, compute, train_faces, held_out_faces, weights)
+        return cls(spec, config, compute, train_faces, held_out_faces, weights, params.half_size_steps)
 
     def get_splits(self) -> dict[str, Tensor]:
         """Return the faces of both splits, by the names of the columns of the loss table."""
         return {"train": self.train_faces, "held_out": self.held_out_faces}
 
-    def train(self, work: Path, threads: int, log: Callable[[Row], None]) -> TrainingResult:
+    def count_half_size_images(self) -> int:
+        """Return the number of images that the steps at half the size go through, 0 if there are none."""
+        steps = self.half_size_steps if self.weights is None else 0
+        return steps * choose_batch_size(self.config, len(self.train_faces))
+
+    def train(
+        self, work: Path, threads: int, log: Callable[[Row], None], log_half_size: Callable[[Row], None]
+    ) -> TrainingResult:
         """Train, or resume from a checkpoint below `work`, and return the result.
 
-        `log` gets each row of the loss table. Rounding depends on the kind of device, the dtype and the number of
-        threads, so each combination has its own checkpoints.
+        `log` gets each row of the loss table, and `log_half_size` those of the steps at half the size. Rounding depends
+        on the kind of device, the dtype and the number of threads, so each combination has its own checkpoints.
         """
         folder = work / f"{self.compute.device.type}-{self.compute.dtype}-{threads}"
+        weights, what = self.weights, (self.train_faces, self.spec, self.config)
+        if self.count_half_size_images():
+            half_size = folder / "half-size"
+            weights = train_half_size(*what, self.half_size_steps, self.compute, half_size, log_half_size)
         probe = make_probe(self.spec, self.get_splits(), self.compute, self.config.seed)
-        return train(self.train_faces, self.spec, self.config, self.compute, folder, log, probe, self.weights)
+        return train(*what, self.compute, folder, log, probe, weights)

@@ -26,7 +26,10 @@ from omokage.pipeline.prepare import prepare_job
 from omokage.sampling.sample_sets import save_sample_sets
 from omokage.stages import evaluate
 
-TABLES = ("scores.json", "curation.json", "loss.csv", "noise_levels.csv", "progress.csv", "study.csv")
+TABLES = (
+    *("scores.json", "curation.json", "half_size_loss.csv", "loss.csv", "noise_levels.csv", "progress.csv"),
+    "study.csv",
+)
 DISTINCT_SAMPLES = 8
 
 
