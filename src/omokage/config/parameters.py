@@ -117,7 +117,7 @@ DESCRIPTIONS: dict[str, Description] = {
     "decay": Description(0.5, "fraction of the steps, at the end, over which lr falls linearly to zero"),
     "batch_size": Description(16, "training images per step"),
     "half_size_steps": Description(
-        4800,
+        1200,
         "training steps before the others, on images of half the size (2 x batch_size per step) and without the first "
         "UNet level; the whole UNet starts with these weights (progressive training); 0: none; init_from skips them",
     ),
