@@ -29,6 +29,7 @@ from omokage.report.study_section import describe_study, tabulate_trials
 from omokage.report.tables import Table
 from omokage.report.training_settings import (
     BATCH_SIZES,
+    HALF_SIZE_GAIN,
     LENGTH,
     RATES,
     describe_evaluations,
@@ -297,8 +298,8 @@ def test_the_problems_solved_earlier_have_the_numbers_of_the_ablation() -> None:
     assert len(numbers) >= 2 * len(rows)
     # The reasons of settings that quote it.
     shift = MEASURED_SHIFTS[64][1]
-    numbers += re.findall(r"\d+\.\d\b", f"{shift} {RATES['muon']} {BATCH_SIZES[64, 16]} {LENGTH}")
-    assert {"26.6", "99.7", "35.7"} < {*numbers}
+    numbers += re.findall(r"\d+\.\d\b", f"{shift} {RATES['muon']} {BATCH_SIZES[64, 16]} {LENGTH} {HALF_SIZE_GAIN}")
+    assert {"26.6", "99.7", "35.7", "23.8"} < {*numbers}
     assert [number for number in numbers if not re.search(rf"\b{re.escape(number)}\b", ablation)] == []
 
 
