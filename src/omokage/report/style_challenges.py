@@ -46,7 +46,7 @@ def _explain_colours(run: Run) -> str:
     cause = "the error of the network at high noise, where the overall colour is decided."
     if run.sampler.startswith("ddpm"):
         cause += (
-            " The project's committed model (64 pixels, 2026-12-01) underestimated how far an image's mean colour is "
+            " An earlier model of the project (64 pixels, 2026-12-01) underestimated how far an image's mean colour is "
             "from the average. With ancestral sampling, the mean colours of the samples spread by 17 of 255, those of "
             "real faces by 24."
         )
