@@ -21,12 +21,11 @@ from common import (
     parse_changes,
     read_splits,
     score_samples,
+    train_preset,
 )
 
 from omokage.compute.device import choose_dtype, prepare_device
 from omokage.training.config import ComputeConfig
-from omokage.training.half_size import train_half_size
-from omokage.training.loop import train
 from omokage.training.setup import make_configs
 from omokage.training.validation import measure_loss_by_noise_level
 
@@ -39,15 +38,11 @@ def main() -> None:
     p = load_preset(args.preset, {**changes, "steps": args.images // batch_size})
     device = prepare_device(args.threads)
     faces, held_out = read_splits(args.data)
-    spec, config = make_configs(p, faces)
+    spec, _ = make_configs(p, faces)
     compute = ComputeConfig(device, choose_dtype(p.precision, device))
     stopwatch = Stopwatch()
     with tempfile.TemporaryDirectory() as work:
-        folder, weights = Path(work), None
-        if p.half_size_steps:
-            half_size = folder / "half-size"
-            weights = train_half_size(faces, spec, config, p.half_size_steps, compute, half_size, lambda row: None)
-        result = train(faces, spec, config, compute, folder, lambda row: None, weights=weights)
+        result = train_preset(p, faces, compute, Path(work), lambda row: None, lambda row: None)
     seconds = stopwatch.seconds()
     guidance = (p.guidance_scale, p.guidance_snapshot, p.guidance_min_log_snr)
     denoiser = make_trained_denoiser(result.network, spec, result.snapshots, *guidance)
@@ -58,7 +53,7 @@ def main() -> None:
     row = {
         "name": args.name,
         "changes": " ".join(args.changes),
-        "pictures": config.steps * config.batch_size,
+        "pictures": p.steps * p.batch_size,
         "seconds": seconds,
         "parameters": count_weights(result.network),
         "held_out_error": round(sum(errors) / len(errors), 4),

@@ -35,6 +35,11 @@ from omokage.sampling.denoiser import Denoiser, make_denoiser
 from omokage.sampling.guidance import make_guided_denoiser
 from omokage.sampling.samplers import count_timesteps, get_sampler
 from omokage.sampling.spacing import SPACINGS
+from omokage.training.config import ComputeConfig
+from omokage.training.half_size import train_in_two_sizes
+from omokage.training.loop import train
+from omokage.training.setup import make_configs
+from omokage.training.trainer import Row, TrainingResult
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -48,6 +53,21 @@ DEVICE = device.choose_device()
 def load_preset(name: str, changes: Mapping[str, Any] | None = None) -> Params:
     """Return all parameters of a preset with some changed; raise UserError for an unknown key or a wrong value."""
     return check_params({**default_params(), **read_presets(ROOT)[name].params, **(changes or {})}, name)
+
+
+def train_preset(
+    p: Params,
+    faces: Tensor,
+    compute: ComputeConfig,
+    work: Path,
+    log: Callable[[Row], None],
+    log_half_size: Callable[[Row], None],
+) -> TrainingResult:
+    """Train with all parameters of a preset on uint8 faces [n, 3, h, w], without measuring errors."""
+    spec, config = make_configs(p, faces)
+    if p.half_size_steps:
+        return train_in_two_sizes(faces, spec, config, p.half_size_steps, compute, work, log, log_half_size)
+    return train(faces, spec, config, compute, work, log)
 
 
 def parse_changes(settings: Sequence[str]) -> dict[str, Any]:

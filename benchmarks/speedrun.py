@@ -32,6 +32,7 @@ from common import (
     parse_changes,
     prepare_clone,
     read_splits,
+    train_preset,
 )
 from torch import Tensor
 
@@ -44,8 +45,6 @@ from omokage.evaluation.scores.style import compare_style
 from omokage.figures.sheet import tile_images
 from omokage.params.schema import Params
 from omokage.training.config import ComputeConfig
-from omokage.training.half_size import train_half_size
-from omokage.training.loop import train
 from omokage.training.setup import make_configs
 from omokage.training.trainer import TrainingResult
 
@@ -103,18 +102,15 @@ def main() -> None:
 
 def train_timed(p: Params, faces: Tensor, compute: ComputeConfig) -> Timed:
     """Train on uint8 faces [n, 3, h, w] without measuring errors, and return the result and the times."""
-    start, weights = time.monotonic(), None
+    start = time.monotonic()
     half_size_rows, rows = [start], list[float]()  # when each row of the loss tables was written
-    spec, config = make_configs(p, faces)
     with TemporaryDirectory() as work:
-        folder = Path(work)
-        if p.half_size_steps:
-            weights = train_half_size(
-                *(faces, spec, config, p.half_size_steps, compute, folder / "half-size"),
-                lambda row: half_size_rows.append(time.monotonic()),
-            )
-        rows.append(time.monotonic())
-        result = train(faces, spec, config, compute, folder, lambda row: rows.append(time.monotonic()), None, weights)
+        result = train_preset(
+            *(p, faces, compute, Path(work)),
+            lambda row: rows.append(time.monotonic()),
+            lambda row: half_size_rows.append(time.monotonic()),
+        )
+    rows.insert(0, half_size_rows[-1])
     compiling = sum(map(estimate_compiling, (half_size_rows, rows))) if compute.device.type == "cuda" else 0.0
     return Timed(result, rows[-1] - start, compiling)
 

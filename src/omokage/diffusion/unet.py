@@ -23,7 +23,8 @@ class Architecture:
     `channel_mult` gives the channels of each level as multiples of `model_channels`. `attention_resolutions` are the
     sides of the feature maps with self-attention. The largest feature map after the patch stem has a side of
     `image_size` / `patch_size`. With `half_size_input` the second level also gets the noisy image at half size, so that
-    it can start with the weights of a network for such images (see training/half_size.py).
+    it can start with the weights of a network for such images (see training/half_size.py). All blocks then get the
+    noise level of that image.
     """
 
     image_size: int

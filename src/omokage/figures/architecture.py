@@ -65,8 +65,8 @@ def arrange_boxes(network: Sequence[Part]) -> tuple[list[Box], list[Box], list[B
     right = [Box(RIGHT, _find_row(0), ["prediction", _format_size(last), _count_parameters(last)])]
     right += [_make_box(RIGHT, 1, part) for part in finish]
     left += [_make_box(LEFT, row, part) for row, part in enumerate(kinds["down"], 2)]
-    if "half_size" in kinds:
-        left[3].lines.append("and image at half size")
+    for part in kinds.get("half_size", []):
+        left[3].lines[1:1] = [f"with image at half size · {_count_parameters(part)}"]
     right += [_make_box(RIGHT, row, part) for row, part in enumerate(reversed(kinds["up"]), 2)]
     row = 2 + len(kinds["down"])
     noise = ["noise level", "input of every block", _count_parameters(embedding)]
@@ -114,7 +114,7 @@ def _draw_box(canvas: Canvas, axes: Axes, box: Box) -> None:
         )
     )
     for number, line in enumerate(box.lines):
-        offset = (number - (len(box.lines) - 1) / 2) * 0.2
+        offset = (number - (len(box.lines) - 1) / 2) * (0.2 if len(box.lines) < 4 else 0.16)
         weight = "normal" if number else "bold"
         size = 10 if number else 11
         axes.text(box.x, box.y + offset, line, ha="center", va="center", fontsize=size, fontweight=weight)

@@ -36,7 +36,7 @@ def plot(
             steps_per_row = (table["step"].iloc[-1] - table["step"].iloc[0]) / (len(table) - 1)
             label = f"training loss, mean of {round(2 * window * steps_per_row):,} steps"
             _plot_moving_average(loss, table, color=FAINT, label=label)
-        if len(half_size):
+        if len(half_size) > 1:
             _plot_moving_average(loss, half_size, color=INK, linestyle=":", label="before, at half the size")
         for split, name, line, number in SPLIT_LINES:
             style: dict[str, Any] = {"color": canvas.colours[number], "markersize": 5, "linewidth": 1.5}

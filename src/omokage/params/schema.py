@@ -81,10 +81,10 @@ class Params(
         resolutions = [self.image_size // self.patch_size // 2**level for level in range(len(self.channel_mult))]
         if absent := [side for side in self.attention_resolutions if side not in resolutions]:
             raise ValueError(f"attention_resolutions = {absent}: expected resolutions of the UNet, {resolutions}")
-        if self.half_size_steps and len(self.channel_mult) < 2:
+        if self.half_size_steps and (len(self.channel_mult) < 2 or self.channel_mult[0] != 1):
             raise ValueError(
                 f"half_size_steps = {self.half_size_steps} with channel_mult = {self.channel_mult}: the steps at half "
-                "the size leave the first level out; expected at least two levels, or half_size_steps = 0"
+                "the size leave the first level out; expected 1 and at least one more value, or half_size_steps = 0"
             )
 
     def _check_step_counts(self) -> None:

@@ -89,7 +89,7 @@ CAPTIONS: dict[str, Caption] = {
         "Mean squared error by training step, on whitened images, without unit or loss weights, logarithmic. Grey: the "
         "training loss of the network without EMA. The thin line has the means over the steps since the value before, "
         "the thick one, if any, a moving average. Dotted, if there: the moving average over the steps before, at half "
-        "the image size and so at other noise levels. In colour: the EMA network on as many training and held-out faces. "
+        "the image size and at other noise levels. In colour: the EMA network on as many training and held-out faces. "
         "Below: the learning rate.",
     ),
     "noise_levels": Caption(

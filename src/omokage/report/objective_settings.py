@@ -72,7 +72,8 @@ def _list_rows(params: Mapping[str, Any]) -> Iterator[Row]:
     yield _describe_last_timestep(params)
     yield (
         "noise level as input",
-        "Fourier features (sines and cosines) of the angle atan2(σ, α), and a small multilayer perceptron",
+        "Fourier features (sines and cosines) of the angle atan2(σ, α), or with steps at half the size atan2(σ/2, α), "
+        "and a small multilayer perceptron",
         "unlike the log-SNR, the angle is finite at pure noise",
     )
     yield (

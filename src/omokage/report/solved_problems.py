@@ -43,7 +43,7 @@ PROBLEMS = (
         "99.7 to 55.9 after 25,600 images of avatars (floor 10.8)",
     ),
     (
-        "hair of several colours at 64 pixels, and too bright images",
+        "hair of several colours at 64 pixels",
         "at this size a step is slow, so the network saw too few images to learn which parts of a face belong together",
         "half_size_steps: 1200, of 32 images at 32 pixels without the first level of the network, before the others",
         "35.7 to 23.8 after 64,000 images of avatars (floor 10.8), for a third more time",

@@ -23,7 +23,7 @@ def judge_training(run: Run) -> Verdict:
     images = steps * run.batch_size
     paragraphs = [
         fall_of_loss,
-        *([_describe_half_size(run.half_size_losses, run.half_size_images)] if run.half_size_losses else []),
+        *([_describe_half_size(run.half_size_losses, run.half_size_images)] if run.half_size_images else []),
         f"Training took {format_count(steps, 'step')} of {format_count(run.batch_size, 'image')}. That is {images:,} "
         f"images, or {format_number(images / faces)} epochs of the {faces:,} training faces.",
     ]
@@ -68,14 +68,16 @@ def _judge_loss(rows: list[LossRow], init_from: str) -> tuple[str, str]:
 
 
 def _describe_half_size(rows: list[LossRow], images: int) -> str:
-    """Return a sentence on the steps at half the size, before the others."""
-    last = compute_last_loss(rows)[0] if len(rows) > 1 else rows[0].loss
-    steps = rows[-1].step
-    return (
-        f"Before these steps, the network without its first level was trained for {format_count(steps, 'step')} "
-        f"({images:,} images) at half the image size. Its loss fell from {format_number(rows[0].loss)} to "
-        f"{format_number(last)}. The network started with these weights."
+    """Return sentences on the steps at half the size, before the others."""
+    steps = format_count(rows[-1].step, "step")
+    text = (
+        f"Before these steps, the network without its first level was trained for {steps} ({images:,} images) "
+        f"at half the image size, and the network started with these weights."
     )
+    if len(rows) == 1:
+        return text
+    first, last = rows[0].loss, compute_last_loss(rows)[0]
+    return f"{text} The loss {'fell' if last < first else 'rose'} from {format_number(first)} to {format_number(last)}."
 
 
 def compute_last_loss(rows: list[LossRow]) -> tuple[float, int]:

@@ -45,11 +45,7 @@ class Batches:
     """
 
     def __init__(self, faces: Tensor, spec: ModelSpec, config: TrainingConfig) -> None:
-        if len(faces) < config.batch_size:
-            raise UserError(
-                f"batch_size = {config.batch_size}, but the training set has only {len(faces)} faces: "
-                "add images or lower batch_size in params.yaml"
-            )
+        check_batch_size(config.batch_size, len(faces))
         self.faces, self.spec, self.config = faces, spec, config
         self._get_order = lru_cache(maxsize=4)(self._shuffle)
 
@@ -86,6 +82,15 @@ class Batches:
 
     def _shuffle(self, epoch: int) -> Tensor:
         return torch.randperm(len(self.faces), generator=make_generator(self.config.seed, "order", epoch))
+
+
+def check_batch_size(batch_size: int, faces: int) -> None:
+    """Raise UserError for fewer faces than the batch size."""
+    if faces < batch_size:
+        raise UserError(
+            f"batch_size = {batch_size}, but the training set has only {faces} faces: add images or lower "
+            "batch_size in params.yaml"
+        )
 
 
 def sample_stratified_timesteps(batch_size: int, timesteps: int, generator: torch.Generator) -> Tensor:

@@ -1,8 +1,8 @@
 """Train the inner levels of a UNet on images of half the size, and start the whole network with their weights.
 
-A step at half the size takes a fraction of the time, and decides what a face looks like from afar: its colours and its
-layout. The method follows the progressive training of Gu et al. 2023 (Matryoshka Diffusion Models), and of Karras et
-al. 2018 for GANs.
+An image of half the size takes less than half of the time, and shows what a face looks like from afar: its colours and
+its layout. The method follows the progressive training of Gu et al. 2023 (Matryoshka Diffusion Models), and of Karras
+et al. 2018 for GANs.
 """
 
 import math
@@ -18,16 +18,37 @@ from torch.nn import functional as F
 from omokage.diffusion.model import ModelSpec
 from omokage.diffusion.unet import Architecture
 from omokage.params.train import HALF_SIZE_BATCH
+from omokage.training.batches import check_batch_size
 from omokage.training.config import ComputeConfig, TrainingConfig
 from omokage.training.loop import train
-from omokage.training.trainer import Row, create_network
+from omokage.training.trainer import Probe, Row, TrainingResult, create_network
 
 CHUNK_FACES = 1000  # faces that are resized at once, as float32
-# The SNR of an image at half the size is four times as high (see diffusion.unet.halve_noisy_images).
+# The SNR of an image at half the size is four times as high (see diffusion.unet.halve_noisy_images). With zero_snr,
+# which rescales the shifted schedule, it is so only roughly. The network gets the true noise level in any case.
 HALF_SIZE_SHIFT = math.log(4)
 
 
-def train_half_size(
+def train_in_two_sizes(
+    faces: Tensor,
+    spec: ModelSpec,
+    config: TrainingConfig,
+    half_size_steps: int,
+    compute: ComputeConfig,
+    work: Path,
+    log: Callable[[Row], None],
+    log_half_size: Callable[[Row], None],
+    probe: Probe | None = None,
+) -> TrainingResult:
+    """Train the inner levels for `half_size_steps` steps, then the whole network, and return the result.
+
+    `log_half_size` gets the rows of the loss table of the first training. For everything else see loop.train.
+    """
+    weights = train_inner_levels(faces, spec, config, half_size_steps, compute, work / "half-size", log_half_size)
+    return train(faces, spec, config, compute, work, log, probe, weights)
+
+
+def train_inner_levels(
     faces: Tensor,
     spec: ModelSpec,
     config: TrainingConfig,
@@ -42,9 +63,9 @@ def train_half_size(
     HALF_SIZE_BATCH times as many images, and the learning rate does not fall at the end. For `work`, `log` and the
     errors see loop.train.
     """
-    half_config = replace(
-        config, batch_size=choose_batch_size(config, len(faces)), steps=steps, decay=0.0, keep_best=False
-    )
+    check_batch_size(config.batch_size, len(faces))
+    batch_size = choose_batch_size(config, len(faces))
+    half_config = replace(config, batch_size=batch_size, steps=steps, decay=0.0, keep_best=False)
     half = train(halve_faces(faces), halve_spec(spec), half_config, compute, work, log).network.state_dict()
     whole = create_network(spec, config.seed).state_dict()
     return insert_weights(whole, half, spec.architecture.num_res_blocks)

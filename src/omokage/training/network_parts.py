@@ -20,11 +20,10 @@ Part = dict[str, Any]
 def list_parts(network: UNet, image_size: int) -> list[Part]:
     """Return the parts of a network for images of `image_size` pixels a side, in the order in which they compute.
 
-    A part holds the layers of one kind at one resolution: `kind` is embedding, first, half_size,
-    down, middle, up, finish or last.
-    `side` (0 for the embedding) and `channels` are those of its features, in front of a layer that changes the
-    resolution. `blocks` is the number of residual blocks, and `heads` the number of attention heads in each (0: no
-    attention). The `parameters` of all parts add up to those of the network.
+    A part holds the layers of one kind at one resolution: `kind` is embedding, first, half_size, down, middle, up,
+    finish or last. `side` (0 for the embedding) and `channels` are those of its features, in front of a layer that
+    changes the resolution. `blocks` is the number of residual blocks, and `heads` the number of attention heads in each
+    (0: no attention). The `parameters` of all parts add up to those of the network.
     """
     layers = list(_list_layers(network))
     shapes = _record_shapes(network, image_size, [layer for _, layer in layers])

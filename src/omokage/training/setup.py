@@ -13,7 +13,7 @@ from omokage.diffusion.model import ModelSpec, compute_whitening
 from omokage.diffusion.unet import Architecture
 from omokage.params.train import NO_MODEL, Params
 from omokage.training.config import ComputeConfig, TrainingConfig
-from omokage.training.half_size import choose_batch_size, train_half_size
+from omokage.training.half_size import choose_batch_size, train_in_two_sizes
 from omokage.training.initial_model import load_initial_weights
 from omokage.training.loop import train
 from omokage.training.trainer import Row, TrainingResult
@@ -107,9 +107,9 @@ class TrainingSetup:
         on the kind of device, the dtype and the number of threads, so each combination has its own checkpoints.
         """
         folder = work / f"{self.compute.device.type}-{self.compute.dtype}-{threads}"
-        weights, what = self.weights, (self.train_faces, self.spec, self.config)
+        faces, spec, config, compute = self.train_faces, self.spec, self.config, self.compute
+        probe = make_probe(spec, self.get_splits(), compute, config.seed)
         if self.count_half_size_images():
-            half_size = folder / "half-size"
-            weights = train_half_size(*what, self.half_size_steps, self.compute, half_size, log_half_size)
-        probe = make_probe(self.spec, self.get_splits(), self.compute, self.config.seed)
-        return train(*what, self.compute, folder, log, probe, weights)
+            steps = self.half_size_steps
+            return train_in_two_sizes(faces, spec, config, steps, compute, folder, log, log_half_size, probe)
+        return train(faces, spec, config, compute, folder, log, probe, self.weights)
