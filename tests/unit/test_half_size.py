@@ -9,11 +9,11 @@ import torch
 from support.training import COMPUTE, CPU, have_same_weights, make_config, make_faces, make_spec
 from torch import Tensor, nn
 
-from omokage.base.errors import Interrupted
+from omokage.base.errors import Interrupted, UserError
 from omokage.compute.seeding import make_generator
 from omokage.diffusion.model import load_model, save_model
 from omokage.diffusion.unet import UNet, halve_noisy_images
-from omokage.training.half_size import halve_faces, halve_spec, insert_weights, train_half_size
+from omokage.training.half_size import choose_batch_size, halve_faces, halve_spec, insert_weights, train_inner_levels
 from omokage.training.setup import TrainingSetup
 from omokage.training.trainer import Row, create_network
 
@@ -64,7 +64,7 @@ def test_training_at_half_the_size_resumes_to_the_same_weights(tmp_path: Path) -
                 os.kill(os.getpid(), signal.SIGTERM)
 
         config = make_config(keep_best=True)
-        return train_half_size(make_faces(), SPEC, config, 12, COMPUTE, tmp_path / folder, log)
+        return train_inner_levels(make_faces(), SPEC, config, 12, COMPUTE, tmp_path / folder, log)
 
     expected = train("uninterrupted")
     uninterrupted = [rows.pop(0) for _ in range(len(rows))]
@@ -116,3 +116,11 @@ def test_a_model_file_keeps_the_input_at_half_the_size(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_model(path, create_network(SPEC, 0), SPEC)
     assert load_model(path, CPU)[1] == SPEC
+
+
+def test_too_few_faces_stop_the_training_before_the_first_step(tmp_path: Path) -> None:
+    config = make_config(batch_size=20)
+    with pytest.raises(UserError, match="batch_size = 20, but the training set has only 19 faces"):
+        train_inner_levels(make_faces(19), SPEC, config, 12, COMPUTE, tmp_path, lambda row: None)
+    assert not list(tmp_path.iterdir())
+    assert choose_batch_size(config, 24) == 24 and choose_batch_size(config, 100) == 40

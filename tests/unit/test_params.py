@@ -68,6 +68,14 @@ def test_numbers_are_read_as_dvc_reads_them(tmp_path: Path, text: str, value: fl
         ({"lr": -1.0}, "lr = -1.0: input should be greater than 0"),
         ({"lr": float("nan")}, "lr = nan"),
         ({"steps": True}, "steps = True"),
+        (
+            {"half_size_steps": 5, "channel_mult": [1], "attention_resolutions": []},
+            "half_size_steps = 5 with channel_mult = [1]: the steps",
+        ),
+        (
+            {"half_size_steps": 5, "channel_mult": [2, 4], "attention_resolutions": []},
+            "half_size_steps = 5 with channel_mult = [2, 4]: the steps",
+        ),
         ({"steps": 2.5}, "steps = 2.5"),
         ({"schedule": "cosin"}, "schedule = 'cosin': input should be 'linear', 'cosine' or 'sigmoid'"),
         ({"learning_rate": 1}, "learning_rate = 1 is not a parameter: params.yaml lists all parameters"),

@@ -20,13 +20,14 @@ from omokage.report.evidence import Evidence
 from omokage.report.memorisation import MISSED
 from omokage.report.model_section import describe_model, summarise_model, tabulate_network
 from omokage.report.objective_settings import MEASURED_SHIFTS, tabulate_objective
-from omokage.report.run import TRIALS, Duration
+from omokage.report.run import TRIALS, Duration, LossRow
 from omokage.report.run_section import describe_run, tabulate_stages
 from omokage.report.sections import describe_forward_process
 from omokage.report.settings import merge_params
 from omokage.report.solved_problems import tabulate_solved_problems
 from omokage.report.study_section import describe_study, tabulate_trials
 from omokage.report.tables import Table
+from omokage.report.training_loss import judge_training
 from omokage.report.training_settings import (
     BATCH_SIZES,
     HALF_SIZE_GAIN,
@@ -283,6 +284,30 @@ def test_the_summary_names_the_model_the_data_and_the_training() -> None:
         "1,200 steps in 3 min 30 s on cpu."
     )
     assert "for 1,200 steps on cpu." in summarise_model(records, MANIFEST, GOOD_RUN.faces, Duration("cpu"))
+
+
+def test_steps_at_half_the_size_are_named_wherever_the_training_is_described() -> None:
+    sizes = {"image_size": 64, "batch_size": 16, "half_size_steps": 1200, "steps": 4000}
+    facts = {**FACTS, "half_size_images": 38_400}
+    records = make_records(facts, **sizes)
+    rows = [LossRow(600, 0.9), LossRow(1200, 0.15)]
+    duration = Duration("cpu", by_stage={"train": 100.0})
+    run = replace(GOOD_RUN, half_size_losses=rows, half_size_images=38_400, duration=duration)
+    summary = summarise_model(records, MANIFEST, run.faces, Duration("cpu"))
+    assert "for 4,000 steps, after 1,200 steps at half the size, on cpu." in summary
+    paragraphs = " ".join(judge_training(run).paragraphs)
+    assert "for 1,200 steps (38,400 images) at half the image size" in paragraphs
+    assert "The loss fell from 0.9 to 0.15." in paragraphs
+    short = " ".join(judge_training(replace(run, half_size_losses=rows[:1])).paragraphs)
+    assert "for 600 steps" in short and "from 0.9 to" not in short
+    assert "38,400 images at half the size and then through 64,000" in " ".join(
+        list_texts(describe_run(run, records)[1])
+    )
+    value, reason = read_rows(tabulate_training({**DEFAULTS, **sizes}, facts, 100))["steps at half the size"]
+    assert value.startswith("before these: 1,200 steps, 38,400 images of 32 × 32 pixels") and HALF_SIZE_GAIN in reason
+    # Runs without such steps, also of older versions, do not mention them.
+    assert "half the size" not in summarise_model(make_records(**sizes), MANIFEST, run.faces, Duration("cpu"))
+    assert "half the" not in " ".join(judge_training(GOOD_RUN).paragraphs)
 
 
 def test_the_forward_process_names_the_schedule_and_its_timesteps() -> None:

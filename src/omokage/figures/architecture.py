@@ -66,7 +66,7 @@ def arrange_boxes(network: Sequence[Part]) -> tuple[list[Box], list[Box], list[B
     right += [_make_box(RIGHT, 1, part) for part in finish]
     left += [_make_box(LEFT, row, part) for row, part in enumerate(kinds["down"], 2)]
     for part in kinds.get("half_size", []):
-        left[3].lines[1:1] = [f"with image at half size · {_count_parameters(part)}"]
+        left[3].lines[1:1] = [f"half-size image · {_abbreviate(part['parameters'])}"]
     right += [_make_box(RIGHT, row, part) for row, part in enumerate(reversed(kinds["up"]), 2)]
     row = 2 + len(kinds["down"])
     noise = ["noise level", "input of every block", _count_parameters(embedding)]

@@ -55,10 +55,13 @@ def summarise_model(
     """
     params, facts = merge_params(records), find_record(records, "train")["facts"]
     time = "" if duration.training is None else f" in {format_duration(duration.training)}"
+    before = ""
+    if facts.get("half_size_images"):
+        before = f", after {format_count(params['half_size_steps'], 'step')} at half the size,"
     text = (
         f"A diffusion model (UNet, {_shorten_count(facts['parameters'])} parameters) was trained on "
         f"{faces['train']:,} faces of {params['image_size']} × {params['image_size']} pixels ({manifest['name']}) for "
-        f"{format_count(params['steps'], 'step')}{time} on {duration.device}."
+        f"{format_count(params['steps'], 'step')}{before}{time} on {duration.device}."
     )
     return f"{text} {STAND_IN}" if manifest["source"] == "avatars" else text
 
