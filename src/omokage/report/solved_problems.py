@@ -46,7 +46,7 @@ PROBLEMS = (
         "hair of several colours at 64 pixels",
         "at this size a step is slow, so the network saw too few images to learn which parts of a face belong together",
         "half_size_steps: 1200, of 32 images at 32 pixels without the first level of the network, before the others",
-        "35.7 to 23.8 after 64,000 images of avatars (floor 10.8), for a third more time",
+        "35.8 to 23.8 after 64,000 images of avatars (floor 10.8), for a fifth more time",
     ),
 )
 

@@ -32,7 +32,7 @@ BATCH_SIZES = {
 }
 LENGTH = "in docs/ablation.md, 64,000 images instead of 25,600 lowered the distance from 50.3 to 35.7 (avatars)"
 HALF_SIZE = "progressive training (Gu et al. 2023): such an image takes less time, and shows colours and layout"
-HALF_SIZE_GAIN = "; in docs/ablation.md it lowered the distance from 35.7 to 23.8 (avatars)"
+HALF_SIZE_GAIN = "; in docs/ablation.md it lowered the distance from 35.8 to 23.8 (avatars)"
 SAMPLERS = {
     "ddpm": (
         "ddpm: ancestral sampling, variance of the posterior",
