@@ -287,7 +287,7 @@ def test_the_summary_names_the_model_the_data_and_the_training() -> None:
 
 
 def test_steps_at_half_the_size_are_named_wherever_the_training_is_described() -> None:
-    sizes = {"image_size": 64, "batch_size": 16, "half_size_steps": 1200, "steps": 4000}
+    sizes: dict[str, Any] = {"image_size": 64, "batch_size": 16, "half_size_steps": 1200, "steps": 4000}
     facts = {**FACTS, "half_size_images": 38_400}
     records = make_records(facts, **sizes)
     rows = [LossRow(600, 0.9), LossRow(1200, 0.15)]
