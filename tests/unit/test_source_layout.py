@@ -14,7 +14,7 @@ from support.clone import ROOT
 
 PACKAGE = ROOT / "src" / "omokage"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-LONGEST_MODULE, LONGEST_STAGE, LONGEST_FUNCTION = 250, 61, 60
+LONGEST_MODULE, LONGEST_STAGE, LONGEST_FUNCTION = 250, 59, 60
 
 
 def find_functions(path: Path) -> Iterator[tuple[str, int]]:

@@ -26,14 +26,8 @@ def run(job: Job[Params]) -> None:
     table.close()
     save_model(job.output("results/model.safetensors"), result.network, setup.spec)
     save_snapshots(job.output("results/snapshots.safetensors"), result.snapshots)
-    write_noise_levels(
-        job.output("results/noise_levels.csv"),
-        result.network,
-        setup.spec,
-        setup.get_splits(),
-        setup.compute,
-        job.params.seed,
-    )
+    levels = job.output("results/noise_levels.csv")
+    write_noise_levels(levels, result.network, setup.spec, setup.get_splits(), setup.compute, job.params.seed)
     job.facts.update(
         device=describe_device(setup.compute.device),
         precision=str(setup.compute.dtype).removeprefix("torch."),
